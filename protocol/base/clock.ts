@@ -1,0 +1,31 @@
+/** UTC milliseconds since 1970. A label on data; never an order (P10). */
+export type EpochMs = number;
+
+/** Time, as every part gets it. `monotonic` never jumps with the wall clock; its origin means nothing across processes. */
+export interface Clock {
+  now(): EpochMs;
+  monotonic(): number;
+  /** Resolves after `ms`, or early, without an error, when the signal aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener("abort", done, { once: true });
+    }),
+};
+
+/** UTC with `Z` and milliseconds, the only form of an instant in our messages. */
+export function toInstant(at: EpochMs): string {
+  return new Date(at).toISOString();
+}

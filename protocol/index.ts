@@ -1,0 +1,18 @@
+export * from "./base/clock.ts";
+export * from "./base/duration.ts";
+export * from "./base/error.ts";
+export * from "./base/retry.ts";
+export * from "./base/scope.ts";
+export * from "./bundle.ts";
+export type { HttpConnectorConfig } from "./connector/http.ts";
+export type { MqttBrokerConnectorConfig, MqttConnectorConfig } from "./connector/mqtt.ts";
+export type { OdooConnectorConfig } from "./connector/odoo.ts";
+export type { OpcuaConnectorConfig } from "./connector/opcua.ts";
+export { filterCovers, isTopicFilter, type SecretRef, topicMatches } from "./connector/shared.ts";
+export * from "./document.ts";
+export * from "./message.ts";
+export * from "./problem.ts";
+export * from "./quantity.ts";
+export * from "./sync.ts";
+export { findMessageType, gatewayTypes, messageTypeOf, messageTypes } from "./types/index.ts";
+export { type Lane, lanes, type MessageType } from "./types/message-type.ts";

@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { identifier, instant } from "./types/common.ts";
+import { lanes } from "./types/message-type.ts";
+
+/** The audience of a gateway's token. */
+export const tokenAudience = "plantgate-central";
+/** The life of a gateway's token. */
+export const tokenLifeSeconds = 300;
+
+/** Limits of a batch; a single frame always fits. */
+export const frameLimits = { messages: 1000, bytes: 1024 * 1024 } as const;
+export const batchLimits = { frames: 64, compressedBytes: 4 * 1024 * 1024, inflatedBytes: 32 * 1024 * 1024 } as const;
+
+/** Headers of `POST /v1/sites/{site}/lanes/{lane}/batches`. */
+export const batchHeaders = {
+  session: "plantgate-session",
+  epoch: "plantgate-epoch",
+  firstSequence: "plantgate-first-sequence",
+  count: "plantgate-count",
+  /** SHA-256 chain over the frames up to and with the last of this batch, hex. */
+  chain: "plantgate-chain",
+  /** The frames of the body in order: `count/bytes,count/bytes`, bytes as they lie compressed in the body. */
+  frames: "plantgate-frames",
+  incarnation: "plantgate-incarnation",
+} as const;
+
+const sequence = z.int().min(0);
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+export const laneName = z.enum(lanes);
+
+/** A lane's name in time. A new epoch starts at `firstSequence` and names what it continues. */
+export const epoch = z.strictObject({
+  lane: laneName,
+  epoch: identifier,
+  firstSequence: z.int().min(1),
+  predecessor: z.strictObject({ epoch: identifier, lastSequence: sequence }).optional(),
+});
+export type Epoch = z.infer<typeof epoch>;
+
+/** `POST /v1/sites/{site}/sessions`: begins a session; older ones are fenced. */
+export const hello = z.strictObject({
+  gatewayVersion: z.string().max(64),
+  /** New at each start of the gateway's process. */
+  bootId: identifier,
+  sentAt: instant,
+  epochs: z.array(epoch).max(16),
+});
+export type Hello = z.infer<typeof hello>;
+
+export const helloAnswer = z.strictObject({
+  session: identifier,
+  /** Names this ledger; changes when central was restored from a backup. */
+  incarnation: identifier,
+  leaseSeconds: z.int().positive(),
+  serverTime: instant,
+  watermarks: z.array(z.strictObject({ lane: laneName, epoch: identifier, watermark: sequence })),
+});
+export type HelloAnswer = z.infer<typeof helloAnswer>;
+
+export const watermarkAnswer = z.strictObject({ watermark: sequence, incarnation: identifier });
+export type WatermarkAnswer = z.infer<typeof watermarkAnswer>;
+
+/** `POST /v1/sites/{site}/downlink`: long poll. `ack`: everything up to it is flushed in the gateway. */
+export const downlinkRequest = z.strictObject({
+  session: identifier,
+  ack: z.strictObject({ epoch: identifier.optional(), sequence }),
+  /** The revision that the gateway knows as desired; an answer with another one comes at once. */
+  knownRevision: z.int().min(0),
+  waitMs: z.int().min(0).max(30_000),
+});
+export type DownlinkRequest = z.infer<typeof downlinkRequest>;
+
+export const downlinkAnswer = z.strictObject({
+  epoch: identifier,
+  /** CloudEvents as the sending site recorded them, in order; `sequence` is the downlink's own. */
+  messages: z.array(z.strictObject({ sequence: z.int().min(1), event: z.json() })),
+  desired: z.strictObject({ revision: z.int().min(0), digest: digest.optional() }),
+  incarnation: identifier,
+});
+export type DownlinkAnswer = z.infer<typeof downlinkAnswer>;
+
+export const connectorStates = ["starting", "up", "degraded", "down", "stopped"] as const;
+export const connectorReport = z.strictObject({
+  name: identifier,
+  kind: identifier,
+  state: z.enum(connectorStates),
+  /** For a person: why it is not up. */
+  reason: z.string().max(1000).optional(),
+  since: instant,
+  /** How often it connected since the gateway's process started. */
+  connects: z.int().min(0),
+});
+export type ConnectorReport = z.infer<typeof connectorReport>;
+
+/** `POST /v1/sites/{site}/status`: what the gateway says of itself; renews the lease. */
+export const statusReport = z.strictObject({
+  session: identifier,
+  sentAt: instant,
+  startedAt: instant,
+  pid: z.int(),
+  gatewayVersion: z.string().max(64),
+  lanes: z.array(
+    z.strictObject({
+      lane: laneName,
+      epoch: identifier,
+      last: sequence,
+      acknowledged: sequence,
+      /** recordedtime of the oldest message that central has not acknowledged. */
+      oldestAt: instant.optional(),
+      waitingBytes: z.int().min(0),
+    }),
+  ),
+  deliveries: z.strictObject({ waiting: z.int().min(0), unknown: z.int().min(0), oldestAt: instant.optional() }),
+  deadLetters: z.int().min(0),
+  repeats: z.int().min(0),
+  configuration: z.strictObject({
+    reported: z.int().min(0),
+    state: z.enum(["none", "active", "refused", "applying"]),
+    reason: z.string().max(4000).optional(),
+  }),
+  connectors: z.array(connectorReport).max(1000),
+});
+export type StatusReport = z.infer<typeof statusReport>;
