@@ -9,7 +9,7 @@ export const tokenLifeSeconds = 300;
 
 /** Limits of a batch; a single frame always fits. */
 export const frameLimits = { messages: 1000, bytes: 1024 * 1024 } as const;
-export const batchLimits = { frames: 64, compressedBytes: 4 * 1024 * 1024, inflatedBytes: 32 * 1024 * 1024 } as const;
+export const batchLimits = { frames: 256, compressedBytes: 4 * 1024 * 1024, inflatedBytes: 32 * 1024 * 1024 } as const;
 
 /** Headers of `POST /v1/sites/{site}/lanes/{lane}/batches`. */
 export const batchHeaders = {

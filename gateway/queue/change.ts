@@ -1,0 +1,111 @@
+import type { EpochMs, ErrorCode, Lane } from "../../protocol/index.ts";
+
+/** The lanes of the queue: those that go to central, and `inbound`, which came from there. */
+export type QueueLane = Lane | "inbound";
+
+/** One message to append: its line of NDJSON, without sequence and newline. */
+export interface NewMessage {
+  readonly lane: QueueLane;
+  readonly line: string;
+  /** (flow, idempotency key) and the hash of the raw input: a repeat is not appended again, other content is a conflict (rule 3). */
+  readonly repeat?: { readonly key: string; readonly hash: string };
+  /** The input it was made of, as an index into `Change.inputs`; kept beside the frame, in the plant. */
+  readonly input?: number;
+}
+
+/** An input or message that cannot succeed, kept for a person. */
+export interface DeadLetter {
+  readonly id: string;
+  readonly at: EpochMs;
+  readonly direction: "in" | "out";
+  readonly connector: string;
+  readonly flow?: string;
+  /** Where it came from or was going, for a person: a topic, path, item or destination. */
+  readonly place: string;
+  readonly code: ErrorCode;
+  readonly reason: string;
+  /** The raw bytes as received (in), or the message (out). */
+  readonly body: Uint8Array;
+  readonly attempts: number;
+}
+
+/**
+ * Where a delivery stands. `waiting`: not tried, or to be tried again. `intent`: an attempt that may have an effect began (rule 8).
+ * `sent`: the transport took it, the receiver's own yes is awaited. `unknown`: a person decides; holds its key.
+ */
+export type DeliveryState = "waiting" | "intent" | "sent" | "unknown";
+
+export interface NewDelivery {
+  readonly connector: string;
+  readonly flow: string;
+  readonly destination: number;
+  readonly key: string;
+  readonly line: string;
+  readonly createdAt: EpochMs;
+}
+export interface Delivery extends NewDelivery {
+  readonly id: number;
+  readonly state: DeliveryState;
+  readonly attempts: number;
+  readonly reason: string | null;
+}
+
+/**
+ * What one transaction writes, all or nothing. Many changes share one flush; each is applied whole and in the order in which it was given.
+ * Unless a message is refused as a conflict: then it becomes a dead letter in the same transaction.
+ */
+export interface Change {
+  readonly messages?: readonly NewMessage[];
+  readonly inputs?: readonly Uint8Array[];
+  /** For the dead letter of a conflict: who brought it. */
+  readonly from?: { readonly connector: string; readonly flow?: string; readonly place: string; readonly receivedAt: EpochMs };
+  /** Inputs of this change, by exactly-once marker: where the marker is set already, the whole change is a repeat and writes nothing. */
+  readonly marker?: { readonly client: string; readonly packetId: number };
+  readonly releaseMarker?: { readonly client: string; readonly packetId: number };
+  readonly cursors?: readonly { readonly name: string; readonly value: string }[];
+  readonly deadLetters?: readonly DeadLetter[];
+  /** Central has everything up to it on disk. */
+  readonly acknowledged?: { readonly lane: Lane; readonly epoch: string; readonly watermark: number };
+  /** Everything up to it has its deliveries. */
+  readonly dispatched?: { readonly lane: QueueLane; readonly upTo: number };
+  readonly newDeliveries?: readonly NewDelivery[];
+  readonly deliveryUpdates?: readonly { readonly id: number; readonly state: DeliveryState; readonly attempts: number; readonly reason: string | null }[];
+  readonly doneDeliveries?: readonly number[];
+}
+
+/** What was flushed of a change. */
+export interface Committed {
+  readonly appended: number;
+  readonly repeats: number;
+  /** Ids of the dead letters that conflicts became. */
+  readonly conflicts: readonly string[];
+}
+
+/** A frame as it lies on disk. */
+export interface StoredFrame {
+  readonly first: number;
+  readonly count: number;
+  readonly recordedAt: EpochMs;
+  /** zstd of NDJSON. */
+  readonly events: Uint8Array;
+  /** SHA-256 chain up to and with this frame, hex. */
+  readonly chain: string;
+}
+
+export interface LaneDepth {
+  readonly lane: QueueLane;
+  readonly epoch: string;
+  readonly predecessor: { readonly epoch: string; readonly lastSequence: number } | null;
+  readonly epochFirst: number;
+  readonly last: number;
+  readonly acknowledged: number;
+  readonly dispatched: number;
+  readonly oldestAt: EpochMs | null;
+  readonly waitingBytes: number;
+}
+
+export interface QueueDepth {
+  readonly lanes: readonly LaneDepth[];
+  readonly deliveries: { readonly waiting: number; readonly unknown: number; readonly oldestAt: EpochMs | null };
+  readonly deadLetters: number;
+}

@@ -1,0 +1,95 @@
+import { createHash } from "node:crypto";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { frameLimits, PlantgateError } from "../../protocol/index.ts";
+
+const zstd = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** A frame's events: zstd of NDJSON, each line ended by a newline, so that frames join by concatenation. */
+export function encodeLines(lines: readonly string[]): Buffer {
+  return zstdCompressSync(`${lines.join("\n")}\n`, zstd);
+}
+
+/** @throws PlantgateError FRAME_CORRUPT */
+export function decodeLines(events: Uint8Array, count: number): string[] {
+  let text: string;
+  try {
+    text = zstdDecompressSync(events, { maxOutputLength: 4 * frameLimits.bytes + 1024 * 1024 }).toString("utf8");
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "the frame cannot be inflated", { cause });
+  }
+  const lines = text.slice(0, -1).split("\n");
+  if (lines.length !== count) throw new PlantgateError("FRAME_CORRUPT", "the frame does not hold as many messages as it says", { context: { count, found: lines.length } });
+  return lines;
+}
+
+/** The first value of a lane's chain in an epoch. */
+export function chainGenesis(site: string, lane: string, epoch: string): Buffer {
+  return createHash("sha256").update(`plantgate-chain:${site}:${lane}:${epoch}`).digest();
+}
+
+/** SHA-256(previous ‖ compressed frame): one wrong or missing frame changes every later value (rule 4). */
+export function chainNext(previous: Uint8Array, events: Uint8Array): Buffer {
+  return createHash("sha256").update(previous).update(events).digest();
+}
+
+const sameAsBefore = 0xffffffff;
+
+/**
+ * The raw inputs of a frame's messages, in their order: length (UInt32LE) and bytes; a message of the same input as the one before
+ * it has the length 0xffffffff and no bytes; none has length 0.
+ */
+export function encodeInputs(inputs: readonly (Uint8Array | undefined)[]): Buffer {
+  const parts: Uint8Array[] = [];
+  let before: Uint8Array | undefined;
+  for (const input of inputs) {
+    const length = Buffer.alloc(4);
+    if (input !== undefined && input === before) {
+      length.writeUInt32LE(sameAsBefore);
+      parts.push(length);
+    } else {
+      length.writeUInt32LE(input?.byteLength ?? 0);
+      parts.push(length);
+      if (input) parts.push(input);
+    }
+    before = input;
+  }
+  return zstdCompressSync(Buffer.concat(parts), zstd);
+}
+
+export function decodeInputs(stored: Uint8Array): (Buffer | undefined)[] {
+  const raw = zstdDecompressSync(stored);
+  const inputs: (Buffer | undefined)[] = [];
+  for (let at = 0; at < raw.length; ) {
+    const length = raw.readUInt32LE(at);
+    at += 4;
+    if (length === sameAsBefore) inputs.push(inputs.at(-1));
+    else {
+      inputs.push(length === 0 ? undefined : raw.subarray(at, at + length));
+      at += length;
+    }
+  }
+  return inputs;
+}
+
+export interface Sized {
+  readonly line: string;
+}
+
+/** Cuts what one flush takes from a lane into frames of at most 1,000 messages and 1 MiB; a single larger message has a frame of its own. */
+export function cutFrames<Message extends Sized>(messages: readonly Message[]): Message[][] {
+  const frames: Message[][] = [];
+  let current: Message[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const size = Buffer.byteLength(message.line) + 1;
+    if (current.length > 0 && (current.length >= frameLimits.messages || bytes + size > frameLimits.bytes)) {
+      frames.push(current);
+      current = [];
+      bytes = 0;
+    }
+    current.push(message);
+    bytes += size;
+  }
+  if (current.length > 0) frames.push(current);
+  return frames;
+}
