@@ -1,0 +1,134 @@
+import type { KeyObject } from "node:crypto";
+import { compactVerify } from "jose";
+import { type Bundle, bundle, type Clock, describeError, describeIssues, PlantgateError, type StatusReport } from "../../protocol/index.ts";
+import { Wake } from "../delivery/wake.ts";
+import type { Session } from "../link/session.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { AgentDocuments, AgentState } from "./documents.ts";
+
+export interface AgentDeps {
+  readonly site: string;
+  readonly centralKey: KeyObject;
+  readonly documents: AgentDocuments;
+  readonly session: Session;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Puts a bundle into effect, whole or not at all. @throws PlantgateError CONFIG_INVALID, after which the old one still runs */
+  readonly apply: (next: Bundle) => Promise<void>;
+}
+
+/**
+ * Configuration: fetch → check the signature against the pinned key → validate → keep on disk → apply → report. A bundle that cannot be
+ * applied is refused whole; the last good one goes on, also after a restart without central (P5, P8).
+ */
+export class Agent {
+  readonly #deps: AgentDeps;
+  readonly #wake = new Wake();
+  #state: AgentState;
+  #report: StatusReport["configuration"];
+
+  constructor(deps: AgentDeps, state: AgentState) {
+    this.#deps = deps;
+    this.#state = state;
+    this.#report = { reported: state.active, state: state.active === 0 ? "none" : "active" };
+  }
+
+  get report(): StatusReport["configuration"] {
+    return this.#report;
+  }
+
+  get desired(): number {
+    return this.#state.desired;
+  }
+
+  /** Applies the last good bundle from disk. */
+  async resume(): Promise<void> {
+    const { documents, log } = this.#deps;
+    if (this.#state.active === 0) return;
+    const jws = await documents.bundle(this.#state.active);
+    if (jws === undefined) return this.#refuse(0, "the bundle on disk is missing; it is fetched again");
+    try {
+      await this.#deps.apply(await this.#verify(jws));
+      log.info({ event: "agent.bundle.resumed", revision: this.#state.active }, "last good configuration runs");
+    } catch (error) {
+      this.#refuse(0, describeError(error));
+    }
+    if (this.#report.state === "refused") this.#state = { ...this.#state, desired: 0 };
+  }
+
+  /** Flushes that this gateway was fenced, so that a restart does not say hello again (rule 5). */
+  async fence(reason: string): Promise<void> {
+    this.#state = { ...this.#state, fenced: reason };
+    await this.#deps.documents.saveState(this.#state);
+  }
+
+  /** Central wants this revision. */
+  want(revision: number): void {
+    if (revision === this.#state.desired) return;
+    this.#state = { ...this.#state, desired: revision };
+    this.#wake.ring();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let done = this.#state.desired;
+    while (!signal.aborted) {
+      const { desired } = this.#state;
+      if (desired === done || desired === 0) {
+        await this.#wake.wait(signal);
+        continue;
+      }
+      try {
+        await this.#change(desired, signal);
+        done = desired;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof PlantgateError && error.disposition === "crash") throw error;
+        this.#deps.log.warn({ event: "agent.bundle.delayed", revision: desired, reason: describeError(error) }, "the new configuration could not be fetched, tried again");
+        await this.#deps.clock.sleep(2000, signal);
+      }
+    }
+  }
+
+  async #change(revision: number, signal: AbortSignal): Promise<void> {
+    const { session, site, documents, log, apply } = this.#deps;
+    const online = await session.online(signal);
+    if (!online) return;
+    const path = `/v1/sites/${encodeURIComponent(site)}/bundles/${revision}`;
+    const answer = await session.send(online.session, { method: "GET", path, timeoutMs: 30_000 }, signal);
+    if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
+    this.#report = { ...this.#report, state: "applying" };
+    const jws = typeof answer.body === "object" && answer.body !== null && "jws" in answer.body ? String(answer.body.jws) : answer.text.trim();
+    try {
+      const next = await this.#verify(jws);
+      if (next.revision !== revision) throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
+      await documents.saveBundle(revision, jws, this.#state.active);
+      await apply(next);
+    } catch (error) {
+      if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
+      await documents.saveState({ ...this.#state, desired: revision });
+      return this.#refuse(revision, describeError(error));
+    }
+    this.#state = { ...this.#state, active: revision, desired: revision };
+    await documents.saveState(this.#state);
+    this.#report = { reported: revision, state: "active" };
+    log.info({ event: "agent.bundle.applied", revision }, "new configuration runs");
+  }
+
+  async #verify(jws: string): Promise<Bundle> {
+    let payload: Uint8Array;
+    try {
+      ({ payload } = await compactVerify(jws, this.#deps.centralKey, { algorithms: ["EdDSA"] }));
+    } catch (cause) {
+      throw new PlantgateError("SIGNATURE_INVALID", "the bundle is not signed with central's pinned key", { cause });
+    }
+    const parsed = bundle.safeParse(JSON.parse(Buffer.from(payload).toString("utf8")));
+    if (!parsed.success) throw new PlantgateError("CONFIG_INVALID", `the bundle is not valid: ${describeIssues(parsed.error)}`);
+    if (parsed.data.site !== this.#deps.site) throw new PlantgateError("SIGNATURE_INVALID", `the bundle is for site "${parsed.data.site}"`);
+    return parsed.data;
+  }
+
+  #refuse(revision: number, reason: string): void {
+    this.#report = { reported: this.#state.active, state: "refused", reason: reason.slice(0, 4000) };
+    this.#deps.log.error({ event: "agent.bundle.refused", revision, active: this.#state.active, reason }, "the configuration was refused, the last good one goes on");
+  }
+}

@@ -1,0 +1,117 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Bundle, describeError, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
+import { Agent } from "./agent/agent.ts";
+import { AgentDocuments } from "./agent/documents.ts";
+import { ConnectorHost } from "./connector/host.ts";
+import { httpKind } from "./connector/http/kind.ts";
+import { mqttKind } from "./connector/mqtt/kind.ts";
+import { mqttBrokerKind } from "./connector/mqtt-broker/kind.ts";
+import { odooKind } from "./connector/odoo/kind.ts";
+import { opcuaKind } from "./connector/opcua/kind.ts";
+import { Attempts } from "./delivery/attempt.ts";
+import { Dispatcher } from "./delivery/dispatch.ts";
+import { Expectations } from "./delivery/expectations.ts";
+import { Intake } from "./flow/intake.ts";
+import { openMapping } from "./flow/mapping.ts";
+import { openListener } from "./http/listener.ts";
+import { lockFolder } from "./identity/folder-lock.ts";
+import { openIdentity, readCentralKey } from "./identity/identity.ts";
+import { runDownlink } from "./link/downlink.ts";
+import { Session } from "./link/session.ts";
+import { runStatus } from "./link/status.ts";
+import { Transport } from "./link/transport.ts";
+import { runUplink } from "./link/uplink.ts";
+import { Queue } from "./queue/queue.ts";
+import type { GatewaySettings } from "./settings/schema.ts";
+import { openLogger } from "./telemetry/logger.ts";
+import { version } from "./version.ts";
+
+export interface RunningGateway {
+  /** Address of the local listener. */
+  readonly url: string;
+  /** Settles when the gateway has to end: rejects with what went wrong. */
+  readonly failed: Promise<never>;
+  stop(): Promise<void>;
+}
+
+/** Builds and starts one gateway: the only place where its parts are put together. */
+export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
+  const { site, dataDir } = settings;
+  const clock = systemClock;
+  const log = openLogger({ level: settings.logLevel, site });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {});
+  const scope = new Scope();
+  try {
+    mkdirSync(join(dataDir, "secrets"), { recursive: true, mode: 0o700 });
+    chmodSync(dataDir, 0o700);
+    const unlock = lockFolder(dataDir);
+    scope.defer("folder lock", async () => unlock());
+    const identity = openIdentity(dataDir);
+    const centralKey = readCentralKey(settings.centralKeyFile);
+
+    const queue = await Queue.open({ path: join(dataDir, "queue.sqlite"), site, onFailure: (error) => failure.reject(error) });
+    scope.defer("queue", () => queue.close());
+    const mapping = openMapping({ site, clock, log });
+    scope.defer("mapping", () => mapping.stop());
+    const documents = await AgentDocuments.open(join(dataDir, "agent.db"));
+    const remembered = await documents.state();
+
+    const expectations = new Expectations(mapping, log);
+    const intake = new Intake({ site, queue, mapping, answers: expectations, log });
+    const attempts = new Attempts({ site, queue, mapping, expectations, clock, log });
+    const listener = await openListener({ host: settings.host, port: settings.port, log, health: () => ({ site, version, link: session.state.kind }) });
+    scope.defer("listener", () => listener.close());
+    const kinds = [mqttKind, mqttBrokerKind, httpKind, opcuaKind, odooKind];
+    const host = new ConnectorHost({ site, dataDir, kinds, queue, intake, attempts, expectations, webhooks: listener.host, clock, log });
+    const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (connectors) => host.ring(connectors) });
+
+    const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock });
+    const onFenced = async (reason: string): Promise<void> => {
+      await agent.fence(reason);
+      await host.pauseDeliveries();
+    };
+    const session = new Session({ site, version, transport, queue, clock, log, onFenced }, remembered.fenced);
+    const apply = async (next: Bundle): Promise<void> => {
+      await mapping.configure(next);
+      intake.configure(next);
+      dispatcher.configure(next);
+      attempts.configure(next);
+      expectations.configure(next);
+      await host.apply(next);
+    };
+    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
+    if (remembered.fenced !== undefined) {
+      log.error({ event: "gateway.start.fenced", reason: remembered.fenced }, "this gateway was fenced: it takes in, but does not speak to central or deliver until a person decides");
+      await host.pauseDeliveries();
+    }
+    await agent.resume();
+    scope.defer("connectors", () => host.stop());
+    scope.defer("intake", async () => intake.stop());
+
+    const status = { site, version, startedAt: clock.now(), queue, session, clock, log, connectors: () => host.reports(), configuration: () => agent.report, repeats: () => intake.repeats };
+    const loops = [
+      session.run(signal),
+      dispatcher.run(signal),
+      agent.run(signal),
+      runUplink({ site, queue, session, clock, log }, "transaction", signal),
+      runUplink({ site, queue, session, clock, log }, "bulk", signal),
+      runUplink({ site, queue, session, clock, log }, "telemetry", signal),
+      runDownlink({ site, queue, session, clock, log, knownRevision: () => agent.desired, onDesired: (revision) => agent.want(revision) }, signal),
+      runStatus(status, signal),
+    ].map((loop) => loop.catch((error: unknown) => (signal.aborted ? undefined : failure.reject(error))));
+    scope.defer("loops", async () => {
+      stopping.abort();
+      await Promise.all(loops);
+    });
+    log.info({ event: "gateway.process.started", pid: process.pid, version, fingerprint: identity.fingerprint, listener: listener.url }, "gateway runs");
+    return { url: listener.url, failed: failure.promise, stop: () => scope.stop() };
+  } catch (error) {
+    stopping.abort();
+    await scope.stop().catch((cause: unknown) => log.error({ event: "gateway.stop.failed", reason: describeError(cause) }, "stopping after a failed start failed"));
+    throw error instanceof PlantgateError ? error : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
+  }
+}

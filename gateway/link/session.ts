@@ -1,0 +1,189 @@
+import { randomUUID } from "node:crypto";
+import {
+  backoff,
+  type Clock,
+  describeError,
+  type Hello,
+  type HelloAnswer,
+  helloAnswer,
+  type Lane,
+  lanes,
+  PlantgateError,
+  type Problem,
+  toInstant,
+} from "../../protocol/index.ts";
+import type { LaneDepth } from "../queue/change.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { LinkAnswer, LinkRequest, Transport } from "./transport.ts";
+
+/**
+ * The link's modes. `offline` → `online` by a hello; back by any failure. `denied`: central does not accept us, tried again slowly, the
+ * plant runs on (P5). `fenced`: a newer session of this site exists; only a person ends it (rule 5).
+ */
+export type LinkState =
+  | { readonly kind: "offline"; readonly reason: string }
+  | { readonly kind: "online"; readonly session: string; readonly incarnation: string }
+  | { readonly kind: "denied"; readonly reason: string }
+  | { readonly kind: "fenced"; readonly reason: string };
+
+export interface SessionDeps {
+  readonly site: string;
+  readonly version: string;
+  readonly transport: Transport;
+  readonly queue: Queue;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Flushed before the link stops: a restart does not say hello again. */
+  readonly onFenced: (reason: string) => Promise<void>;
+}
+
+/** Problems after which a new hello helps. */
+const helloAgain = new Set(["session-unknown"]);
+const denied = new Set(["not-signed", "token-invalid", "key-unknown", "site-unknown", "site-revoked", "not-allowed"]);
+
+/** Keeps one session with central and hands it to uplink, downlink and status; they report what breaks it. */
+export class Session {
+  readonly #deps: SessionDeps;
+  readonly #bootId = randomUUID();
+  #state: LinkState = { kind: "offline", reason: "not tried yet" };
+  #changed = Promise.withResolvers<void>();
+
+  constructor(deps: SessionDeps, fencedBefore: string | undefined) {
+    this.#deps = deps;
+    if (fencedBefore !== undefined) this.#state = { kind: "fenced", reason: fencedBefore };
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /** Says hello whenever there is no session, with backoff; returns when the signal aborts or the session is fenced. */
+  async run(signal: AbortSignal): Promise<void> {
+    let delays = backoff({ baseMs: 500, capMs: 20_000 });
+    while (!signal.aborted && this.#state.kind !== "fenced") {
+      if (this.#state.kind === "online") {
+        await this.#nextChange(signal);
+        continue;
+      }
+      try {
+        await this.#hello(signal);
+        delays = backoff({ baseMs: 500, capMs: 20_000 });
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#state.kind === "offline") this.#become({ kind: "offline", reason: describeError(error) });
+        await this.#deps.clock.sleep(delays.next().value, signal);
+      }
+    }
+  }
+
+  /** Resolves with the session as soon as there is one; undefined when the signal aborts. */
+  async online(signal: AbortSignal): Promise<Extract<LinkState, { kind: "online" }> | undefined> {
+    while (!signal.aborted) {
+      if (this.#state.kind === "online") return this.#state;
+      await this.#nextChange(signal);
+    }
+    return undefined;
+  }
+
+  /** One request within a session; an answer that ends the session ends it here. @throws PlantgateError PEER_UNREACHABLE, LINK_DENIED, LINK_FENCED */
+  async send(session: string, request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
+    let answer: LinkAnswer;
+    try {
+      answer = await this.#deps.transport.send(request, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#lose(session, { kind: "offline", reason: describeError(error) });
+      throw error;
+    }
+    if (answer.kind === "problem") await this.#judge(session, answer.problem);
+    return answer;
+  }
+
+  async #judge(session: string, told: Problem): Promise<void> {
+    const reason = told.detail ?? told.title;
+    if (told.code === "fenced") {
+      if (this.#state.kind !== "fenced") {
+        await this.#deps.onFenced(reason);
+        this.#deps.log.error({ event: "link.session.fenced", reason }, "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real");
+        this.#become({ kind: "fenced", reason });
+      }
+      throw new PlantgateError("LINK_FENCED", reason);
+    }
+    if (denied.has(told.code)) {
+      this.#lose(session, { kind: "denied", reason });
+      throw new PlantgateError("LINK_DENIED", reason);
+    }
+    if (helloAgain.has(told.code)) {
+      this.#lose(session, { kind: "offline", reason });
+      throw new PlantgateError("PEER_UNREACHABLE", reason);
+    }
+  }
+
+  async #hello(signal: AbortSignal): Promise<void> {
+    const { transport, queue, site, version, clock, log } = this.#deps;
+    const depth = await queue.depth();
+    const greeting: Hello = {
+      gatewayVersion: version,
+      bootId: this.#bootId,
+      sentAt: toInstant(clock.now()),
+      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, predecessor }) => ({ lane, epoch, firstSequence: epochFirst, ...(predecessor ? { predecessor } : {}) })),
+    };
+    const answer = await transport.send({ method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, timeoutMs: 15_000 }, signal);
+    if (answer.kind === "problem") {
+      const reason = answer.problem.detail ?? answer.problem.title;
+      if (denied.has(answer.problem.code) && this.#state.kind !== "denied") {
+        log.error({ event: "link.hello.refused", code: answer.problem.code, reason }, "central refuses this gateway; the plant runs on, messages wait on disk");
+      }
+      this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
+      throw new PlantgateError("LINK_DENIED", reason);
+    }
+    const welcome = helloAnswer.safeParse(answer.body);
+    if (!welcome.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood");
+    if (await this.#openEpochsAhead(depth.lanes.filter(isUplinked), welcome.data)) return this.#hello(signal);
+    log.info({ event: "link.session.began", session: welcome.data.session }, "connected to central");
+    this.#become({ kind: "online", session: welcome.data.session, incarnation: welcome.data.incarnation });
+  }
+
+  /** Central knows more of an epoch than we ever wrote: this disk is older than what was sent from it (rule 4). */
+  async #openEpochsAhead(own: readonly LaneDepth[], welcome: HelloAnswer): Promise<boolean> {
+    let opened = false;
+    for (const { lane, epoch, watermark } of welcome.watermarks) {
+      const depth = own.find((entry) => entry.lane === lane && entry.epoch === epoch);
+      if (!depth || watermark <= depth.last) continue;
+      this.#deps.log.error({ event: "link.lane.forked", lane, watermark, last: depth.last }, "central holds messages that this disk does not know: a new epoch begins");
+      await this.#deps.queue.openEpoch(lane);
+      opened = true;
+    }
+    return opened;
+  }
+
+  /** A new epoch was opened: central learns of it by a new hello. */
+  renew(session: string): void {
+    this.#lose(session, { kind: "offline", reason: "a lane began a new epoch" });
+  }
+
+  #lose(session: string, next: LinkState): void {
+    if (this.#state.kind !== "online" || this.#state.session !== session) return;
+    this.#deps.log.warn({ event: "link.session.lost", reason: "reason" in next ? next.reason : "" }, "the link to central is down, messages wait on disk");
+    this.#become(next);
+  }
+
+  #become(state: LinkState): void {
+    this.#state = state;
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve();
+  }
+
+  #nextChange(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    const aborted = Promise.withResolvers<void>();
+    const onAbort = (): void => aborted.resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
+    return Promise.race([this.#changed.promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+  }
+}
+
+function isUplinked(depth: LaneDepth): depth is LaneDepth & { lane: Lane } {
+  return (lanes as readonly string[]).includes(depth.lane);
+}

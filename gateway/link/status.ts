@@ -1,0 +1,61 @@
+import { type Clock, type ConnectorReport, describeError, PlantgateError, type StatusReport, toInstant } from "../../protocol/index.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Session } from "./session.ts";
+
+export interface StatusDeps {
+  readonly site: string;
+  readonly version: string;
+  readonly startedAt: number;
+  readonly queue: Queue;
+  readonly session: Session;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly connectors: () => readonly ConnectorReport[];
+  readonly configuration: () => StatusReport["configuration"];
+  readonly repeats: () => number;
+}
+
+const everyMs = 2000;
+
+/** Tells central every two seconds how the gateway is; renews the lease. */
+export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<void> {
+  const { session, clock, log, site } = deps;
+  while (!signal.aborted) {
+    const online = await session.online(signal);
+    if (!online) return;
+    try {
+      const report = await makeReport(deps, online.session);
+      const answer = await session.send(online.session, { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, timeoutMs: 10_000 }, signal);
+      if (answer.kind === "problem") log.warn({ event: "status.report.refused", code: answer.problem.code, reason: answer.problem.detail ?? answer.problem.title }, "central did not take the status report");
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
+      log.debug({ event: "status.report.failed", reason: describeError(error) }, "status report failed");
+    }
+    await clock.sleep(everyMs, signal);
+  }
+}
+
+async function makeReport(deps: StatusDeps, session: string): Promise<StatusReport> {
+  const depth = await deps.queue.depth();
+  return {
+    session,
+    sentAt: toInstant(deps.clock.now()),
+    startedAt: toInstant(deps.startedAt),
+    pid: process.pid,
+    gatewayVersion: deps.version,
+    lanes: depth.lanes.flatMap(({ lane, epoch, last, acknowledged, oldestAt, waitingBytes }) =>
+      lane === "inbound" ? [] : [{ lane, epoch, last, acknowledged, waitingBytes, ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }) }],
+    ),
+    deliveries: {
+      waiting: depth.deliveries.waiting,
+      unknown: depth.deliveries.unknown,
+      ...(depth.deliveries.oldestAt === null ? {} : { oldestAt: toInstant(depth.deliveries.oldestAt) }),
+    },
+    deadLetters: depth.deadLetters,
+    repeats: deps.repeats(),
+    configuration: deps.configuration(),
+    connectors: [...deps.connectors()],
+  };
+}
