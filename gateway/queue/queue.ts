@@ -19,13 +19,14 @@ export class Queue {
   readonly #listeners = new Map<QueueLane, Set<() => void>>();
   #nextId = 1;
   #failed: PlantgateError | undefined;
+  #closing = false;
 
   private constructor(worker: Worker, onFailure: (error: PlantgateError) => void) {
     this.#worker = worker;
     this.#onFailure = onFailure;
     worker.on("message", (reply: QueueReply) => this.#settle(reply));
     worker.on("error", (cause) => this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker failed", { cause })));
-    worker.on("exit", () => this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker ended")));
+    worker.on("exit", () => this.#closing || this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker ended")));
   }
 
   /**
@@ -85,7 +86,8 @@ export class Queue {
 
   /** Flushes what was asked for before, closes the file and ends the worker. */
   async close(): Promise<void> {
-    if (this.#failed) return;
+    if (this.#failed || this.#closing) return;
+    this.#closing = true;
     await this.#ask({ op: "close" });
     this.#failed = new PlantgateError("STOPPED", "the queue is closed");
     await this.#worker.terminate();

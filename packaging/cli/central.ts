@@ -1,0 +1,20 @@
+import type { Command } from "commander";
+import type { Run } from "./main.ts";
+import { loadModule } from "./module.ts";
+
+export function addCentralCommand(program: Command, done: Run): void {
+  program
+    .command("central")
+    .description("Run the control plane until SIGINT or SIGTERM.")
+    .requiredOption("--data <folder>", "folder that central owns: ledger, keys, admin token")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <number>", "port to listen on; 0: any free one", "8420")
+    .option("--console <folder>", "the built console; default: dist/console of this program")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .addHelpText("after", "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file.")
+    .action(async (options: Record<string, string>) => {
+      const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
+      const { data, console: consoleDir, ...rest } = options;
+      done(await runCentral({ ...rest, dataDir: data, ...(consoleDir === undefined ? {} : { consoleDir }) }));
+    });
+}

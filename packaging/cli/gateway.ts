@@ -1,0 +1,32 @@
+import type { Command } from "commander";
+import type { Run } from "./main.ts";
+import { loadModule } from "./module.ts";
+
+export function addGatewayCommand(program: Command, done: Run): void {
+  program
+    .command("gateway")
+    .description("Run the gateway of one site until SIGINT or SIGTERM.")
+    .requiredOption("--site <name>", "name of the site, as central knows it")
+    .requiredOption("--data <folder>", "folder that the gateway owns: key, queue, secrets, configuration")
+    .requiredOption("--central <url>", "central's address, such as https://central.example.com")
+    .requiredOption("--central-key <file>", 'central\'s public key, as "plantgate site add" prints it')
+    .option("--host <address>", "address of the local listener for webhooks and health", "127.0.0.1")
+    .option("--http-port <number>", "port of the local listener; 0: any free one", "8430")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .addHelpText("after", "\nBefore the first start: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.")
+    .action(async (options: Record<string, string>) => {
+      const { runGateway } = (await loadModule("gateway/main")) as { runGateway: (raw: unknown) => Promise<number> };
+      const code = await runGateway({
+        site: options.site,
+        dataDir: options.data,
+        centralUrl: options.central,
+        centralKeyFile: options.centralKey,
+        host: options.host,
+        port: options.httpPort,
+        logLevel: options.logLevel,
+      });
+      done(code);
+      // a failed queue must not be written to by anything that is still under way (rule 12)
+      if (code === 70) process.exit(code);
+    });
+}

@@ -1,0 +1,44 @@
+import { Command, CommanderError } from "commander";
+import { describeError, PlantgateError } from "../../protocol/index.ts";
+import { addCentralCommand } from "./central.ts";
+import { addDemoCommand } from "./demo.ts";
+import { addGatewayCommand } from "./gateway.ts";
+import { addKeyCommand } from "./key.ts";
+import { addPushCommand } from "./push.ts";
+import { addQueueCommand } from "./queue.ts";
+import { addSiteCommand } from "./site.ts";
+import { addValidateCommand } from "./validate-command.ts";
+import { version } from "../../gateway/version.ts";
+
+/** What a command resolves with is the exit code. */
+export type Run = (code: number) => void;
+
+/** Runs one command line; resolves with its exit code. 1: it failed and said why; 2: the command line is wrong. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const done: Run = (code) => {
+    exitCode = code;
+  };
+  const program = new Command("plantgate")
+    .description("Edge gateway and control plane between ERP, warehouse, scheduler and machines.")
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError("(add --help for what this command takes)");
+  addGatewayCommand(program, done);
+  addCentralCommand(program, done);
+  addDemoCommand(program, done);
+  addKeyCommand(program);
+  addSiteCommand(program);
+  addPushCommand(program, done);
+  addQueueCommand(program);
+  addValidateCommand(program, done);
+  try {
+    await program.parseAsync(argv as string[]);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`plantgate: ${describeError(error)}\n`);
+    if (!(error instanceof PlantgateError) && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+    return 1;
+  }
+  return exitCode;
+}

@@ -1,0 +1,42 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { Queue } from "../../../gateway/queue/queue.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+
+const never = (error: unknown): never => {
+  throw error;
+};
+
+it("resolves commits in the order in which they were asked for", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  const order: number[] = [];
+  await Promise.all(Array.from({ length: 200 }, (_, index) => queue.commit({ messages: [{ lane: "transaction", line: `"${index}"` }] }).then(() => order.push(index))));
+  expect(order).toEqual(Array.from({ length: 200 }, (_, index) => index));
+  const frames = await queue.frames("transaction", 0, { frames: 1000, bytes: 1e9 });
+  expect(frames.reduce((sum, frame) => sum + frame.count, 0)).toBe(200);
+  expect(frames.length).toBeLessThan(200);
+  await queue.close();
+});
+
+it("tells listeners of a lane after the flush", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  const heard = new Promise<void>((resolve) => queue.onAppended("telemetry", resolve));
+  await queue.commit({ messages: [{ lane: "telemetry", line: "{}" }] });
+  await heard;
+  await queue.close();
+});
+
+it("fails what waits and everything after it when the file cannot be opened", async () => {
+  using folder = temporaryFolder();
+  const opening = Queue.open({ path: join(folder.path, "no such folder", "queue.sqlite"), site: "lyon", onFailure: never });
+  await expect(opening).rejects.toMatchObject({ code: "DISK_FAILED" });
+});
+
+it("refuses commits after it was closed", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  await queue.close();
+  await expect(queue.commit({})).rejects.toMatchObject({ code: "STOPPED" });
+});
