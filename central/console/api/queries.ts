@@ -1,0 +1,38 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useHistory } from "../parts/history-context.ts";
+import { api } from "./client.ts";
+
+// Events make the page quick; polling proves that central still answers when nothing changes.
+const pollMs = 2000;
+
+export function useSites() {
+  const history = useHistory();
+  return useQuery({
+    queryKey: ["sites"],
+    queryFn: async ({ signal }) => {
+      const received = await api.sites(signal);
+      history.record(received.answer, received.receivedAtMs);
+      return received;
+    },
+    refetchInterval: pollMs,
+  });
+}
+
+/** Orders whose number or id contains the text. */
+export function useOrders(query: string, enabled = true) {
+  return useQuery({
+    queryKey: ["orders", query],
+    queryFn: ({ signal }) => api.orders(query, signal),
+    enabled,
+    placeholderData: keepPreviousData,
+    staleTime: 3000,
+  });
+}
+
+export function useOrder(id: string) {
+  return useQuery({
+    queryKey: ["order", id],
+    queryFn: ({ signal }) => api.order(id, signal),
+    refetchInterval: pollMs,
+  });
+}

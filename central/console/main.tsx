@@ -1,0 +1,32 @@
+import "@mantine/core/styles.layer.css";
+import "./console.css";
+import "./orders/orders.css";
+import { MantineProvider } from "@mantine/core";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./app.tsx";
+import { History } from "./parts/history.ts";
+import { HistoryContext } from "./parts/history-context.ts";
+import { theme } from "./theme.ts";
+
+// `always`: central is often on this very machine or network, whatever the browser thinks of the internet. No retries: the
+// next poll is the retry, and an error is shown at once.
+const queries = new QueryClient({
+  defaultOptions: { queries: { networkMode: "always", retry: false, refetchOnWindowFocus: true, gcTime: 60_000 } },
+});
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <MantineProvider theme={theme} defaultColorScheme="auto">
+        <QueryClientProvider client={queries}>
+          <HistoryContext value={new History()}>
+            <App />
+          </HistoryContext>
+        </QueryClientProvider>
+      </MantineProvider>
+    </StrictMode>,
+  );
+}

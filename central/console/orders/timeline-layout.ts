@@ -1,0 +1,165 @@
+import type { Hop, OrderMessage } from "../../http/views.ts";
+
+/** A swimlane: one place at one site. */
+export interface Column {
+  readonly key: string;
+  readonly site: string;
+  readonly label: string;
+}
+/** Neighbouring swimlanes of one site. */
+export interface ColumnGroup {
+  readonly site: string;
+  readonly count: number;
+}
+export interface PlacedHop {
+  readonly hop: Hop;
+  readonly column: number;
+  /** Position among the hops of the same row and swimlane, and how many these are. */
+  readonly slot: number;
+  readonly slots: number;
+  /** To the hop before, of the same message; null for the first. Negative where two clocks disagree. */
+  readonly deltaMs: number | null;
+}
+/** What one line of the timeline shows: hops of one message that nothing else came between. */
+export interface Row {
+  readonly key: string;
+  readonly message: OrderMessage;
+  readonly hops: readonly PlacedHop[];
+  /** The first line of its message. */
+  readonly opens: boolean;
+  /** Continues the message of the line above. */
+  readonly continues: boolean;
+  /** Time since the line above, where it is long enough to be said. */
+  readonly pauseMs: number | null;
+}
+export interface Timeline {
+  readonly columns: readonly Column[];
+  readonly groups: readonly ColumnGroup[];
+  readonly rows: readonly Row[];
+}
+
+/** `steps`: a line per hop. `messages`: hops of one message share a line as long as nothing happened in between. */
+export type Density = "steps" | "messages";
+
+const pauseMs = 60_000;
+// Hops further apart than this never share a line: a wait has to be seen.
+const togetherMs = 10_000;
+
+/**
+ * Puts all hops of all messages in one order of time, and places into swimlanes: other sites on the left, central, the plant on the right.
+ * A message's own hops keep their order even where clocks disagree.
+ */
+export function layoutTimeline(messages: readonly OrderMessage[], plant: string | null, density: Density): Timeline {
+  const steps = toSteps(messages);
+  const columns = toColumns(steps, plant);
+  const position = new Map(columns.map((column, index) => [column.key, index]));
+  const runs: Step[][] = [];
+  for (const step of steps) {
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    if (density === "messages" && run && last?.message === step.message && step.orderedAtMs - last.orderedAtMs <= togetherMs)
+      run.push(step);
+    else runs.push([step]);
+  }
+  const rows = runs.map((run, index): Row => {
+    const before = runs[index - 1]?.at(-1);
+    const first = run[0] as Step;
+    const wait = before ? first.orderedAtMs - before.orderedAtMs : 0;
+    return {
+      key: `${first.message.id}/${first.index}`,
+      message: first.message,
+      hops: toPlaced(run, position),
+      opens: first.index === 0,
+      continues: before?.message === first.message,
+      pauseMs: wait >= pauseMs ? wait : null,
+    };
+  });
+  return { columns, groups: toGroups(columns), rows };
+}
+
+interface Step {
+  readonly message: OrderMessage;
+  readonly hop: Hop;
+  readonly index: number;
+  readonly deltaMs: number | null;
+  /** Never earlier than the hop before of the same message. */
+  readonly orderedAtMs: number;
+}
+
+function toSteps(messages: readonly OrderMessage[]): readonly Step[] {
+  const steps: Step[] = [];
+  for (const message of messages) {
+    let orderedAtMs = Number.NEGATIVE_INFINITY;
+    let beforeMs: number | null = null;
+    message.hops.forEach((hop, index) => {
+      const atMs = Date.parse(hop.at);
+      orderedAtMs = Math.max(orderedAtMs, atMs);
+      steps.push({ message, hop, index, deltaMs: beforeMs === null ? null : atMs - beforeMs, orderedAtMs });
+      beforeMs = atMs;
+    });
+  }
+  // The sort is stable, so hops of one message that share a time keep their order.
+  return steps.sort((a, b) => a.orderedAtMs - b.orderedAtMs);
+}
+
+function toPlaced(run: readonly Step[], position: ReadonlyMap<string, number>): readonly PlacedHop[] {
+  const columns = run.map((step) => position.get(columnKey(step.hop)) ?? 0);
+  return run.map((step, index) => {
+    const column = columns[index] ?? 0;
+    return {
+      hop: step.hop,
+      column,
+      slot: columns.slice(0, index).filter((other) => other === column).length,
+      slots: columns.filter((other) => other === column).length,
+      deltaMs: step.deltaMs,
+    };
+  });
+}
+
+function columnKey(hop: Hop): string {
+  return isCentral(hop) ? "central" : `${hop.site}/${hop.place}`;
+}
+
+function isCentral(hop: Hop): boolean {
+  return hop.site === "central" || hop.place === "central";
+}
+
+function isGateway(hop: Hop): boolean {
+  return hop.place === hop.site || hop.place === "gateway";
+}
+
+/** From the systems of the other sites over their gateways and central to the plant's gateway and its systems, each in order of appearance. */
+function toColumns(steps: readonly Step[], plant: string | null): readonly Column[] {
+  const home = plant ?? steps.find(({ hop }) => !isCentral(hop))?.hop.site;
+  const seen = new Map<string, { readonly column: Column; readonly rank: number; readonly site: number }>();
+  const sites: string[] = [];
+  for (const { hop } of steps) {
+    if (!isCentral(hop) && !sites.includes(hop.site)) sites.push(hop.site);
+    const key = columnKey(hop);
+    if (seen.has(key)) continue;
+    const column = { key, site: isCentral(hop) ? "central" : hop.site, label: isCentral(hop) ? "central" : placeLabel(hop) };
+    const rank = isCentral(hop) ? 2 : hop.site === home ? (isGateway(hop) ? 3 : 4) : isGateway(hop) ? 1 : 0;
+    // Left of central a site's systems and its gateway stay together.
+    seen.set(key, { column, rank, site: rank < 2 ? sites.indexOf(hop.site) : 0 });
+  }
+  const side = (rank: number) => (rank < 2 ? 0 : rank);
+  return [...seen.values()]
+    .map((entry, index) => ({ ...entry, index }))
+    .sort((a, b) => side(a.rank) - side(b.rank) || a.site - b.site || a.rank - b.rank || a.index - b.index)
+    .map((entry) => entry.column);
+}
+
+function placeLabel(hop: Hop): string {
+  if (isGateway(hop)) return "gateway";
+  return /^(erp|wms|mes|qms|plc)$/i.test(hop.place) ? hop.place.toUpperCase() : hop.place;
+}
+
+function toGroups(columns: readonly Column[]): readonly ColumnGroup[] {
+  const groups: { site: string; count: number }[] = [];
+  for (const column of columns) {
+    const last = groups.at(-1);
+    if (last && last.site === column.site) last.count += 1;
+    else groups.push({ site: column.site, count: 1 });
+  }
+  return groups;
+}

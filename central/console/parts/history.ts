@@ -1,0 +1,40 @@
+import type { SitesAnswer } from "../../http/views.ts";
+
+/** One reading; `atMs` is the browser's monotonic clock. */
+export interface Reading {
+  readonly atMs: number;
+  readonly value: number;
+}
+
+/** What the sparklines show. */
+export const historyMs = 5 * 60_000;
+
+/**
+ * The last minutes of backlog and rates, kept in this browser tab only: central stores no history for it, and a reload starts anew.
+ * Readings older than {@link historyMs} are dropped, so memory follows the number of lanes, not the time the page is open.
+ */
+export class History {
+  readonly #series = new Map<string, Reading[]>();
+
+  record(answer: SitesAnswer, atMs: number): void {
+    this.#add("rate/transactions", atMs, answer.rate.transactionsPerSecond);
+    this.#add("rate/samples", atMs, answer.rate.samplesPerSecond);
+    for (const site of answer.sites) {
+      for (const lane of site.lanes) this.#add(backlogSeries(site.name, lane.lane), atMs, lane.waiting);
+    }
+  }
+
+  readings(series: string): readonly Reading[] {
+    return this.#series.get(series) ?? [];
+  }
+
+  #add(series: string, atMs: number, value: number): void {
+    const before = this.#series.get(series) ?? [];
+    const first = before.findIndex((reading) => reading.atMs >= atMs - historyMs);
+    this.#series.set(series, [...(first < 0 ? [] : before.slice(first)), { atMs, value }]);
+  }
+}
+
+export function backlogSeries(site: string, lane: string): string {
+  return `backlog/${site}/${lane}`;
+}
