@@ -16,3 +16,7 @@ export * from "./quantity.ts";
 export * from "./sync.ts";
 export { findMessageType, gatewayTypes, messageTypeOf, messageTypes } from "./types/index.ts";
 export { type Lane, lanes, type MessageType } from "./types/message-type.ts";
+export * from "./types/production.ts";
+export * from "./types/production-order.ts";
+export * from "./types/warehouse.ts";
+export * from "./flow/index.ts";

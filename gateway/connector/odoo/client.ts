@@ -1,0 +1,173 @@
+import { z } from "zod";
+import { type ErrorCode, PlantgateError } from "../../../protocol/index.ts";
+import { type Failure, judgeAnswer } from "./answer.ts";
+
+/** A call that did not succeed. `wrote`: it was meant to change something, so that a missing answer leaves the outcome open. */
+export class OdooError extends PlantgateError {
+  readonly failure: Failure;
+  readonly reason: string;
+  readonly wrote: boolean;
+
+  constructor(failure: Failure, reason: string, call: { model: string; method: string; wrote: boolean }, cause?: unknown) {
+    super(codes[failure], `${call.model}/${call.method}: ${reason}`, {
+      context: { model: call.model, method: call.method, failure },
+      cause,
+    });
+    this.failure = failure;
+    this.reason = reason;
+    this.wrote = call.wrote;
+  }
+}
+
+const codes: Record<Failure, ErrorCode> = {
+  denied: "LINK_DENIED",
+  missing: "PEER_REFUSED",
+  refused: "PEER_REFUSED",
+  busy: "PEER_BUSY",
+  fault: "PEER_REFUSED",
+  elsewhere: "PEER_UNREACHABLE",
+  "no-answer": "PEER_TIMEOUT",
+  unsent: "PEER_UNREACHABLE",
+};
+
+/** Codes of a connection that never stood: the request did not leave. */
+const unsentCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"]);
+
+export interface OdooClientDeps {
+  readonly url: string;
+  readonly database: string;
+  /** Read for each call, so that a replaced key is used at once. */
+  apiKey(): string;
+  readonly timeoutMs: number;
+  monotonic(): number;
+}
+
+export type Domain = readonly (readonly [field: string, operator: string, value: unknown] | "|" | "&" | "!")[];
+export type Context = Readonly<Record<string, unknown>>;
+
+interface CallOptions {
+  readonly signal: AbortSignal;
+  /** `read`: changes nothing. `absolute`: a repeat leaves the same state. `effect`: a repeat does it twice. */
+  readonly nature: "read" | "absolute" | "effect";
+}
+
+/** Odoo's JSON-2: one POST is one transaction; there is none across calls. */
+export class OdooClient {
+  readonly #deps: OdooClientDeps;
+  #lostAt: number | undefined;
+
+  constructor(deps: OdooClientDeps) {
+    this.#deps = deps;
+  }
+
+  /** Monotonic time at which the answer of a call that must not be repeated was last lost: Odoo may still be working on it. */
+  get lostAt(): number | undefined {
+    return this.#lostAt;
+  }
+
+  /** Rows of a search, each checked by `row`; `domain` and `fields` are always given, as Odoo's own default is everything. */
+  async search<Row extends z.ZodType>(
+    model: string,
+    row: Row & { readonly shape: object },
+    domain: Domain,
+    signal: AbortSignal,
+    options: { order?: string; limit?: number; context?: Context } = {},
+  ): Promise<z.infer<Row>[]> {
+    const fields = Object.keys(row.shape).filter((field) => field !== "id");
+    const body = {
+      domain,
+      fields,
+      order: options.order ?? "id",
+      ...(options.limit ? { limit: options.limit } : {}),
+      context: { lang: "en_US", ...options.context },
+    };
+    const value = await this.#post(model, "search_read", body, { signal, nature: "read" });
+    const rows = z.array(row).safeParse(value);
+    if (!rows.success) {
+      throw new OdooError("fault", `unexpected fields in the answer: ${rows.error.issues[0]?.path.join(".")}`, {
+        model,
+        method: "search_read",
+        wrote: false,
+      });
+    }
+    return rows.data;
+  }
+
+  /** Creates records in one transaction; a repeat makes them twice, so the caller looks first. */
+  async create(model: string, values: readonly Record<string, unknown>[], signal: AbortSignal): Promise<number[]> {
+    const value = await this.#post(model, "create", { vals_list: values }, { signal, nature: "effect" });
+    return z.array(z.int()).parse(value);
+  }
+
+  /** Writes the same values on records; the values have to be absolute. */
+  async write(model: string, ids: readonly number[], values: Record<string, unknown>, signal: AbortSignal): Promise<void> {
+    await this.invoke(model, "write", ids, { vals: values }, { signal, nature: "absolute" });
+  }
+
+  /**
+   * Calls a method of records. Odoo takes a call without ids for one on no record and answers `true`, so ids are asserted here.
+   * @returns what the method returned; a wizard that needs an answer comes as an action
+   */
+  async invoke(
+    model: string,
+    method: string,
+    ids: readonly number[],
+    args: Record<string, unknown>,
+    options: CallOptions,
+  ): Promise<unknown> {
+    if (ids.length === 0 || !ids.every((id) => Number.isInteger(id) && id > 0)) {
+      throw new PlantgateError("INVARIANT", `${model}/${method} without record ids`, { context: { model, method } });
+    }
+    return this.#post(model, method, { ids, ...args }, options);
+  }
+
+  /** Calls a method of the model itself. */
+  async call(model: string, method: string, args: Record<string, unknown>, signal: AbortSignal): Promise<unknown> {
+    return this.#post(model, method, args, { signal, nature: "read" });
+  }
+
+  async #post(model: string, method: string, body: Record<string, unknown>, options: CallOptions): Promise<unknown> {
+    const call = { model, method, wrote: options.nature !== "read" };
+    const lost = (reason: string, cause?: unknown): OdooError => {
+      if (options.nature === "effect") this.#lostAt = this.#deps.monotonic();
+      return new OdooError("no-answer", reason, call, cause);
+    };
+    if (options.signal.aborted) throw new OdooError("unsent", "stopping", call);
+    let judgement: ReturnType<typeof judgeAnswer>;
+    try {
+      const response = await fetch(`${this.#deps.url.replace(/\/+$/, "")}/json/2/${model}/${method}`, {
+        method: "POST",
+        headers: {
+          authorization: `bearer ${this.#deps.apiKey()}`,
+          "x-odoo-database": this.#deps.database,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+        // a redirect would carry the key elsewhere
+        redirect: "error",
+        signal: AbortSignal.any([options.signal, AbortSignal.timeout(this.#deps.timeoutMs)]),
+      });
+      judgement = judgeAnswer(response.status, response.headers.get("content-type") ?? "", await response.text());
+    } catch (error) {
+      if (error instanceof PlantgateError) throw error;
+      const code = causeCode(error);
+      if (code !== undefined && unsentCodes.has(code)) throw new OdooError("unsent", `no connection (${code})`, call, error);
+      throw lost(
+        error instanceof DOMException && error.name === "TimeoutError"
+          ? "no answer in time"
+          : "the connection ended before the answer",
+        error,
+      );
+    }
+    if (judgement.kind === "value") return judgement.value;
+    if (judgement.failure === "no-answer") throw lost(judgement.reason);
+    throw new OdooError(judgement.failure, judgement.reason, call);
+  }
+}
+
+function causeCode(error: unknown): string | undefined {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 4; at = at.cause, depth++) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+  }
+  return undefined;
+}

@@ -1,0 +1,65 @@
+import { createServer, request, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** A proxy before Odoo that can lose answers: the request is carried out there, and its sender hears nothing. */
+export interface LossyProxy extends AsyncDisposable {
+  readonly url: string;
+  /** Loses the answer to each request to `model/method` when it is first made; the same request made again is answered. undefined: loses none. */
+  lose(call: string | undefined): void;
+  /** How many answers were lost. */
+  lost(): number;
+}
+
+export async function startLossyProxy(target: string): Promise<LossyProxy> {
+  let losing: string | undefined;
+  const seen = new Set<string>();
+  let lost = 0;
+  const server: Server = createServer((incoming, outgoing) => {
+    const body: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => body.push(chunk));
+    incoming.on("end", () => {
+      const call = (incoming.url ?? "").replace(/^\/json\/2\//, "");
+      const bytes = Buffer.concat(body);
+      const lose = call === losing && !seen.has(bytes.toString());
+      if (lose) seen.add(bytes.toString());
+      const forward = request(
+        new URL(incoming.url ?? "/", target),
+        { method: incoming.method, headers: incoming.headers },
+        (answer) => {
+          const chunks: Buffer[] = [];
+          answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+          answer.on("end", () => {
+            // the whole answer is here, so Odoo has committed
+            if (lose) {
+              lost += 1;
+              outgoing.socket?.destroy();
+              return;
+            }
+            outgoing.writeHead(answer.statusCode ?? 502, {
+              "content-type": answer.headers["content-type"] ?? "text/plain",
+              connection: "close",
+            });
+            outgoing.end(Buffer.concat(chunks));
+          });
+          answer.on("error", () => outgoing.destroy());
+        },
+      );
+      forward.on("error", () => outgoing.destroy());
+      forward.end(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    lose(call) {
+      losing = call;
+      seen.clear();
+      lost = 0;
+    },
+    lost: () => lost,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
