@@ -1,0 +1,61 @@
+import { existsSync, readFileSync } from "node:fs";
+import {
+  type DocumentProblem,
+  describeError,
+  type SourceFile,
+  type Validation,
+  validateDocuments,
+} from "../../protocol/index.ts";
+
+/** Where a command's text goes: `process.stdout`. */
+export interface Output {
+  write(text: string): unknown;
+}
+
+/**
+ * Judges configuration files together and prints every problem with its line, as a compiler would.
+ * @returns the exit code: 0 when there is nothing to say, 1 when there is, 2 when a file cannot be read
+ */
+export async function validate(files: readonly string[], out: Output): Promise<number> {
+  const sources: SourceFile[] = [];
+  for (const name of files) {
+    try {
+      sources.push({ name, text: readFileSync(name, "utf8") });
+    } catch (error) {
+      out.write(`${name}: cannot be read: ${describeError(error)}\n`);
+      return 2;
+    }
+  }
+  const validation = await validateDocuments({ files: sources, readExample });
+  for (const problem of validation.problems) out.write(described(problem, sources));
+  const { length } = validation.problems;
+  out.write(length === 0 ? summary(validation) : `${length} ${length === 1 ? "problem" : "problems"}\n`);
+  return length === 0 ? 0 : 1;
+}
+
+function readExample(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+}
+
+function described({ file, path, line, column, message }: DocumentProblem, sources: readonly SourceFile[]): string {
+  const text = sources.find(({ name }) => name === file)?.text.split("\n")[line - 1] ?? "";
+  // a tab before the caret keeps it under its character
+  const indent = text.slice(0, column - 1).replace(/[^\t]/g, " ");
+  return `${file}:${line}:${column} ${path === "" ? "" : `${path}: `}${message}\n  ${text}\n  ${indent}^\n`;
+}
+
+function summary({ templates, sites }: Validation): string {
+  const lines = [
+    ...templates.map(
+      ({ metadata, spec }) =>
+        `Template ${metadata.name}: ${counted(spec.flows, "flow")}, ${counted(spec.connectors, "connector")}`,
+    ),
+    ...sites.map(({ metadata, spec }) => `Site ${metadata.name}: template ${spec.template}`),
+  ];
+  return `${lines.join("\n")}\n${lines.length === 0 ? "No documents" : "OK"}\n`;
+}
+
+function counted(things: object, word: string): string {
+  const { length } = Object.keys(things);
+  return `${length} ${word}${length === 1 ? "" : "s"}`;
+}
