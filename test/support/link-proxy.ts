@@ -1,0 +1,1 @@
+export { type LinkProxy, startLinkProxy } from "../../packaging/demo/link-proxy.ts";
