@@ -1,0 +1,69 @@
+import type { Bundle, CloudEvent, EpochMs, ErrorCode, Lane } from "../../protocol/index.ts";
+import type { Origin } from "../connector/connector.ts";
+
+/** One input for one flow. */
+export interface MapJob {
+  readonly flow: string;
+  readonly connector: string;
+  readonly origin: Origin;
+  readonly body: Uint8Array;
+  /** As the connector decoded it; else the mapper decodes `body` as JSON, without loss. */
+  readonly decoded?: unknown;
+  readonly receivedAt: EpochMs;
+  /** SHA-256 of `body`, hex. */
+  readonly inputHash: string;
+}
+
+export interface MappedMessage {
+  readonly lane: Lane;
+  readonly event: CloudEvent;
+  /** `event` as one line of JSON, without sequence and newline. */
+  readonly line: string;
+}
+
+export type MapResult =
+  /** All messages of the input; `cursor` where the flow polls with one. */
+  | { readonly kind: "messages"; readonly messages: readonly MappedMessage[]; readonly cursor?: string }
+  /** Nothing of the input may be recorded but a dead letter with this reason. */
+  | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
+
+/** One message for one destination of its flow, judged just before it is sent. */
+export type Rendered =
+  | {
+      readonly kind: "topic";
+      readonly topic: string;
+      readonly body: Uint8Array;
+      readonly qos: 0 | 1;
+      readonly retain: boolean;
+      readonly key: string;
+    }
+  | {
+      readonly kind: "post";
+      readonly path: string;
+      readonly body: Uint8Array;
+      readonly idempotencyKey: string;
+      readonly key: string;
+    }
+  | { readonly kind: "write"; readonly item: string; readonly value: string | number | boolean; readonly key: string }
+  | { readonly kind: "operation"; readonly operation: string; readonly key: string }
+  | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
+
+/** What a receiver answered on its `accepted` topic. */
+export type Answer =
+  | { readonly kind: "answer"; readonly match: string; readonly accepted: boolean; readonly reason?: string }
+  | { readonly kind: "failed"; readonly reason: string };
+
+/**
+ * Evaluates the flows' expressions where they can be ended: JSONata runs in a worker thread that is replaced when one input exceeds
+ * its time; declarative field maps and inputs without a map run here. Results come in the order of the calls per flow.
+ */
+export interface Mapping {
+  /** Compiles the flows of a bundle. @throws PlantgateError CONFIG_INVALID with every problem; the old flows stay. */
+  configure(bundle: Bundle): Promise<void>;
+  map(job: MapJob): Promise<MapResult>;
+  render(flow: string, destination: number, event: CloudEvent): Promise<Rendered>;
+  /** The value that an answer has to match: `accepted.equals` over the message, by default its ordering key. */
+  expected(flow: string, destination: number, event: CloudEvent): Promise<string>;
+  answer(flow: string, destination: number, body: Uint8Array): Promise<Answer>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,300 @@
+import { Worker } from "node:worker_threads";
+import {
+  type Bundle,
+  type Clock,
+  type CloudEvent,
+  type CompiledFlow,
+  compileBundle,
+  type ErrorCode,
+  maxInputBytes,
+  messageTypeOf,
+  PlantgateError,
+  runSync,
+} from "../../protocol/index.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import {
+  type ExpressionJob,
+  type ExpressionResult,
+  type FromWorker,
+  failedMap,
+  runJob,
+  runsAtOnce,
+  type ToWorker,
+} from "./expression-jobs.ts";
+import type { Answer, MapJob, Mapping, MapResult, Rendered } from "./mapping-contract.ts";
+
+export interface MappingDeps {
+  readonly site: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long one input may keep the thread busy. */
+  readonly timeoutMs?: number;
+  /** The thread was replaced; `flow` was in hand. */
+  readonly onRestart?: (flow: string | undefined, code: ErrorCode) => void;
+}
+
+/** The mapper; its thread starts with the first configuration. */
+export function openMapping(deps: MappingDeps): Mapping {
+  return new MappingRunner(deps);
+}
+
+type WorkerResult = FromWorker["results"][number]["result"];
+interface Task {
+  readonly id: number;
+  readonly request: { readonly kind: "configure"; readonly bundle: Bundle } | ExpressionJob;
+  settle(result: WorkerResult): void;
+  fail(error: unknown): void;
+}
+
+const batchJobs = 64;
+/** Batches at the thread: one in hand and one waiting, so that it never idles and little is redone when it is replaced. */
+const batchesAtThread = 2;
+const observationsPerTimeout = 5;
+/** A thread that ends again and again without a job in hand is not the fault of an expression. */
+const maxFruitlessStarts = 3;
+
+class MappingRunner implements Mapping {
+  readonly #deps: MappingDeps;
+  /** Not yet at the thread. */
+  readonly #waiting: Task[] = [];
+  /** At the thread, oldest first; sent again, in this order, to its successor. */
+  #sent: Task[] = [];
+  #batches = 0;
+  #nextId = 1;
+  #worker: Worker | undefined;
+  #current = new Int32Array(new SharedArrayBuffer(4));
+  #bundle: Bundle | undefined;
+  #flows: ReadonlyMap<string, CompiledFlow> = new Map();
+  #watch: NodeJS.Timeout | undefined;
+  #seen = { id: 0, times: 0 };
+  #fruitlessStarts = 0;
+  #stopped = false;
+  #flushing = false;
+
+  constructor(deps: MappingDeps) {
+    this.#deps = deps;
+  }
+
+  async configure(bundle: Bundle): Promise<void> {
+    const { flows, problems } = compileBundle(bundle);
+    if (problems.length > 0) {
+      const said = problems.map(({ path, message }) => `${path.join(".")}: ${message}`);
+      throw new PlantgateError("CONFIG_INVALID", said.slice(0, 20).join("; "), { context: { problems: said } });
+    }
+    await this.#ask({ kind: "configure", bundle });
+    this.#flows = flows;
+  }
+
+  async map(job: MapJob): Promise<MapResult> {
+    if (job.body.byteLength > maxInputBytes) {
+      return {
+        kind: "failed",
+        code: "INPUT_TOO_LARGE",
+        reason: `the input has ${job.body.byteLength} bytes, more than ${maxInputBytes}`,
+      };
+    }
+    const result = await this.#run({ kind: "map", job, recordedAt: this.#deps.clock.now() });
+    if (result.kind === "error") return failedMap(result);
+    if (result.kind !== "lines") throw new PlantgateError("INVARIANT", `a mapping ended as ${result.kind}`);
+    const messages = result.lines.map((line) => {
+      const event = JSON.parse(line) as CloudEvent;
+      return { lane: messageTypeOf(event.type).lane, event, line };
+    });
+    return result.cursor === undefined ? { kind: "messages", messages } : { kind: "messages", messages, cursor: result.cursor };
+  }
+
+  async render(flow: string, destination: number, event: CloudEvent): Promise<Rendered> {
+    const result = await this.#run({ kind: "render", flow, destination, event });
+    if (result.kind === "error") return { kind: "failed", code: result.code, reason: result.reason };
+    if (result.kind !== "rendered") throw new PlantgateError("INVARIANT", `rendering ended as ${result.kind}`);
+    return result.rendered;
+  }
+
+  async expected(flow: string, destination: number, event: CloudEvent): Promise<string> {
+    const result = await this.#run({ kind: "expected", flow, destination, event });
+    if (result.kind === "error") throw new PlantgateError(result.code, result.reason, { context: { flow, destination } });
+    if (result.kind !== "expected") throw new PlantgateError("INVARIANT", `the expected answer ended as ${result.kind}`);
+    return result.value;
+  }
+
+  async answer(flow: string, destination: number, body: Uint8Array): Promise<Answer> {
+    const result = await this.#run({ kind: "answer", flow, destination, body });
+    if (result.kind === "error") return { kind: "failed", reason: result.reason };
+    if (result.kind !== "answer") throw new PlantgateError("INVARIANT", `an answer ended as ${result.kind}`);
+    return result.answer;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const error = new PlantgateError("STOPPED", "the mapper is stopping");
+    for (const task of [...this.#sent.splice(0), ...this.#waiting.splice(0)]) task.fail(error);
+    await this.#endWorker();
+  }
+
+  /** At once where nothing in it can run without end, else in the thread. */
+  async #run(job: ExpressionJob): Promise<ExpressionResult> {
+    if (this.#stopped) throw new PlantgateError("STOPPED", "the mapper is stopping");
+    if (runsAtOnce(this.#flows, job)) return await runJob(this.#flows, job, runSync);
+    const result = await this.#ask(ownBytes(job));
+    if (result.kind === "configured") throw new PlantgateError("INVARIANT", "a job was answered as a configuration");
+    return result;
+  }
+
+  #ask(request: Task["request"]): Promise<WorkerResult> {
+    if (this.#stopped) return Promise.reject(new PlantgateError("STOPPED", "the mapper is stopping"));
+    return new Promise((settle, fail) => {
+      this.#waiting.push({ id: this.#nextId++, request, settle, fail });
+      if (this.#nextId > 0x7fff_fff0) this.#nextId = 1;
+      // whatever is asked in this turn of the loop goes over in one message
+      if (!this.#flushing) {
+        this.#flushing = true;
+        queueMicrotask(() => {
+          this.#flushing = false;
+          this.#flush();
+        });
+      }
+    });
+  }
+
+  #flush(): void {
+    if (this.#stopped) return;
+    this.#worker ??= this.#startWorker();
+    while (this.#batches < batchesAtThread && this.#waiting.length > 0) {
+      const tasks = this.#takeBatch(this.#waiting);
+      this.#sent.push(...tasks);
+      this.#post(tasks);
+    }
+  }
+
+  /** A configuration goes alone: jobs before it run with the old flows, jobs after it with the new ones. */
+  #takeBatch(from: Task[]): Task[] {
+    const configuration = from.findIndex(({ request }) => request.kind === "configure");
+    return from.splice(0, configuration === 0 ? 1 : configuration > 0 ? Math.min(configuration, batchJobs) : batchJobs);
+  }
+
+  #post(tasks: readonly Task[]): void {
+    this.#batches += 1;
+    const [first] = tasks;
+    if (first?.request.kind === "configure")
+      this.#worker?.postMessage({ kind: "configure", id: first.id, bundle: first.request.bundle } satisfies ToWorker);
+    else
+      this.#worker?.postMessage({
+        kind: "jobs",
+        jobs: tasks.map(({ id, request }) => ({ id, job: request as ExpressionJob })),
+      } satisfies ToWorker);
+    this.#watch ??= setInterval(() => this.#observe(), Math.ceil((this.#deps.timeoutMs ?? 100) / observationsPerTimeout));
+  }
+
+  #startWorker(): Worker {
+    this.#current = new Int32Array(new SharedArrayBuffer(4));
+    this.#seen = { id: 0, times: 0 };
+    this.#batches = 0;
+    const worker = new Worker(new URL("./expression-worker.ts", import.meta.url), {
+      workerData: { current: this.#current.buffer },
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: 256 },
+    });
+    worker.on("message", (message: FromWorker) => {
+      if (worker === this.#worker) this.#receive(message);
+    });
+    worker.on("error", (error: unknown) => {
+      if (worker === this.#worker)
+        this.#replace(
+          "MAPPING_FAILED",
+          `the expression ended its thread: ${error instanceof Error ? error.message : "unknown cause"}`,
+        );
+    });
+    worker.on("exit", () => {
+      if (worker === this.#worker) this.#replace("MAPPING_FAILED", "the thread of the expression ended");
+    });
+    return worker;
+  }
+
+  #receive({ results }: FromWorker): void {
+    this.#batches -= 1;
+    this.#fruitlessStarts = 0;
+    for (const { id, result } of results) {
+      const task = this.#sent[0];
+      // the answer to a configuration that was sent to a successor on our own behalf
+      if (task?.id !== id) continue;
+      this.#sent.shift();
+      if (task.request.kind === "configure") this.#bundle = task.request.bundle;
+      task.settle(result);
+    }
+    this.#flush();
+    if (this.#sent.length === 0) this.#endWatch();
+  }
+
+  /**
+   * Counts how often the same job is seen in hand. Sightings, not a difference of two times: after the whole machine stood still
+   * (a snapshot, a suspended laptop) an innocent job would look as if it had run for an hour.
+   */
+  #observe(): void {
+    const id = Atomics.load(this.#current, 0);
+    this.#seen = id !== 0 && id === this.#seen.id ? { id, times: this.#seen.times + 1 } : { id, times: 0 };
+    if (this.#seen.times >= observationsPerTimeout)
+      this.#replace("MAPPING_TIMEOUT", `the expression ran longer than ${this.#deps.timeoutMs ?? 100} ms`);
+  }
+
+  /** A new thread; the job in hand fails, all others are redone in their order. */
+  #replace(code: ErrorCode, reason: string): void {
+    const id = Atomics.load(this.#current, 0);
+    void this.#endWorker();
+    if (this.#stopped) return;
+    const culprit = id === 0 ? undefined : this.#sent.find((task) => task.id === id);
+    const request = culprit?.request;
+    const flow =
+      request === undefined || request.kind === "configure"
+        ? undefined
+        : request.kind === "map"
+          ? request.job.flow
+          : request.flow;
+    this.#deps.log.warn(
+      { event: "mapping.worker.replaced", site: this.#deps.site, flow, code, reason },
+      "the thread of the expressions was replaced",
+    );
+    this.#deps.onRestart?.(flow, code);
+    if (culprit) {
+      this.#sent = this.#sent.filter((task) => task !== culprit);
+      culprit.settle({ kind: "error", code, reason });
+    } else if (++this.#fruitlessStarts >= maxFruitlessStarts) {
+      const error = new PlantgateError("INVARIANT", `the thread of the expressions does not stay up: ${reason}`);
+      for (const task of [...this.#sent.splice(0), ...this.#waiting.splice(0)]) task.fail(error);
+      return;
+    }
+    this.#worker = this.#startWorker();
+    if (this.#bundle) this.#worker.postMessage({ kind: "configure", id: 0, bundle: this.#bundle } satisfies ToWorker);
+    if (this.#bundle) this.#batches += 1;
+    const again = [...this.#sent];
+    while (again.length > 0) this.#post(this.#takeBatch(again));
+    this.#flush();
+  }
+
+  async #endWorker(): Promise<void> {
+    this.#endWatch();
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+  }
+
+  #endWatch(): void {
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+}
+
+/** A view of a larger buffer would be copied with all of it. */
+function ownBytes(job: ExpressionJob): ExpressionJob {
+  if (job.kind === "answer") return { ...job, body: new Uint8Array(job.body) };
+  if (job.kind !== "map") return job;
+  const { origin, decoded, ...rest } = job.job;
+  return {
+    ...job,
+    job: {
+      ...rest,
+      origin,
+      ...(decoded === undefined ? {} : { decoded }),
+      body: decoded === undefined ? new Uint8Array(job.job.body) : new Uint8Array(),
+    },
+  };
+}
