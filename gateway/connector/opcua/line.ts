@@ -288,8 +288,8 @@ function newClient({ site, name, config, certificates }: LineDeps): OPCUAClient 
     securityPolicy: SecurityPolicy[config.security?.policy ?? "None"],
     // machines announce themselves by names that only they know
     endpointMustExist: false,
-    // for the first connect: one try, the caller waits between tries. Lost connections are retried by the library at this pace
-    connectionStrategy: { initialDelay: 200, maxDelay: 2000, maxRetry: 0 },
+    // for the first connect: two tries, then the caller waits. Lost connections are retried at this pace without end; with 0, not at all
+    connectionStrategy: { initialDelay: 200, maxDelay: 2000, maxRetry: 1 },
     requestedSessionTimeout: durationMs(config.sessionTimeout),
     keepSessionAlive: true,
     keepAliveInterval: keepAliveMs,
