@@ -13,11 +13,25 @@ const petrol: MantineColorsTuple = [
   "#004343",
 ];
 
+/** The console's own dark greys, so that Mantine's parts sit on them (console.css). */
+const dark: MantineColorsTuple = [
+  "#e4ebef",
+  "#c3cdd4",
+  "#a3b1ba",
+  "#6b7a84",
+  "#3a4852",
+  "#27323a",
+  "#1b242a",
+  "#161e23",
+  "#10171b",
+  "#0b1013",
+];
+
 /** Fonts of the machine only: a plant has no internet, and a page must not wait for a font at 3 a.m. */
 export const theme = createTheme({
   primaryColor: "petrol",
   primaryShade: { light: 7, dark: 5 },
-  colors: { petrol },
+  colors: { petrol, dark },
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif',
   fontFamilyMonospace:
     'ui-monospace, "SF Mono", "Cascadia Mono", "Roboto Mono", "Liberation Mono", "DejaVu Sans Mono", monospace',

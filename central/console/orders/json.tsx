@@ -22,8 +22,8 @@ export function Json({ value, label }: { readonly value: unknown; readonly label
   parts.push(text.slice(end));
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <pre className="json" role="region" tabIndex={0} aria-label={label}>
-      {parts}
-    </pre>
+    <section className="json" tabIndex={0} aria-label={label}>
+      <pre>{parts}</pre>
+    </section>
   );
 }

@@ -17,6 +17,8 @@ export function MessagePanel({ message, onClose }: { readonly message: OrderMess
       withOverlay={false}
       lockScroll={false}
       trapFocus={false}
+      classNames={{ inner: "panel-place", content: "panel-frame" }}
+      shadow="none"
       closeOnClickOutside={false}
       closeButtonProps={{ "aria-label": "Close the message" }}
       title={

@@ -36,7 +36,7 @@ export function ThreadChart({ rows, middles, height, columnWidth, columns, worde
       data-lit={lit !== null || undefined}
     >
       {Array.from({ length: columns }, (_, index) => {
-        const x = (index + 0.5) * columnWidth;
+        const x = laneX(index, columnWidth, worded);
         // biome-ignore lint/suspicious/noArrayIndexKey: a swimlane's place is its identity here
         return <line key={index} className="lane-line" x1={x} x2={x} y1="0" y2={height} />;
       })}
@@ -97,8 +97,7 @@ function toThreads(rows: readonly Row[], middles: readonly number[], columnWidth
       threads.set(row.message.id, thread);
     }
     for (const placed of row.hops) {
-      // A dot with a word beside it stands on the left of its lane's line, so that the word stays inside the lane.
-      const middle = worded ? placed.column * columnWidth + 16 : (placed.column + 0.5) * columnWidth;
+      const middle = laneX(placed.column, columnWidth, worded);
       const spread = Math.min(slotWidth, (columnWidth - 16) / placed.slots);
       thread.points.push({ x: middle + (placed.slot - (placed.slots - 1) / 2) * spread, y: middles[index] ?? 0, placed });
     }
@@ -106,15 +105,28 @@ function toThreads(rows: readonly Row[], middles: readonly number[], columnWidth
   return threads;
 }
 
-/** Straight along a row, a soft S from row to row. */
+/** A lane's line: in its middle, or on its left where a word stands beside each dot. */
+function laneX(column: number, columnWidth: number, worded: boolean): number {
+  return worded ? column * columnWidth + 16 : (column + 0.5) * columnWidth;
+}
+
+/** From every hop's origin to it, so that a thread may branch. */
 function toPath(points: readonly Point[]): string {
+  const byIndex = new Map(points.map((point) => [point.placed.index, point]));
   return points
-    .map(({ x, y }, index) => {
-      const before = points[index - 1];
-      if (!before) return `M${x},${y}`;
-      if (before.y === y || before.x === x) return `L${x},${y}`;
-      const bend = Math.min((y - before.y) / 2, 26);
-      return `C${before.x},${before.y + bend} ${before.x},${y} ${before.x + Math.sign(x - before.x) * Math.min(Math.abs(x - before.x), 26)},${y} L${x},${y}`;
+    .map((point) => {
+      const origin = point.placed.origin === null ? undefined : byIndex.get(point.placed.origin);
+      return origin ? toStretch(origin, point) : "";
     })
     .join(" ");
+}
+
+/** Straight along a row; to a later row down and then right, or left and then down: so that it never crosses the word right of a dot. */
+function toStretch(from: Point, to: Point): string {
+  const start = `M${from.x},${from.y}`;
+  if (from.y === to.y || from.x === to.x) return `${start} L${to.x},${to.y}`;
+  const r = Math.min(14, Math.abs(to.x - from.x) / 2, (to.y - from.y) / 2);
+  return to.x > from.x
+    ? `${start} L${from.x},${to.y - r} Q${from.x},${to.y} ${from.x + r},${to.y} L${to.x},${to.y}`
+    : `${start} L${to.x + r},${from.y} Q${to.x},${from.y} ${to.x},${from.y + r} L${to.x},${to.y}`;
 }

@@ -13,6 +13,10 @@ export interface ColumnGroup {
 }
 export interface PlacedHop {
   readonly hop: Hop;
+  /** Position among the hops of its message. */
+  readonly index: number;
+  /** The hop that it came from, which is not always the one before: a gateway delivers to several systems. Null for the first. */
+  readonly origin: number | null;
   readonly column: number;
   /** Position among the hops of the same row and swimlane, and how many these are. */
   readonly slot: number;
@@ -108,12 +112,42 @@ function toPlaced(run: readonly Step[], position: ReadonlyMap<string, number>): 
     const column = columns[index] ?? 0;
     return {
       hop: step.hop,
+      index: step.index,
+      origin: originOf(step.message.hops, step.index),
       column,
       slot: columns.slice(0, index).filter((other) => other === column).length,
       slots: columns.filter((other) => other === column).length,
       deltaMs: step.deltaMs,
     };
   });
+}
+
+/** A delivery starts at its system's gateway, or goes on where it was delivered; a gateway receives from central; else from the hop before. */
+function originOf(hops: readonly Hop[], index: number): number | null {
+  const hop = hops[index];
+  if (!hop || index === 0) return null;
+  const before = hops.slice(0, index);
+  const last = (accepts: (candidate: Hop) => boolean) => {
+    const found = before.findLastIndex(accepts);
+    return found < 0 ? undefined : found;
+  };
+  switch (hop.kind) {
+    case "delivered":
+    case "accepted":
+    case "refused":
+    case "unknown":
+      return (
+        last((candidate) => columnKey(candidate) === columnKey(hop) && candidate.kind === "delivered") ??
+        last((candidate) => candidate.site === hop.site && (candidate.kind === "received" || candidate.kind === "recorded")) ??
+        index - 1
+      );
+    case "received":
+      return last(isCentral) ?? index - 1;
+    case "central":
+      return last((candidate) => candidate.kind === "recorded") ?? index - 1;
+    default:
+      return index - 1;
+  }
 }
 
 function columnKey(hop: Hop): string {

@@ -1,5 +1,5 @@
 import { useElementSize } from "@mantine/hooks";
-import { type CSSProperties, useMemo, useState } from "react";
+import { type CSSProperties, type KeyboardEvent, useMemo, useState } from "react";
 import type { OrderMessage } from "../../http/views.ts";
 import { describeInstant, formatAge, formatDay, formatDelta, formatTime } from "../parts/time.ts";
 import { kindWords } from "./hop-kind.ts";
@@ -35,7 +35,7 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
       <div className="timeline-head">
         <div className="timeline-corner">
           <span>Time</span>
-          <span className="num">{density === "steps" ? "+ since last" : "took"}</span>
+          <span className="num">{density === "steps" ? "since last" : "took"}</span>
           <span>What happened</span>
         </div>
         <div className="timeline-places" ref={ref}>
@@ -74,7 +74,7 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
             lit={lit}
           />
         </div>
-        <ol className="timeline-rows" aria-label="What happened, in order of time">
+        <ol className="timeline-rows" aria-label="What happened, in order of time" onKeyDown={moveFocus}>
           {rows.map((row, index) => (
             <li key={row.key}>
               {row.pauseMs !== null && <Pause row={row} before={rows[index - 1]} height={pauseHeight} />}
@@ -84,7 +84,6 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
                 style={threadStyle(row.message.type)}
                 data-message={row.message.id}
                 data-opens={row.opens || undefined}
-                data-dim={(lit !== null && lit !== row.message.id) || undefined}
                 aria-pressed={row.message.id === selected}
                 onClick={() => onSelect(row.message.id)}
                 onMouseEnter={() => setPointed(row.message.id)}
@@ -98,6 +97,17 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
       </div>
     </div>
   );
+}
+
+/** Arrow keys go from line to line, so that nobody has to press Tab eighty times. */
+function moveFocus(event: KeyboardEvent<HTMLOListElement>): void {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step === undefined) return;
+  const buttons = [...event.currentTarget.querySelectorAll<HTMLButtonElement>(".timeline-row")];
+  const next = buttons[buttons.findIndex((button) => button === document.activeElement) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
 }
 
 function Pause({ row, before, height }: { readonly row: Row; readonly before: Row | undefined; readonly height: number }) {
@@ -121,12 +131,12 @@ function StepWords({ row }: { readonly row: Row }) {
     <>
       <Time at={hop.at} />
       <Delta ms={deltaMs} />
-      <span className="row-words" data-kind={hop.kind}>
+      <span className="row-words" data-kind={hop.kind} title={hop.what}>
+        <TypeMark type={row.message.type} shown={!row.continues} />
         <span className="row-what">
           {hop.what}
           <span className="visually-hidden"> ({kindWords[hop.kind]})</span>
         </span>
-        {!row.continues && <TypeTag type={row.message.type} />}
       </span>
     </>
   );
@@ -142,12 +152,12 @@ function MessageWords({ row }: { readonly row: Row }) {
     <>
       <Time at={first.hop.at} />
       <Delta ms={row.opens && row.hops.length === 1 ? null : tookMs} />
-      <span className="row-words" data-kind={last.hop.kind}>
+      <span className="row-words" data-kind={last.hop.kind} title={row.opens ? row.message.summary : last.hop.what}>
+        <TypeMark type={row.message.type} shown={row.opens} />
         <span className="row-what">
           {row.opens ? row.message.summary : `↳ ${last.hop.what}`}
           <span className="visually-hidden"> ({row.hops.map((placed) => kindWords[placed.hop.kind]).join(", ")})</span>
         </span>
-        <TypeTag type={row.message.type} />
       </span>
     </>
   );
@@ -173,11 +183,14 @@ function Delta({ ms }: { readonly ms: number | null }) {
   );
 }
 
-function TypeTag({ type }: { readonly type: string }) {
-  return (
-    <span className="type-tag" title={type}>
-      {typeWords(type)}
+/** The thread's colour; in words for those who do not see it. */
+function TypeMark({ type, shown }: { readonly type: string; readonly shown: boolean }) {
+  return shown ? (
+    <span className="type-dot" title={typeWords(type)}>
+      <span className="visually-hidden">{typeWords(type)}: </span>
     </span>
+  ) : (
+    <span className="type-none" />
   );
 }
 

@@ -15,8 +15,10 @@ export const historyMs = 5 * 60_000;
  */
 export class History {
   readonly #series = new Map<string, Reading[]>();
+  #firstAtMs: number | undefined;
 
   record(answer: SitesAnswer, atMs: number): void {
+    this.#firstAtMs ??= atMs;
     this.#add("rate/transactions", atMs, answer.rate.transactionsPerSecond);
     this.#add("rate/samples", atMs, answer.rate.samplesPerSecond);
     for (const site of answer.sites) {
@@ -26,6 +28,11 @@ export class History {
 
   readings(series: string): readonly Reading[] {
     return this.#series.get(series) ?? [];
+  }
+
+  /** How far back a chart looks: what there is, at least a minute, at most {@link historyMs}. */
+  windowMs(nowMs: number): number {
+    return Math.min(historyMs, Math.max(60_000, nowMs - (this.#firstAtMs ?? nowMs)));
   }
 
   #add(series: string, atMs: number, value: number): void {

@@ -1,5 +1,5 @@
 import { useElementSize } from "@mantine/hooks";
-import { historyMs, type Reading } from "./history.ts";
+import type { Reading } from "./history.ts";
 
 // Between two readings further apart than this nobody looked: the line breaks instead of guessing.
 const gapMs = 7000;
@@ -7,6 +7,8 @@ const gapMs = 7000;
 interface SparklineProps {
   readonly readings: readonly Reading[];
   readonly nowMs: number;
+  /** From the left edge to the right. */
+  readonly windowMs: number;
   readonly height: number;
   /** The scale's smallest maximum, so that one waiting message does not look like a mountain. */
   readonly floor: number;
@@ -14,11 +16,11 @@ interface SparklineProps {
   readonly label: string;
 }
 
-/** The last five minutes as an area; the right edge is now. */
-export function Sparkline({ readings, nowMs, height, floor, label }: SparklineProps) {
+/** The last minutes as an area; the right edge is now. */
+export function Sparkline({ readings, nowMs, windowMs, height, floor, label }: SparklineProps) {
   const { ref, width } = useElementSize();
   const max = readings.reduce((most, reading) => Math.max(most, reading.value), floor);
-  const x = (atMs: number) => Math.max(0, width * (1 - (nowMs - atMs) / historyMs));
+  const x = (atMs: number) => Math.min(width, Math.max(0, width * (1 - (nowMs - atMs) / windowMs)));
   const y = (value: number) => height - 1.5 - (value / max) * (height - 4);
   return (
     <div ref={ref} className="spark" style={{ height }}>

@@ -22,7 +22,7 @@ export function Lanes({ site, nowMs }: { readonly site: SiteView; readonly nowMs
           <th scope="col" className="num">
             Lag
           </th>
-          <th scope="col">Last 5 min</th>
+          <th scope="col">Trend</th>
         </tr>
       </thead>
       <tbody>
@@ -41,9 +41,10 @@ export function Lanes({ site, nowMs }: { readonly site: SiteView; readonly nowMs
               <Sparkline
                 readings={history.readings(backlogSeries(site.name, lane.lane))}
                 nowMs={nowMs}
+                windowMs={history.windowMs(nowMs)}
                 height={20}
                 floor={20}
-                label={`Waiting in ${lane.lane} over the last five minutes; now ${lane.waiting}`}
+                label={`Waiting in ${lane.lane} over the last minutes; now ${lane.waiting}`}
               />
             </td>
           </tr>

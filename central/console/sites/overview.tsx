@@ -37,7 +37,8 @@ export function Overview({ answer, nowMs, stale, shown, onShow }: OverviewProps)
                 onClick={() => onShow(shown === condition ? null : condition)}
               >
                 <Icon name={conditionIcon(condition)} size={14} />
-                <b>{formatCount(count)}</b> {conditionWord(condition).toLowerCase()}
+                <b>{formatCount(count)}</b> {stale ? "was " : ""}
+                {conditionWord(condition).toLowerCase()}
               </button>
             );
           })}
@@ -72,7 +73,9 @@ interface RateProps {
 }
 
 function Rate({ title, series, value, nowMs, stale }: RateProps) {
-  const readings = useHistory().readings(series);
+  const history = useHistory();
+  const readings = history.readings(series);
+  const windowMs = history.windowMs(nowMs);
   const peak = readings.reduce((most, reading) => Math.max(most, reading.value), 0);
   return (
     <div className="card rate" data-series={series}>
@@ -88,12 +91,13 @@ function Rate({ title, series, value, nowMs, stale }: RateProps) {
         <Sparkline
           readings={readings}
           nowMs={nowMs}
+          windowMs={windowMs}
           height={58}
           floor={1}
-          label={`${title} per second over the last five minutes, peak ${formatRate(peak)}`}
+          label={`${title} per second over the last minutes, peak ${formatRate(peak)}`}
         />
         <p className="rate-axis tiny" aria-hidden="true">
-          <span>5 min ago</span>
+          <span>{Math.round(windowMs / 60_000)} min ago</span>
           <span>now</span>
         </p>
       </div>

@@ -18,9 +18,12 @@ interface SiteCardProps {
   readonly stale: boolean;
 }
 
+/** One site; everything a person needs to judge it stands in one row. */
 export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
   const id = useId();
   const [open, setOpen] = useState(false);
+  // What a silent site said last is not what it does.
+  const lastSaid = stale || site.condition === "unknown" || site.condition === "revoked";
   return (
     <article className="card site" data-condition={stale ? "stale" : site.condition} aria-labelledby={`${id}-name`}>
       <div className="site-who">
@@ -28,7 +31,7 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
           <h2 id={`${id}-name`}>{site.name}</h2>
           <ConditionBadge condition={site.condition} stale={stale} />
         </div>
-        <p className="site-reason">{site.reason}</p>
+        <p className="site-reason">{stale ? "Not known while central does not answer" : site.reason}</p>
         <p className="site-heard">
           <Heard site={site} centralNowMs={centralNowMs} />
         </p>
@@ -44,11 +47,11 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
         <Lanes site={site} nowMs={nowMs} />
       </div>
       <div className="site-revision">
-        <h3>Configuration</h3>
+        <h3>{lastSaid ? "Configuration, last said" : "Configuration"}</h3>
         <Revision site={site} />
       </div>
       <div className="site-exceptions">
-        <h3>Exceptions</h3>
+        <h3>{lastSaid ? "Exceptions, last said" : "Exceptions"}</h3>
         <Exceptions site={site} />
       </div>
       <div className="site-connectors">
@@ -64,7 +67,7 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
               onClick={() => setOpen(!open)}
             >
               <Icon name="chevron" size={14} className="disclosure-icon" />
-              <span>Connectors</span>
+              <span>{lastSaid ? "Connectors, last said" : "Connectors"}</span>
               <ConnectorSummary connectors={site.connectors} />
               {!open && <FirstTrouble site={site} />}
             </button>
