@@ -7,10 +7,8 @@ import {
   validateDocuments,
 } from "../../protocol/index.ts";
 
-/** Where a command's text goes: `process.stdout`. */
-export interface Output {
-  write(text: string): unknown;
-}
+/** Takes a command's text, lines ended. */
+export type Output = (text: string) => unknown;
 
 /**
  * Judges configuration files together and prints every problem with its line, as a compiler would.
@@ -22,14 +20,14 @@ export async function validate(files: readonly string[], out: Output): Promise<n
     try {
       sources.push({ name, text: readFileSync(name, "utf8") });
     } catch (error) {
-      out.write(`${name}: cannot be read: ${describeError(error)}\n`);
+      out(`${name}: cannot be read: ${describeError(error)}\n`);
       return 2;
     }
   }
   const validation = await validateDocuments({ files: sources, readExample });
-  for (const problem of validation.problems) out.write(described(problem, sources));
+  for (const problem of validation.problems) out(described(problem, sources));
   const { length } = validation.problems;
-  out.write(length === 0 ? summary(validation) : `${length} ${length === 1 ? "problem" : "problems"}\n`);
+  out(length === 0 ? summary(validation) : `${length} ${length === 1 ? "problem" : "problems"}\n`);
   return length === 0 ? 0 : 1;
 }
 

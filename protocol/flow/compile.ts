@@ -462,7 +462,7 @@ class FlowJudge {
       if ("post" in to && !to.post.startsWith("/")) this.#say([...path, "post"], "a path begins with /");
       if ("topic" in to) {
         const literal = template?.parts.filter((part) => typeof part === "string").join("") ?? "";
-        if (/[+#\u0000-\u001f]/.test(literal)) this.#say([...path, "topic"], "a topic that is published to has no wildcards");
+        if (/[+#\p{Cc}]/u.test(literal)) this.#say([...path, "topic"], "a topic that is published to has no wildcards");
         for (const name of names) {
           const connector = this.#context.connectors[name]?.config;
           if (connector?.type !== "mqtt" && connector?.type !== "mqtt-broker") continue;

@@ -56,7 +56,7 @@ export function parseFlow(value: unknown): { readonly flow: FlowConfig } | { rea
   if (to === undefined) problems.push({ path: [], message: '"to" is missing: where the messages go' });
   else if (!Array.isArray(to) || to.length === 0)
     problems.push({ path: ["to"], message: '"to" is a list of destinations, at least one' });
-  else to.forEach((each: unknown, index) => problems.push(...ofKind(destinations, each, ["to", index], "a destination")));
+  else problems.push(...to.flatMap((each: unknown, index) => ofKind(destinations, each, ["to", index], "a destination")));
   return {
     problems: problems.length > 0 ? problems : [{ path: [], message: "the flow has none of the forms that are possible" }],
   };

@@ -11,8 +11,9 @@ export {
 } from "./compile.ts";
 export { decodeJson, decodeJsonText, maxInputDepth } from "./decode.ts";
 export { type Delivery, expectedAnswer, type ReadAnswer, readAnswer, renderDelivery } from "./deliver.ts";
-export { type BuiltBundle, buildBundle, type ReadExample, type Validation, validateDocuments } from "./documents.ts";
+export { type BuiltBundle, buildBundle, type Validation, validateDocuments } from "./documents.ts";
 export { flowFunctions } from "./functions.ts";
+export type { ReadExample } from "./judge.ts";
 export { joinKey } from "./key.ts";
 export { type FlowInput, type Mapped, type MappedLine, mapInput, maxInputBytes, runSteps, runSync } from "./map.ts";
 export type { DocumentProblem, SourceFile } from "./yaml-source.ts";

@@ -106,7 +106,10 @@ export function checkNames(ast: Node, scope: Scope): ExpressionProblem[] {
   };
   const visit = (node: Node | undefined, atRoot: boolean): void => {
     if (!node) return;
-    if (node.type === "path") return path(node, atRoot);
+    if (node.type === "path") {
+      path(node, atRoot);
+      return;
+    }
     if (node.type === "name" && atRoot && !known.has(String(node.value))) unknownName(node, String(node.value));
     if (node.type === "variable") variable(node, false);
     if (node.type === "function" || node.type === "partial") {

@@ -6,6 +6,8 @@ export interface ShapeProblem {
   readonly path: Path;
   /** The problem is a key that should not be there. */
   readonly key?: boolean;
+  /** The problem is that this field of `path` is missing. */
+  readonly missing?: string;
   readonly message: string;
 }
 
@@ -44,7 +46,7 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown, bas
   }
   if (issue.code === "invalid_type" && value === undefined) {
     const name = String(path.at(-1) ?? "");
-    return [{ path: path.slice(0, -1), message: `"${name}" is missing` }];
+    return [{ path: path.slice(0, -1), missing: name, message: `"${name}" is missing` }];
   }
   if (issue.code === "invalid_type" && typeof value === "string" && isSecret(path)) {
     return [{ path, message: `a secret is named here, never written: { secret: ${String(path.at(-1))} }` }];
@@ -94,8 +96,10 @@ function nameOf(value: unknown): string {
 function keysAt(schema: z.ZodType, value: unknown, path: Path): string[] {
   const found: string[] = [];
   const visit = (current: z.ZodType, here: unknown, rest: Path): void => {
-    if (current instanceof z.ZodOptional || current instanceof z.ZodDefault || current instanceof z.ZodNullable)
-      return visit(current.unwrap() as z.ZodType, here, rest);
+    if (current instanceof z.ZodOptional || current instanceof z.ZodDefault || current instanceof z.ZodNullable) {
+      visit(current.unwrap() as z.ZodType, here, rest);
+      return;
+    }
     if (current instanceof z.ZodUnion) {
       for (const option of chosen(current, here)) visit(option, here, rest);
       return;

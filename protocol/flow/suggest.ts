@@ -6,6 +6,7 @@ export function didYouMean(written: string, candidates: Iterable<string>): strin
     const distance = editDistance(written.toLowerCase(), candidate.toLowerCase(), bestDistance);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
+  if (best === undefined && written.length >= 3) best = [...candidates].find((candidate) => candidate.startsWith(written));
   return best === undefined ? "" : `; did you mean "${best}"?`;
 }
 

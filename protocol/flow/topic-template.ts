@@ -70,7 +70,7 @@ function levelOf(value: unknown, path: string): string {
       { context: { path } },
     );
   }
-  if (/[/+#\u0000-\u001f\u007f]/.test(text)) {
+  if (/[/+#\p{Cc}]/u.test(text)) {
     throw new PlantgateError(
       "DESTINATION_INVALID",
       `{${path}} holds a character that a topic level may not: /, +, # or a control character`,
