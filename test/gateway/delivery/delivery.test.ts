@@ -1,0 +1,227 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, it } from "vitest";
+import type { Outbound } from "../../../gateway/connector/connector.ts";
+import { readDeadLetters, readDeliveries, readMessages } from "../../../gateway/queue/read.ts";
+import { type CloudEvent, type Document, makeEvent } from "../../../protocol/index.ts";
+import { orderPayload, plantDocuments } from "../../support/documents.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
+import { until } from "../../support/process.ts";
+
+/** The plant's `orders` flow with destinations of the test's choice. */
+function withDestinations(to: unknown[]): Document[] {
+  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+  const spec = documents[0]!.spec as { flows: Record<string, Record<string, unknown>>; connectors: Record<string, unknown> };
+  spec.flows.orders = { ...spec.flows.orders, to };
+  spec.connectors.scheduler = { type: "http", url: "http://127.0.0.1:1" };
+  return documents;
+}
+const post = (effect: "idempotent" | "checkable" | "once") => ({ connector: "scheduler", post: "/orders", effect });
+const answered = (within = "60s") => ({
+  connector: "wms",
+  topic: "wms/orders/{data.moId}",
+  accepted: { topic: "wms/orders/+/ack", match: ["payload.order", "payload.revision"], equals: ["data.moId", "data.revision"], within },
+});
+
+let next = 1;
+/** As the downlink records it. */
+async function receive(parts: Parts, ...orders: { id: number; revision?: number }[]): Promise<void> {
+  const lines = orders.map((order) => JSON.stringify(makeEvent("production-order.released", orderPayload(order), { id: `event-${next++}`, site: "hq", connector: "erp", recordedAt: 0 })));
+  await parts.queue.commit({ messages: lines.map((line) => ({ lane: "inbound", line })) });
+}
+const orderOf = (message: Outbound): string => `${message.event.data.moId as string}/${message.event.data.revision as number}`;
+
+function onDisk<Value>(parts: { dataDir: string }, read: (db: DatabaseSync) => Value): Value {
+  const db = new DatabaseSync(join(parts.dataDir, "queue.sqlite"), { readOnly: true });
+  try {
+    return read(db);
+  } finally {
+    db.close();
+  }
+}
+const outcomes = (parts: Parts): string[] =>
+  onDisk(parts, (db) => [...readMessages(db, "transaction")].map((message) => JSON.parse(message.line) as CloudEvent).filter((event) => event.type === "mfg.delivery.completed.v1"))
+    .map((event) => String(event.data.outcome));
+const deliveries = (parts: { dataDir: string }) => onDisk(parts, (db) => readDeliveries(db, 100));
+
+it("tells central how a delivery ended, in the transaction that removes it", async () => {
+  await using parts = await openParts();
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  await receive(parts, { id: 42 });
+  await until(() => outcomes(parts), (found) => found.length === 1);
+  expect(outcomes(parts)).toEqual(["delivered"]);
+  expect(deliveries(parts)).toEqual([]);
+});
+
+it("keeps the order of a key while it is tried again, and lets other keys pass", async () => {
+  const seen: string[] = [];
+  const receiver = {
+    deliver: (message: Outbound, attempt: number) => {
+      if (message.key === "hq-mo-1" && attempt < 4) return { kind: "retry" as const, reason: "away", afterMs: 20 };
+      seen.push(orderOf(message));
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2, revision: 1 }, { id: 1, revision: 3 });
+  await until(() => seen.length, (count) => count === 4);
+  expect(seen.filter((order) => order.startsWith("hq-mo-1"))).toEqual(["hq-mo-1/1", "hq-mo-1/2", "hq-mo-1/3"]);
+  expect(seen[0]).toBe("hq-mo-2/1");
+});
+
+it("keeps a refused message as a dead letter with the receiver's reason, and the key goes on", async () => {
+  const receiver = { deliver: (message: Outbound) => (orderOf(message) === "hq-mo-1/1" ? { kind: "refused" as const, reason: "unknown item" } : { kind: "done" as const }) };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 });
+  await until(() => outcomes(parts), (found) => found.length === 2);
+  expect(outcomes(parts)).toEqual(["refused", "delivered"]);
+  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([{ direction: "out", code: "PEER_REFUSED", reason: "unknown item", connector: "scheduler", place: "POST /orders" }]);
+});
+
+it("waits for the receiver's own yes, and takes one that comes before the transport's acknowledgement", async () => {
+  const early: { say?: () => Promise<unknown> } = {};
+  const receiver = {
+    deliver: async () => {
+      await early.say?.();
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { wms: receiver } });
+  await parts.apply(await bundleOf(withDestinations([answered()]), "lyon"));
+  const answer = (payload: object) =>
+    parts.connector("wms").inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body: Buffer.from(JSON.stringify(payload)), receivedAt: 1 }]);
+  early.say = () => answer({ order: "hq-mo-1", revision: 1, accepted: true });
+  await receive(parts, { id: 1, revision: 1 });
+  await until(() => outcomes(parts), (found) => found.length === 1);
+  early.say = undefined;
+  await receive(parts, { id: 1, revision: 2 });
+  await until(() => deliveries(parts), (found) => found[0]?.state === "sent");
+  await answer({ order: "hq-mo-1", revision: 1, accepted: true });
+  expect(deliveries(parts)).toHaveLength(1);
+  await answer({ order: "hq-mo-1", revision: 2, accepted: false, reason: "unknown item RM-ALU" });
+  expect(outcomes(parts)).toEqual(["accepted", "refused"]);
+  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([{ reason: "unknown item RM-ALU" }]);
+});
+
+it("sends again what its receiver did not answer in time", async () => {
+  await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
+  await parts.apply(await bundleOf(withDestinations([answered("100ms")]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(() => parts.connector("wms").attempts.length, (count) => count >= 2);
+  expect(outcomes(parts)).toEqual([]);
+});
+
+it("takes the answer after a restart to what was sent before it", async () => {
+  using folder = temporaryFolder();
+  const bundle = await bundleOf(withDestinations([answered()]), "lyon");
+  {
+    await using before = await openParts({ folder: folder.path });
+    await before.apply(bundle);
+    await receive(before, { id: 1 });
+    await until(() => deliveries(before), (found) => found[0]?.state === "sent");
+  }
+  await using after = await openParts({ folder: folder.path });
+  await after.apply(bundle);
+  const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", revision: 1, accepted: true }));
+  await after.connector("wms").inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body, receivedAt: 1 }]);
+  expect(outcomes(after)).toEqual(["accepted"]);
+  expect(after.connector("wms").attempts).toEqual([]);
+});
+
+it("flushes the intent before a receiver whose repeat is not harmless is called", async () => {
+  const states: (string | undefined)[] = [];
+  const open: { parts?: Parts } = {};
+  const receiver = {
+    deliver: () => {
+      states.push(deliveries(open.parts!)[0]?.state);
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  open.parts = parts;
+  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(() => outcomes(parts), (found) => found.length === 1);
+  expect(states).toEqual(["intent"]);
+});
+
+it("asks a checkable receiver after an unknown outcome, and does not send again what it has", async () => {
+  const receiver = { deliver: () => ({ kind: "unknown" as const, reason: "no answer" }), verify: () => ({ kind: "done" as const, detail: "found" }) };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(() => outcomes(parts), (found) => found.length === 1);
+  expect(outcomes(parts)).toEqual(["delivered"]);
+  expect(parts.connector("scheduler").attempts).toHaveLength(1);
+});
+
+it("sends again what a checkable receiver does not have", async () => {
+  const receiver = {
+    deliver: (_message: Outbound, attempt: number) => (attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const }),
+    verify: () => ({ kind: "not-done" as const }),
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(() => outcomes(parts), (found) => found.length === 1);
+  expect(parts.connector("scheduler").attempts).toHaveLength(2);
+});
+
+it("shows an unknown outcome to a person and holds its key, but no other, where nobody can tell", async () => {
+  const receiver = { deliver: (message: Outbound) => (orderOf(message) === "hq-mo-1/1" ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const }) };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("once")]), "lyon"));
+  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2 });
+  await until(() => outcomes(parts), (found) => found.length === 2);
+  expect(outcomes(parts).toSorted()).toEqual(["delivered", "unknown"]);
+  expect(deliveries(parts)).toMatchObject([{ key: "hq-mo-1", state: "unknown" }, { key: "hq-mo-1", state: "waiting" }]);
+  expect(parts.connector("scheduler").attempts.map(orderOf).toSorted()).toEqual(["hq-mo-1/1", "hq-mo-2/1"]);
+});
+
+it("checks an intent that was left by a crash before anything is sent again", async () => {
+  using folder = temporaryFolder();
+  const bundle = await bundleOf(withDestinations([post("checkable")]), "lyon");
+  const calls: string[] = [];
+  {
+    const never = new Promise<never>(() => {});
+    const before = await openParts({ folder: folder.path, receivers: { scheduler: { deliver: () => never } } });
+    await before.apply(bundle);
+    await receive(before, { id: 1 });
+    await until(() => deliveries(before), (found) => found[0]?.state === "intent");
+    // as a crash would: nothing more is written, the outcome is never known
+    await before.queue.close();
+  }
+  const receiver = {
+    deliver: () => {
+      calls.push("deliver");
+      return { kind: "done" as const };
+    },
+    verify: () => {
+      calls.push("verify");
+      return { kind: "not-done" as const };
+    },
+  };
+  await using after = await openParts({ folder: folder.path, receivers: { scheduler: receiver } });
+  await after.apply(bundle);
+  await until(() => outcomes(after), (found) => found.length === 1);
+  expect(calls).toEqual(["verify", "deliver"]);
+});
+
+it("restarts only the connectors that a new bundle changes", async () => {
+  await using parts = await openParts();
+  const documents = withDestinations([post("idempotent")]);
+  await parts.apply(await bundleOf(documents, "lyon"));
+  const [wms, scheduler] = [parts.connector("wms"), parts.connector("scheduler")];
+  const changed = structuredClone(documents);
+  const spec = changed[0]!.spec as unknown as { flows: { picks: { map: string } }; connectors: { scheduler: { url: string } } };
+  spec.flows.picks.map = spec.flows.picks.map.replace("payload.operator", '"somebody"');
+  spec.connectors.scheduler.url = "http://127.0.0.1:2";
+  await parts.apply(await bundleOf(changed, "lyon", 2));
+  expect(parts.connector("wms")).toBe(wms);
+  expect(wms).toMatchObject({ starts: 1, stops: 0 });
+  expect(parts.connector("scheduler")).not.toBe(scheduler);
+  expect(scheduler.stops).toBe(1);
+});

@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import type { Connector, ConnectorDeps, ConnectorKind, Inlet, Outbound, Outcome, Verdict } from "../../gateway/connector/connector.ts";
+import { ConnectorHost } from "../../gateway/connector/host.ts";
+import { Attempts } from "../../gateway/delivery/attempt.ts";
+import { Dispatcher } from "../../gateway/delivery/dispatch.ts";
+import { Expectations } from "../../gateway/delivery/expectations.ts";
+import { Intake } from "../../gateway/flow/intake.ts";
+import { openMapping } from "../../gateway/flow/mapping.ts";
+import { Queue } from "../../gateway/queue/queue.ts";
+import { openLogger } from "../../gateway/telemetry/logger.ts";
+import { type Bundle, buildBundle, type ConnectorKindName, type Document, systemClock, toInstant } from "../../protocol/index.ts";
+import { temporaryFolder } from "./folder.ts";
+
+/** What a test's receiver does with the n-th attempt. */
+export interface Receiver {
+  deliver(message: Outbound, attempt: number): Outcome | Promise<Outcome>;
+  verify?(message: Outbound): Verdict;
+}
+
+/** A connector whose far side is the test; everything between it and the disk is real. */
+export class TestConnector implements Connector {
+  readonly deps: ConnectorDeps;
+  readonly attempts: Outbound[] = [];
+  readonly receiver: Receiver;
+  starts = 0;
+  stops = 0;
+
+  constructor(deps: ConnectorDeps, receiver: Receiver) {
+    this.deps = deps;
+    this.receiver = receiver;
+  }
+  async start(): Promise<void> {
+    this.starts += 1;
+  }
+  async stop(): Promise<void> {
+    this.stops += 1;
+  }
+  report() {
+    return { name: this.deps.name, kind: this.deps.config.type, state: "up" as const, since: toInstant(0), connects: 1 };
+  }
+  async deliver(message: Outbound): Promise<Outcome> {
+    this.attempts.push(message);
+    return this.receiver.deliver(message, this.attempts.length);
+  }
+  async verify(message: Outbound): Promise<Verdict> {
+    return this.receiver.verify?.(message) ?? { kind: "cannot-tell", reason: "the test does not say" };
+  }
+  get inlet(): Inlet {
+    return this.deps.inlet;
+  }
+}
+
+export async function bundleOf(documents: readonly Document[], site: string, revision = 1): Promise<Bundle> {
+  const files = documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document) }));
+  const built = await buildBundle({ files, site, revision, createdAt: "2026-11-24T00:00:00.000Z" });
+  if (!built.ok) throw new Error(built.problems.map((problem) => problem.message).join("\n"));
+  return built.bundle;
+}
+
+/** Queue, mapping, intake and delivery of one gateway, put together as `startGateway` does, with test connectors and without a link. */
+export async function openParts(options: { folder?: string; receivers?: Record<string, Receiver> } = {}) {
+  const folder = options.folder === undefined ? temporaryFolder() : undefined;
+  const dataDir = options.folder ?? (folder?.path as string);
+  const log = openLogger({ level: "silent", site: "lyon" });
+  const clock = systemClock;
+  const failures: unknown[] = [];
+  const queue = await Queue.open({ path: join(dataDir, "queue.sqlite"), site: "lyon", onFailure: (error) => failures.push(error) });
+  const mapping = openMapping({ site: "lyon", clock, log });
+  const expectations = new Expectations(mapping, log);
+  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, log });
+  const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log });
+  const connectors = new Map<string, TestConnector>();
+  const kind = (name: ConnectorKindName): ConnectorKind => ({
+    kind: name,
+    create: (deps) => {
+      const connector = new TestConnector(deps, options.receivers?.[deps.name] ?? { deliver: () => ({ kind: "done" }) });
+      connectors.set(deps.name, connector);
+      return connector;
+    },
+  });
+  const kinds = (["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const).map(kind);
+  const webhooks = { mount: () => () => {} };
+  const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
+  const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (names) => host.ring(names) });
+  const stopping = new AbortController();
+  let running: Promise<void> | undefined;
+  return {
+    dataDir,
+    queue,
+    intake,
+    host,
+    failures,
+    connector: (name: string): TestConnector => connectors.get(name) as TestConnector,
+    async apply(bundle: Bundle): Promise<void> {
+      await mapping.configure(bundle);
+      intake.configure(bundle);
+      dispatcher.configure(bundle);
+      attempts.configure(bundle);
+      expectations.configure(bundle);
+      await host.apply(bundle);
+      running ??= dispatcher.run(stopping.signal);
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      stopping.abort();
+      await running;
+      intake.stop();
+      await host.stop();
+      await mapping.stop();
+      await queue.close();
+      folder?.[Symbol.dispose]();
+    },
+  };
+}
+export type Parts = Awaited<ReturnType<typeof openParts>>;
