@@ -79,7 +79,13 @@ export interface OrderView {
   readonly messages: readonly OrderMessage[];
 }
 export interface OrdersAnswer {
-  readonly orders: readonly { readonly moId: string; readonly orderName: string | null; readonly plant: string | null; readonly lastAt: string; readonly messages: number }[];
+  readonly orders: readonly {
+    readonly moId: string;
+    readonly orderName: string | null;
+    readonly plant: string | null;
+    readonly lastAt: string;
+    readonly messages: number;
+  }[];
 }
 
 /** `GET /v1/messages?after=N&limit=N&site=&lane=&type=`: the ledger, in the order in which it was recorded. */

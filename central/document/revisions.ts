@@ -1,0 +1,105 @@
+import { createHash } from "node:crypto";
+import { CompactSign } from "jose";
+import { buildBundle, type DocumentProblem, type SourceFile } from "../../protocol/flow/index.ts";
+import { type Bundle, type Clock, type Site, toInstant } from "../../protocol/index.ts";
+import type { Identity } from "../storage/folder.ts";
+import type { Storage } from "../storage/storage.ts";
+
+export type PushOutcome =
+  | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
+  | { readonly kind: "invalid"; readonly problems: readonly DocumentProblem[] };
+
+/** The revisions of the sites' configuration: built from documents, signed, numbered. */
+export class Revisions {
+  readonly #deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] };
+
+  constructor(deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] }) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Makes the documents the site's desired revision. What says the same as the desired one is no new revision; what says the same as
+   * an older one is (a way back). Durable on return.
+   */
+  async push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
+    const { storage, clock } = this.#deps;
+    const createdAt = toInstant(clock.now());
+    const desired = await this.#desired(site);
+    const revision = (await this.#last(site)) + 1;
+    const built = await buildBundle({ files, site, revision, createdAt });
+    if (!built.ok) return { kind: "invalid", problems: built.problems };
+    const content = contentOf(built.bundle, built.siteDocument);
+    if (desired?.content === content) return { kind: "unchanged", revision: desired.revision, digest: desired.digest };
+
+    const payload = Buffer.from(JSON.stringify(built.bundle));
+    const jws = await this.#sign(payload);
+    const digest = createHash("sha256").update(payload).digest("hex");
+    await storage.transaction().execute(async (tx) => {
+      const row = {
+        site,
+        revision,
+        content,
+        digest,
+        bundle: payload.toString(),
+        jws,
+        files: JSON.stringify(files),
+        created_at: Date.parse(createdAt),
+      };
+      await tx.insertInto("revisions").values(row).execute();
+      const labels = JSON.stringify(built.siteDocument.metadata.labels ?? {});
+      await tx.updateTable("sites").set({ desired_revision: revision, labels }).where("name", "=", site).execute();
+    });
+    return { kind: "created", revision, digest };
+  }
+
+  /** A revision as its gateway fetches it. */
+  find(site: string, revision: number): Promise<{ revision: number; digest: string; jws: string } | undefined> {
+    const { storage } = this.#deps;
+    return storage
+      .selectFrom("revisions")
+      .select(["revision", "digest", "jws"])
+      .where("site", "=", site)
+      .where("revision", "=", revision)
+      .executeTakeFirst();
+  }
+
+  /** The revision that the site should run: 0 before the first push. */
+  async desired(site: string): Promise<{ revision: number; digest?: string }> {
+    const desired = await this.#desired(site);
+    return desired ? { revision: desired.revision, digest: desired.digest } : { revision: 0 };
+  }
+
+  #desired(site: string): Promise<{ revision: number; content: string; digest: string } | undefined> {
+    return this.#deps.storage
+      .selectFrom("sites")
+      .innerJoin("revisions", (join) =>
+        join.onRef("revisions.site", "=", "sites.name").onRef("revisions.revision", "=", "sites.desired_revision"),
+      )
+      .select(["revisions.revision", "revisions.content", "revisions.digest"])
+      .where("sites.name", "=", site)
+      .executeTakeFirst();
+  }
+
+  async #last(site: string): Promise<number> {
+    const row = await this.#deps.storage
+      .selectFrom("revisions")
+      .select((eb) => eb.fn.max("revision").as("last"))
+      .where("site", "=", site)
+      .executeTakeFirst();
+    return row?.last ?? 0;
+  }
+
+  /** Compact JWS over the bundle's JSON; gateways verify it with the key that they pinned when they were added. */
+  #sign(payload: Uint8Array): Promise<string> {
+    const { kid, privateKey } = this.#deps.signing;
+    return new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
+  }
+}
+
+/** What a revision says, whatever its number and date: the bundle, and what only central reads of the site's document. */
+function contentOf(bundle: Bundle, site: Site): string {
+  const { revision: _, createdAt: __, ...says } = bundle;
+  return createHash("sha256")
+    .update(JSON.stringify([says, site.metadata.labels ?? {}]))
+    .digest("hex");
+}

@@ -1,0 +1,51 @@
+import type { Context, MiddlewareHandler } from "hono";
+import { getCookie } from "hono/cookie";
+import type { GatewayTokens } from "../auth/gateway-token.ts";
+import type { Operators } from "../auth/operators.ts";
+import type { Presence } from "../site/presence.ts";
+import type { SiteRow } from "../site/registry.ts";
+import { ProblemError } from "./problem.ts";
+
+export const sessionCookie = "plantgate-session";
+
+export type GatewayEnv = { Variables: { site: SiteRow } };
+
+/** Lets a gateway act for the site of the path, and renews that site's lease. */
+export function gatewayOnly(deps: {
+  readonly tokens: GatewayTokens;
+  readonly presence: Presence;
+}): MiddlewareHandler<GatewayEnv> {
+  return async (c, next) => {
+    const judged = await deps.tokens.judge(c.req.header("authorization"), c.req.param("site") ?? "");
+    if (!judged.ok) throw new ProblemError(judged.code, judged.detail);
+    deps.presence.heard(judged.site.name);
+    c.set("site", judged.site);
+    await next();
+  };
+}
+
+/** The admin token: for whatever changes something. */
+export function adminOnly(operators: Operators): MiddlewareHandler {
+  return async (c, next) => {
+    if (!operators.isAdmin(c.req.header("authorization"))) throw await refusal(c, operators);
+    await next();
+  };
+}
+
+/** The admin token, or a signed-in browser; a browser's cookie only ever reads, so that no other page can make it change something. */
+export function readersOnly(operators: Operators): MiddlewareHandler {
+  return async (c, next) => {
+    const reads = c.req.method === "GET" || c.req.method === "HEAD";
+    const allowed =
+      operators.isAdmin(c.req.header("authorization")) || (reads && (await operators.hasSession(getCookie(c, sessionCookie))));
+    if (!allowed) throw await refusal(c, operators);
+    await next();
+  };
+}
+
+async function refusal(c: Context, operators: Operators): Promise<ProblemError> {
+  if (c.req.header("authorization") !== undefined) return new ProblemError("token-invalid", "not central's admin token");
+  if (await operators.hasSession(getCookie(c, sessionCookie)))
+    return new ProblemError("not-allowed", "a signed-in browser may only read");
+  return new ProblemError("not-signed", "sign in with a link from the command line, or send the admin token");
+}

@@ -1,0 +1,97 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { serveStatic } from "@hono/node-server/serve-static";
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { secureHeaders } from "hono/secure-headers";
+import type { GatewayTokens } from "../auth/gateway-token.ts";
+import type { Identity } from "../storage/folder.ts";
+import { isOutage } from "../storage/storage.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { gatewayOnly } from "./access.ts";
+import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
+import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
+import { ProblemError, problemResponse } from "./problem.ts";
+import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
+import { signinRoutes } from "./signin-routes.ts";
+
+export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRouteDeps, "signingKey"> {
+  readonly tokens: GatewayTokens;
+  readonly identity: Identity;
+  readonly consoleDir: string | undefined;
+  readonly log: Logger;
+}
+
+/** Bodies of JSON; batches have limits of their own. */
+const maxJsonBytes = 8 * 1024 * 1024;
+
+/** Everything that central answers, all errors as problem details. */
+export function makeApp(deps: AppDeps): Hono {
+  const app = new Hono();
+  const { identity } = deps;
+  app.onError((error, c) => {
+    if (error instanceof ProblemError) return problemResponse(c, error);
+    if (isOutage(error)) {
+      deps.log.error(
+        { event: "http.storage.failed", err: error, path: c.req.path },
+        "the ledger's storage fails, a request was turned away",
+      );
+      return problemResponse(
+        c,
+        new ProblemError("busy", "central's storage cannot write now", { headers: { "retry-after": "5" } }),
+      );
+    }
+    deps.log.error({ event: "http.request.failed", err: error, method: c.req.method, path: c.req.path }, "a request failed");
+    return problemResponse(c, new ProblemError("internal", "the reason is in central's log"));
+  });
+  app.notFound((c) => problemResponse(c, new ProblemError("not-found", `${c.req.method} ${c.req.path}`)));
+  app.use(
+    secureHeaders({
+      contentSecurityPolicy: {
+        defaultSrc: ["'self'"],
+        // the console's components set their sizes in style attributes
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", "data:"],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
+      referrerPolicy: "no-referrer",
+      strictTransportSecurity: false,
+      xFrameOptions: "DENY",
+    }),
+  );
+  const limited = bodyLimit({
+    maxSize: maxJsonBytes,
+    onError: () => {
+      throw new ProblemError("too-large", `a body of JSON has ${maxJsonBytes} bytes at most`);
+    },
+  });
+
+  app.get("/health", (c) => c.json({ status: "up", incarnation: identity.incarnation }));
+  app.get("/v1/signing-key", (c) =>
+    c.json({ kid: identity.signing.kid, algorithm: "EdDSA", publicKey: identity.signing.publicKey }),
+  );
+  app.route("/", signinRoutes(deps.operators));
+  app.use("/v1/*", async (c, next) => {
+    c.header("cache-control", "no-store");
+    if (c.req.path.endsWith("/batches")) await next();
+    else return limited(c, next);
+  });
+  app.route("/v1", adminRoutes({ ...deps, signingKey: identity.signing.publicKey }));
+  app.route("/v1", readRoutes(deps));
+  const gateway = gatewayOnly(deps);
+  for (const path of ["sessions", "lanes/*", "downlink", "status", "bundles/*"])
+    app.use(`/v1/sites/:site/${path}`, gateway as never);
+  app.route("/v1/sites/:site", gatewayRoutes(deps));
+  app.all("/v1/*", (c) => c.notFound());
+  if (deps.consoleDir !== undefined) serveConsole(app, deps.consoleDir);
+  return app;
+}
+
+/** The console's files; a path that is none of them is a page of the console, which finds its way itself. */
+function serveConsole(app: Hono, folder: string): void {
+  app.use("/*", serveStatic({ root: folder }));
+  app.get("/*", async (c) => c.html(await readFile(join(folder, "index.html"), "utf8")));
+}

@@ -1,0 +1,169 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import {
+  batchHeaders,
+  batchLimits,
+  type Clock,
+  downlinkRequest,
+  type HelloAnswer,
+  hello,
+  laneName,
+  statusReport,
+  toInstant,
+  type WatermarkAnswer,
+} from "../../protocol/index.ts";
+import type { Revisions } from "../document/revisions.ts";
+import { type BatchHead, parseFrames } from "../ledger/batch.ts";
+import type { Ingest } from "../ledger/ingest.ts";
+import type { Downlink } from "../router/downlink.ts";
+import type { Presence } from "../site/presence.ts";
+import type { SessionState, Sessions } from "../site/sessions.ts";
+import type { GatewayEnv } from "./access.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import { ProblemError, parseBody, parseInput } from "./problem.ts";
+
+export interface GatewayRouteDeps {
+  readonly sessions: Sessions;
+  readonly ingest: Ingest;
+  readonly downlink: Downlink;
+  readonly presence: Presence;
+  readonly revisions: Revisions;
+  readonly budget: ByteBudget;
+  readonly clock: Clock;
+  readonly incarnation: string;
+  readonly leaseSeconds: number;
+  /** Told after a batch was recorded, and after a site reported another revision. */
+  readonly recorded: () => void;
+  readonly revisionReported: () => Promise<void>;
+  readonly stopping: AbortSignal;
+}
+
+const count = z.coerce.number().pipe(z.int().min(1));
+const identifier = z.string().min(1).max(128);
+const batchHead = z.object({
+  lane: laneName,
+  [batchHeaders.session]: identifier,
+  [batchHeaders.epoch]: identifier,
+  [batchHeaders.firstSequence]: count,
+  [batchHeaders.count]: count,
+  [batchHeaders.chain]: z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits"),
+  [batchHeaders.frames]: z.string().max(8192),
+});
+
+/** What a gateway calls: sessions, batches, downlink, status, bundles. */
+export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+
+  app.post("/sessions", async (c) => {
+    const input = await parseBody(c, hello);
+    const begun = await deps.sessions.begin(c.var.site.name, input);
+    if (begun.kind === "conflict") throw new ProblemError("conflict", begun.detail);
+    const answer: HelloAnswer = {
+      session: begun.session,
+      incarnation: deps.incarnation,
+      leaseSeconds: deps.leaseSeconds,
+      serverTime: toInstant(deps.clock.now()),
+      watermarks: begun.watermarks,
+    };
+    return c.json(answer);
+  });
+
+  app.post("/lanes/:lane/batches", async (c) => {
+    requireMedia(c.req.header("content-type"), c.req.header("content-encoding"));
+    const bytes = Number(c.req.header("content-length") ?? Number.NaN);
+    if (!Number.isInteger(bytes) || bytes <= 0) throw new ProblemError("invalid", "a batch says its Content-Length");
+    if (bytes > batchLimits.compressedBytes)
+      throw new ProblemError("too-large", `a batch has ${batchLimits.compressedBytes} bytes at most`);
+    const site = c.var.site.name;
+    const head = parseHead(site, c.req.param("lane"), c.req.header());
+    const release = deps.budget.admit(bytes);
+    if (!release) throw new ProblemError("busy", "central takes in as much as it can", { headers: { "retry-after": "2" } });
+    try {
+      const body = new Uint8Array(await c.req.arrayBuffer());
+      const outcome = await deps.ingest.record(head, body);
+      if (outcome.kind === "invalid") throw new ProblemError("invalid", outcome.detail);
+      if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
+      if (outcome.kind !== "recorded") {
+        await deps.sessions.judge(site, head.session);
+        throw sessionProblem(outcome.kind);
+      }
+      if (outcome.fresh > 0) {
+        deps.presence.recorded(site, head.lane, outcome.fresh);
+        deps.recorded();
+      }
+      const answer: WatermarkAnswer = { watermark: outcome.watermark, incarnation: deps.incarnation };
+      return c.json(answer);
+    } finally {
+      release();
+    }
+  });
+
+  app.post("/downlink", async (c) => {
+    const input = await parseBody(c, downlinkRequest);
+    const site = c.var.site.name;
+    const state = await deps.sessions.judge(site, input.session);
+    if (state !== "current") throw sessionProblem(state);
+    const outcome = await deps.downlink.poll(site, input, AbortSignal.any([c.req.raw.signal, deps.stopping]));
+    if (outcome.kind === "site-revoked") throw new ProblemError("site-revoked", `the access of site "${site}" was revoked`);
+    if (outcome.kind !== "answer") throw sessionProblem(outcome.kind);
+    return c.json({ ...outcome.answer, incarnation: deps.incarnation });
+  });
+
+  app.post("/status", async (c) => {
+    const report = await parseBody(c, statusReport);
+    const site = c.var.site;
+    const state = await deps.sessions.judge(site.name, report.session);
+    if (state !== "current") throw sessionProblem(state);
+    await deps.presence.report(site.name, report);
+    if (report.configuration.reported !== site.reported_revision) await deps.revisionReported();
+    return c.json({ serverTime: toInstant(deps.clock.now()), leaseSeconds: deps.leaseSeconds, incarnation: deps.incarnation });
+  });
+
+  app.get("/bundles/:revision", async (c) => {
+    const revision = parseInput(count, c.req.param("revision"));
+    const found = await deps.revisions.find(c.var.site.name, revision);
+    if (!found) throw new ProblemError("not-found", `site "${c.var.site.name}" has no revision ${revision}`);
+    return c.json(found);
+  });
+
+  return app;
+}
+
+function requireMedia(type: string | undefined, encoding: string | undefined): void {
+  if (type?.split(";")[0]?.trim() !== "application/x-ndjson")
+    throw new ProblemError("unsupported-media", "a batch is application/x-ndjson");
+  if (encoding !== "zstd") throw new ProblemError("unsupported-media", "a batch has Content-Encoding: zstd");
+}
+
+function parseHead(site: string, lane: string, headers: Record<string, string>): BatchHead {
+  const input = parseInput(batchHead, { ...headers, lane });
+  const frames = parseFrames(input[batchHeaders.frames]);
+  if (!frames)
+    throw new ProblemError("invalid", `${batchHeaders.frames}: count/bytes of each frame, ${batchLimits.frames} frames at most`);
+  return {
+    site,
+    lane: input.lane,
+    session: input[batchHeaders.session],
+    epoch: input[batchHeaders.epoch],
+    firstSequence: input[batchHeaders.firstSequence],
+    count: input[batchHeaders.count],
+    chain: input[batchHeaders.chain],
+    frames,
+  };
+}
+
+function watermarkProblem(kind: "gap" | "fork", watermark: number): ProblemError {
+  const detail =
+    kind === "gap"
+      ? `everything up to ${watermark} is recorded, the batch begins later`
+      : "the same sequences are recorded with other content";
+  return new ProblemError(kind, detail, { extra: { watermark } });
+}
+
+function sessionProblem(state: Exclude<SessionState, "current">): ProblemError {
+  const details = {
+    fenced: "a newer session of this site has begun",
+    "session-unknown": "begin a session that names this lane's epoch",
+  };
+  return new ProblemError(state, details[state]);
+}

@@ -1,0 +1,98 @@
+import { Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import { z } from "zod";
+import { laneName } from "../../protocol/index.ts";
+import type { Operators } from "../auth/operators.ts";
+import type { Records } from "../ledger/records.ts";
+import type { Timeline } from "../ledger/timeline.ts";
+import type { Overview } from "../site/overview.ts";
+import type { SiteRegistry } from "../site/registry.ts";
+import { readersOnly } from "./access.ts";
+import { ProblemError, parseInput } from "./problem.ts";
+
+export interface ReadRouteDeps {
+  readonly operators: Operators;
+  readonly registry: SiteRegistry;
+  readonly overview: Overview;
+  readonly timeline: Timeline;
+  readonly records: Records;
+  readonly stopping: AbortSignal;
+}
+
+const number = (max: number, fallback: number) => z.coerce.number().pipe(z.int().min(0).max(max)).default(fallback);
+const messagesQuery = z.object({
+  after: number(Number.MAX_SAFE_INTEGER, 0),
+  limit: number(5000, 200).transform((limit) => Math.max(1, limit)),
+  site: z.string().max(128).optional(),
+  lane: laneName.optional(),
+  type: z.string().max(128).optional(),
+  state: z.enum(["recorded", "repeat"]).optional(),
+});
+const eventsEveryMs = 1000;
+
+/** What people and their tools read (central/http/views.ts); each call carries the admin token or a signed-in browser's cookie. */
+export function readRoutes(deps: ReadRouteDeps): Hono {
+  const app = new Hono();
+  const reader = readersOnly(deps.operators);
+
+  app.get("/sites", reader, async (c) => c.json(await deps.overview.sites()));
+
+  app.get("/orders", reader, async (c) => {
+    const { q, limit } = parseInput(z.object({ q: z.string().max(128).default(""), limit: number(500, 50) }), c.req.query());
+    return c.json(await deps.timeline.search(q.trim(), limit));
+  });
+
+  // an order's name holds slashes: WH/MO/00042
+  app.get("/orders/:order{.+}", reader, async (c) => {
+    const name = c.req.param("order");
+    const order = await deps.timeline.order(name);
+    if (!order) throw new ProblemError("not-found", `there is no order "${name}"`);
+    return c.json(order);
+  });
+
+  app.get("/messages", reader, async (c) => c.json(await deps.records.messages(parseInput(messagesQuery, c.req.query()))));
+
+  app.get("/quarantine", reader, async (c) => {
+    const { limit } = parseInput(z.object({ limit: number(1000, 100) }), c.req.query());
+    return c.json(await deps.records.quarantine(limit));
+  });
+
+  app.get("/exceptions", reader, async (c) => c.json(await deps.records.exceptions()));
+
+  app.get("/completeness", reader, async (c) => {
+    const { site } = parseInput(z.object({ site: z.string().min(1).max(128) }), c.req.query());
+    if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+    return c.json(await deps.records.completeness(site));
+  });
+
+  app.get("/events", reader, (c) =>
+    streamSSE(c, async (stream) => {
+      const closed = new AbortController();
+      stream.onAbort(() => closed.abort());
+      const ended = AbortSignal.any([closed.signal, deps.stopping]);
+      let before = "";
+      while (!ended.aborted) {
+        const answer = await deps.overview.sites();
+        const now = JSON.stringify({ ...answer, at: "" });
+        if (now !== before) await stream.writeSSE({ event: "sites", data: JSON.stringify(answer) });
+        before = now;
+        await pause(eventsEveryMs, ended);
+      }
+    }),
+  );
+
+  return app;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done, { once: true });
+  });
+}

@@ -1,0 +1,101 @@
+import type { Clock, DownlinkAnswer, DownlinkRequest } from "../../protocol/index.ts";
+import type { Revisions } from "../document/revisions.ts";
+import type { SiteRegistry } from "../site/registry.ts";
+import { sessionState } from "../site/sessions.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Hints } from "./hints.ts";
+
+export type DownlinkOutcome =
+  | { readonly kind: "answer"; readonly answer: Omit<DownlinkAnswer, "incarnation"> }
+  | { readonly kind: "fenced" | "session-unknown" | "site-revoked" };
+
+const answerLimits = { messages: 200, bytes: 1024 * 1024 } as const;
+/** The longest that a poll goes without looking: bounds how late a revocation or a lost hint is noticed. */
+const lookEveryMs = 1000;
+
+export interface DownlinkDeps {
+  readonly storage: Storage;
+  readonly registry: SiteRegistry;
+  readonly revisions: Revisions;
+  readonly hints: Hints;
+  readonly clock: Clock;
+}
+
+/** Messages on their way to the sites, each site's numbered without holes. What was acknowledged stays, marked: an order's timeline tells of it. */
+export class Downlink {
+  readonly #deps: DownlinkDeps;
+
+  constructor(deps: DownlinkDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Notes the acknowledgement, durably, then answers as soon as there are messages or another desired revision, at the latest after
+   * `waitMs`. A gateway that acknowledges less than it once did (a restored data folder) gets the rest again.
+   */
+  async poll(site: string, request: DownlinkRequest, signal: AbortSignal): Promise<DownlinkOutcome> {
+    const { clock, hints } = this.#deps;
+    const deadline = clock.monotonic() + request.waitMs;
+    let acknowledged = false;
+    for (;;) {
+      const row = await this.#deps.registry.find(site);
+      if (!row || row.revoked_at !== null) return { kind: "site-revoked" };
+      const session = await sessionState(this.#deps.storage, site, request.session);
+      if (session !== "current") return { kind: session };
+      const known = request.ack.epoch === row.downlink_epoch;
+      if (known && !acknowledged)
+        await this.#acknowledge(site, Math.min(request.ack.sequence, row.downlink_last), row.downlink_acked);
+      acknowledged = true;
+      const after = known ? request.ack.sequence : row.downlink_acked;
+      const messages = after < row.downlink_last ? await this.#messages(site, after) : [];
+      const desired = await this.#deps.revisions.desired(site);
+      const left = deadline - clock.monotonic();
+      if (messages.length > 0 || desired.revision !== request.knownRevision || left <= 0 || signal.aborted) {
+        return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired } };
+      }
+      await hints.wait(site, Math.min(left, lookEveryMs), signal);
+    }
+  }
+
+  async #acknowledge(site: string, sequence: number, before: number): Promise<void> {
+    if (sequence <= before) return;
+    const { storage, clock } = this.#deps;
+    await storage.transaction().execute(async (tx) => {
+      await tx
+        .updateTable("downlink")
+        .set({ acked_at: clock.now() })
+        .where("site", "=", site)
+        .where("sequence", ">", before)
+        .where("sequence", "<=", sequence)
+        .where("acked_at", "is", null)
+        .execute();
+      await tx
+        .updateTable("sites")
+        .set({ downlink_acked: sequence })
+        .where("name", "=", site)
+        .where("downlink_acked", "<", sequence)
+        .execute();
+    });
+  }
+
+  async #messages(site: string, after: number): Promise<DownlinkAnswer["messages"]> {
+    const rows = await this.#deps.storage
+      .selectFrom("downlink")
+      .innerJoin("messages", "messages.position", "downlink.position")
+      .select(["downlink.sequence", "messages.event"])
+      .where("downlink.site", "=", site)
+      .where("downlink.sequence", ">", after)
+      .orderBy("downlink.sequence")
+      .limit(answerLimits.messages)
+      .execute();
+    const messages: DownlinkAnswer["messages"] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      bytes += Buffer.byteLength(row.event);
+      // a message that is larger than the limit by itself still has to pass
+      if (messages.length > 0 && bytes > answerLimits.bytes) break;
+      messages.push({ sequence: row.sequence, event: JSON.parse(row.event) });
+    }
+    return messages;
+  }
+}

@@ -1,0 +1,17 @@
+import { z } from "zod";
+
+/** What central is told at its start; all else lies in its data folder. */
+export const centralSettings = z.strictObject({
+  dataDir: z.string().min(1).meta({ description: "Folder that central owns: ledger, keys, admin token." }),
+  host: z.string().min(1).default("127.0.0.1").meta({ description: "Address to listen on; loopback unless said otherwise." }),
+  port: z.int().min(0).max(65535).default(7400).meta({ description: "Port to listen on; 0: any free one." }),
+  leaseSeconds: z
+    .int()
+    .min(2)
+    .max(3600)
+    .default(15)
+    .meta({ unit: "seconds", description: "A gateway silent for longer is unknown." }),
+  consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
+  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+});
+export type CentralSettings = z.infer<typeof centralSettings>;

@@ -1,0 +1,85 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, importJWK, type JWK } from "jose";
+import { PlantgateError } from "../../protocol/index.ts";
+
+/** What central is: made at its first start, kept in files of its data folder that only its user may read. */
+export interface Identity {
+  /** Names this ledger. Whoever restores a backup deletes the file, so that gateways notice. */
+  readonly incarnation: string;
+  readonly adminToken: string;
+  readonly signing: { readonly kid: string; readonly privateKey: CryptoKey; readonly publicKey: string };
+}
+
+export interface Folder {
+  readonly identity: Identity;
+  readonly ledgerFile: string;
+  /** Gives the folder free for another process. */
+  release(): void;
+}
+
+/**
+ * Makes the folder (0700) where there is none, locks it and reads or makes the identity.
+ * The lock is SQLite's exclusive lock on a file of its own: it ends with the process, however that ends.
+ * @throws PlantgateError DATA_FOLDER_LOCKED when another central works on it; DISK_FAILED when a key cannot be read
+ */
+export async function openFolder(dataDir: string): Promise<Folder> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const release = lock(join(dataDir, "lock"));
+  try {
+    const incarnation = keep(join(dataDir, "incarnation"), () => randomUUID());
+    const adminToken = keep(join(dataDir, "admin-token"), () => randomBytes(32).toString("base64url"));
+    const signing = await keepSigningKey(join(dataDir, "signing-key.json"));
+    return { identity: { incarnation, adminToken, signing }, ledgerFile: join(dataDir, "ledger.db"), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function lock(file: string): () => void {
+  const database = new DatabaseSync(file);
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  } catch (cause) {
+    database.close();
+    throw new PlantgateError("DATA_FOLDER_LOCKED", `another central works on this data folder: ${file} is locked`, { cause });
+  }
+  let held = true;
+  return () => {
+    if (held) database.close();
+    held = false;
+  };
+}
+
+/** The file's text; made, flushed and named at once where there is none, so that a crash leaves no half of it. */
+function keep(file: string, make: () => string): string {
+  if (!existsSync(file)) {
+    const staged = `${file}.new`;
+    const handle = openSync(staged, "w", 0o600);
+    writeSync(handle, `${make()}\n`);
+    fsyncSync(handle);
+    closeSync(handle);
+    renameSync(staged, file);
+    const folder = openSync(join(file, ".."), "r");
+    fsyncSync(folder);
+    closeSync(folder);
+  }
+  return readFileSync(file, "utf8").trim();
+}
+
+async function keepSigningKey(file: string): Promise<Identity["signing"]> {
+  const fresh = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
+  const made = JSON.stringify(await exportJWK(fresh.privateKey));
+  try {
+    const jwk = JSON.parse(keep(file, () => made)) as JWK;
+    const { d: _, ...publicJwk } = jwk;
+    const privateKey = (await importJWK(jwk, "EdDSA")) as CryptoKey;
+    const publicKey = await exportSPKI((await importJWK(publicJwk, "EdDSA", { extractable: true })) as CryptoKey);
+    return { kid: await calculateJwkThumbprint(publicJwk), privateKey, publicKey };
+  } catch (cause) {
+    throw new PlantgateError("DISK_FAILED", `${file} holds no signing key`, { cause });
+  }
+}
