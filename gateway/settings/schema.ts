@@ -2,7 +2,7 @@ import { z } from "zod";
 
 /** The little that is local to a gateway; everything else comes from central as a bundle. */
 export const gatewaySettings = z.strictObject({
-  site: z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/).meta({ description: "Name of the site, as central knows it." }),
+  site: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/).meta({ description: "Name of the site, as central knows it." }),
   dataDir: z.string().min(1).meta({ description: "Folder that the gateway owns: key, queue, secrets, bundles." }),
   centralUrl: z.url({ protocol: /^https?$/ }).meta({ description: "Central's address." }),
   centralKeyFile: z.string().min(1).meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it." }),

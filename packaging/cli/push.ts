@@ -7,7 +7,7 @@ import { addConnectionOptions, CentralClient, type ConnectionOptions, ProblemErr
 import type { Run } from "./main.ts";
 import { readText } from "./site.ts";
 
-const revised = z.looseObject({ revision: z.int(), changed: z.boolean().optional() });
+const revised = z.looseObject({ revision: z.int(), created: z.boolean().optional() });
 const placed = z.looseObject({ file: z.string().optional(), line: z.int().optional(), column: z.int().optional(), path: z.union([z.string(), z.array(z.union([z.string(), z.number()]))]).optional(), message: z.string() });
 
 export function addPushCommand(program: Command, done: Run): void {
@@ -23,7 +23,7 @@ export function addPushCommand(program: Command, done: Run): void {
     const unique = [...new Map([...documents, ...examples].map((file) => [file.name, file])).values()];
     try {
       const answer = revised.parse(await new CentralClient(options).call("POST", `/v1/sites/${encodeURIComponent(site)}/revisions`, { files: unique }));
-      const same = answer.changed === false;
+      const same = answer.created === false;
       process.stdout.write(same ? `${site}: revision ${answer.revision} holds exactly this already; nothing changes\n` : `${site}: revision ${answer.revision} is desired now\n`);
     } catch (error) {
       if (!(error instanceof ProblemError) || !error.problem.problems) throw error;
