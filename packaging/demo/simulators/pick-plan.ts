@@ -5,8 +5,15 @@ import type { ShopOrder } from "./shop-order.ts";
 /** What the warehouse will report of an order, in order. */
 export type PickPlan = readonly Extract<Fact, { fact: "pick" | "shortage" }>[];
 
+/** The lots on the warehouse's shelves; what is not listed has one lot. */
+const shelves: Readonly<Record<string, readonly string[]>> = {
+  "RM-ALU": ["L-2291", "L-2292"],
+  "RM-SCR": ["L-5510", "L-5511"],
+  "RM-SEAL": ["L-7301"],
+};
+
 /**
- * Every third component comes from two lots; every fourth order is confirmed in two parts; every ninth one first has a shortage.
+ * Every third component comes from two lots, where there are two; every fourth order is confirmed in two parts; every ninth one first has a shortage.
  * `next` counts the warehouse's transactions.
  */
 export function planPicks(order: ShopOrder, plantDigit: number, next: () => number): PickPlan {
@@ -24,8 +31,9 @@ export function planPicks(order: ShopOrder, plantDigit: number, next: () => numb
     .filter((share) => share.length > 0)
     .map((share, part): PickFact => {
       const picked = share.flatMap(({ sku, uom, qty }, index) => {
-        const [first, second] = (n + index) % 3 === 0 ? halves(qty, uom) : [qty, undefined];
-        const lot = (k: number): string => `L-${sku}-${(Math.floor(n / 20) + k) % 50}`;
+        const lots = shelves[sku] ?? [`L-${sku}`];
+        const [first, second] = (n + index) % 3 === 0 && lots.length > 1 ? halves(qty, uom) : [qty, undefined];
+        const lot = (k: number): string => lots[(n + k) % lots.length] ?? "";
         return [
           { sku, uom, qty: first, lot: lot(part) },
           ...(second === undefined ? [] : [{ sku, uom, qty: second, lot: lot(part + 1) }]),

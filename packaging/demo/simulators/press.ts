@@ -61,7 +61,11 @@ export async function startPress(options: PressOptions): Promise<Press> {
   await mkdir(pkiFolder, { recursive: true });
   await mkdir(dirname(options.logFile), { recursive: true });
   const log = await openTruthLog(options.logFile);
-  const certificates = new OPCUACertificateManager({ rootFolder: pkiFolder, automaticallyAcceptUnknownCertificate: true, disableFileWatchers: true });
+  const certificates = new OPCUACertificateManager({
+    rootFolder: pkiFolder,
+    automaticallyAcceptUnknownCertificate: true,
+    disableFileWatchers: true,
+  });
   const server = new OPCUAServer({
     port: options.port,
     host: "127.0.0.1",
@@ -76,10 +80,24 @@ export async function startPress(options: PressOptions): Promise<Press> {
   if (!addressSpace) throw new Error("the server has no address space");
   for (const uri of options.otherNamespaces ?? []) addressSpace.registerNamespace(uri);
   const namespace = addressSpace.registerNamespace(pressNamespace);
-  const device = namespace.addObject({ organizedBy: addressSpace.rootFolder.objects, browseName: options.name, nodeId: "s=Press" });
+  const device = namespace.addObject({
+    organizedBy: addressSpace.rootFolder.objects,
+    browseName: options.name,
+    nodeId: "s=Press",
+  });
   const variable = (item: Register) =>
-    namespace.addVariable({ ...common(item), dataType: dataTypes[item], accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" });
-  const common = (item: Register | "NextOrder") => ({ componentOf: device, browseName: item, nodeId: `s=${item}`, minimumSamplingInterval: 0 });
+    namespace.addVariable({
+      ...common(item),
+      dataType: dataTypes[item],
+      accessLevel: "CurrentRead",
+      userAccessLevel: "CurrentRead",
+    });
+  const common = (item: Register | "NextOrder") => ({
+    componentOf: device,
+    browseName: item,
+    nodeId: `s=${item}`,
+    minimumSamplingInterval: 0,
+  });
   const nodes = {
     Strokes: variable("Strokes"),
     Temp: namespace.addAnalogDataItem({
@@ -106,7 +124,11 @@ export async function startPress(options: PressOptions): Promise<Press> {
     for (const item of registers) {
       const value = machine.registers[item];
       if (before && before.registers[item] === value) continue;
-      nodes[item].setValueFromSource({ dataType: dataTypes[item], arrayType: VariantArrayType.Scalar, value: onWire(item, value) }, StatusCodes.Good, at);
+      nodes[item].setValueFromSource(
+        { dataType: dataTypes[item], arrayType: VariantArrayType.Scalar, value: onWire(item, value) },
+        StatusCodes.Good,
+        at,
+      );
       log.note({ at: at.toISOString(), kind: "value", item, value: item === "Strokes" ? String(value) : value });
     }
   };

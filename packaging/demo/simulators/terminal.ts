@@ -14,6 +14,8 @@ export interface TerminalOptions {
   readonly plantDigit: number;
   /** From material at the line to the first report, and between two reports. */
   readonly workMs?: number;
+  /** The gateway has the last report of the order. */
+  readonly completed?: (order: string) => void;
 }
 export interface Terminals {
   /** Material for the order stands at the line. */
@@ -71,6 +73,7 @@ export async function startTerminals(options: TerminalOptions): Promise<Terminal
         counts.acked += 1;
         counts.open -= 1;
         record.note({ kind: "acked", at: new Date().toISOString(), txn: report.txn });
+        if (fact === "finished" && report.final) options.completed?.(report.order);
       },
     });
   };

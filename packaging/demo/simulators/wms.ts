@@ -38,7 +38,7 @@ interface Open {
   readonly topic: string;
   readonly payload: string;
   readonly sentAt: number;
-  readonly then: () => void;
+  readonly next: () => void;
 }
 
 const repeatAfterMs = 15_000;
@@ -133,7 +133,7 @@ export async function startWms(options: WmsOptions): Promise<Wms> {
     job.next += 1;
     counts.sent += 1;
     const { topic, payload } = onWire(fact);
-    open.set(fact.txn, { topic, payload, sentAt: Date.now(), then: () => later(options.workMs ?? 1500, () => void work(job)) });
+    open.set(fact.txn, { topic, payload, sentAt: Date.now(), next: () => later(options.workMs ?? 1500, () => void work(job)) });
     publish(topic, payload);
   }
 
@@ -144,7 +144,7 @@ export async function startWms(options: WmsOptions): Promise<Wms> {
     counts.acked += 1;
     record.note({ kind: "acked", at: now(), txn });
     recent.push({ topic: waiting.topic, payload: waiting.payload, at: Date.now() });
-    waiting.then();
+    waiting.next();
   }
 
   function resendLastMinute(): void {

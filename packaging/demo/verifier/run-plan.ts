@@ -6,6 +6,8 @@ export const runPlan = z.strictObject({
   plants: z.array(
     z.strictObject({
       site: z.string(),
+      /** Code by which the ERP knows the plant. */
+      warehouse: z.string(),
       wms: z.string(),
       terminals: z.string(),
       devices: z.string(),
