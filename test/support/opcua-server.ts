@@ -17,8 +17,8 @@ export interface PressProcess extends AsyncDisposable {
   /** Without any farewell, as a power cut: sockets are reset, nothing is flushed. */
   kill(): Promise<void>;
   stop(): Promise<void>;
-  /** Same port, same certificates, same log. */
-  restart(options?: { namespaces?: readonly string[] }): Promise<void>;
+  /** Same port, same log; the same certificate unless a new one is asked for. */
+  restart(options?: { namespaces?: readonly string[]; newCertificate?: boolean }): Promise<void>;
   /** The process stands still: sockets stay open, nothing is answered. */
   freeze(): void;
   thaw(): void;
@@ -29,8 +29,9 @@ export async function startPressProcess(options: { namespaces?: readonly string[
   const log = join(folder, "press.ndjson");
   let child: ChildProcess;
   let endpoint = "";
+  let certificates = 0;
   const launch = async (port: number, namespaces: readonly string[]): Promise<void> => {
-    const args = [main, "--port", String(port), "--name", "press", "--log", log, "--pki", join(folder, "pki")];
+    const args = [main, "--port", String(port), "--name", "press", "--log", log, "--pki", join(folder, `pki-${certificates}`)];
     child = spawn(process.execPath, [...args, ...namespaces.flatMap((uri) => ["--namespace", uri])], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -60,7 +61,10 @@ export async function startPressProcess(options: { namespaces?: readonly string[
         .map((line) => JSON.parse(line) as Deed),
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
-    restart: async ({ namespaces } = {}) => launch(Number(new URL(endpoint).port), namespaces ?? []),
+    restart: async ({ namespaces, newCertificate } = {}) => {
+      if (newCertificate) certificates += 1;
+      await launch(Number(new URL(endpoint).port), namespaces ?? []);
+    },
     freeze: () => {
       child.kill("SIGSTOP");
     },

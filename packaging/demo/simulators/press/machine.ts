@@ -37,7 +37,12 @@ export function tick(machine: Machine, pace: Pace): Machine {
   const warm = { ...machine.registers, Temp: temperature(ticks, machine.registers.State === running) };
   const [next, ...waiting] = machine.waiting;
   if (next !== undefined) {
-    return { registers: { ...warm, CurrentOrder: next, State: running, GoodCount: 0, ScrapCount: 0 }, waiting, ticks, strokesOfOrder: 0 };
+    return {
+      registers: { ...warm, CurrentOrder: next, State: running, GoodCount: 0, ScrapCount: 0 },
+      waiting,
+      ticks,
+      strokesOfOrder: 0,
+    };
   }
   if (warm.State !== running) return { ...machine, registers: warm, ticks };
   const strokesOfOrder = machine.strokesOfOrder + 1;

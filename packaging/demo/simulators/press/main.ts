@@ -11,7 +11,8 @@ const { values } = parseArgs({
     namespace: { type: "string", multiple: true, default: [] },
   },
 });
-if (values.log === undefined) throw new Error("usage: main.ts --log FILE [--port N] [--name NAME] [--pki FOLDER] [--namespace URI]…");
+if (values.log === undefined)
+  throw new Error("usage: main.ts --log FILE [--port N] [--name NAME] [--pki FOLDER] [--namespace URI]…");
 const press = await startPress({
   port: Number(values.port),
   name: values.name,

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { equipmentSampled, samplingInterrupted } from "../../../../protocol/types/equipment.ts";
 import { startPressProcess } from "../../../support/opcua-server.ts";
 import { startConnector, until } from "./harness.ts";
+import { startTap } from "./tap.ts";
 
 describe("samples", () => {
   it("flow as canonical samples, by namespace URI, with unit, whole status and a cursor each", async () => {
@@ -91,6 +92,29 @@ describe("samples", () => {
     );
     expect(set.filter(({ at }) => !seen.has(at))).toEqual([]);
     expect(recorder.interruptions("temp")).toEqual([]);
+  });
+});
+
+describe("a message that was lost with its connection", () => {
+  it("is fetched again, also when keep-alives came before it", async () => {
+    await using press = await startPressProcess();
+    await using tap = await startTap(press.endpoint);
+    await using gateway = await startConnector(tap.endpoint, { items: ["order", "state"] });
+    await using other = await startConnector(press.endpoint, { items: ["order"] });
+    const { recorder } = gateway;
+    const quietAt = await until("the first values", () => recorder.samples("state").length > 0 && tap.chunks);
+    await until("keep-alives", () => tap.chunks > quietAt + 8);
+    tap.swallow();
+    const lostAt = tap.chunks;
+    await until("the other is up", () => other.report().state === "up");
+    await other.connector.deliver!(other.write("nextOrder", "hq-mo-1"), new AbortController().signal);
+    await until("the order runs", () => other.recorder.samples("order").some(({ value }) => value === "hq-mo-1"));
+    await until("a message is lost", () => tap.chunks > lostAt);
+    tap.drop();
+    await until("the lost order", () => recorder.samples("order").some(({ value }) => value === "hq-mo-1"), 15_000);
+    expect(recorder.samples("state").map(({ value }) => value)).toEqual([0, 1]);
+    expect([...recorder.interruptions("order"), ...recorder.interruptions("state")]).toEqual([]);
+    expect(gateway.report().connects).toBe(1);
   });
 });
 
@@ -208,5 +232,30 @@ describe("certificates", () => {
     });
     await until("temperatures", () => trusting.recorder.samples("temp").length > 2);
     expect(trusting.report().state).toBe("up");
+  });
+
+  it("that a server changed bring the connector down with the new thumbprint, and it does not dial without pause", async () => {
+    await using press = await startPressProcess();
+    await using tap = await startTap(press.endpoint);
+    await using first = await startConnector(tap.endpoint, { config: { security } });
+    const shown = (): string | undefined => /[0-9a-f]{40}/.exec(first.report().reason ?? "")?.[0];
+    const old = await until("the thumbprint", shown);
+    await using gateway = await startConnector(tap.endpoint, { config: { security, trust: [old] } });
+    await first.connector.stop();
+    await until("it is up", () => gateway.report().state === "up");
+    const before = tap.dialled;
+    await press.kill();
+    await press.restart({ newCertificate: true });
+    const fresh = await until(
+      "another thumbprint",
+      () => /not trusted.*?([0-9a-f]{40})/.exec(gateway.report().reason ?? "")?.[1],
+    );
+    expect(fresh).not.toBe(old);
+    expect(gateway.report().state).toBe("down");
+    const dialled = tap.dialled;
+    const since = performance.now();
+    await until("three more tries", () => tap.dialled >= dialled + 3);
+    // the library alone dials some ninety times a second here
+    expect((tap.dialled - before) / ((performance.now() - since) / 1000)).toBeLessThan(30);
   });
 });
