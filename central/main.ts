@@ -1,20 +1,18 @@
-import { describeError, PlantgateError } from "../protocol/index.ts";
+import { PlantgateError } from "../protocol/index.ts";
 import { startCentral } from "./central.ts";
-import { loadSettings, usage } from "./settings/load.ts";
+import { centralSettings } from "./settings/schema.ts";
 
-/** Runs central until SIGTERM or SIGINT. Exit code 0 after an orderly stop, 2 for a wrong command line, 1 for anything else. */
-async function main(): Promise<void> {
-  const central = await startCentral(loadSettings(process.argv.slice(2)));
-  process.stdout.write(`central listens on ${central.url}\n`);
+/** Runs central until SIGINT or SIGTERM; resolves with the exit code. @throws PlantgateError USAGE with every problem of the settings */
+export async function runCentral(raw: unknown): Promise<number> {
+  const settings = centralSettings.safeParse(raw);
+  if (!settings.success) {
+    throw new PlantgateError("USAGE", settings.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+  }
+  const central = await startCentral(Object.freeze(settings.data));
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
   await central.stop();
+  return 0;
 }
-
-main().catch((error: unknown) => {
-  const wrongUse = error instanceof PlantgateError && error.code === "USAGE";
-  process.stderr.write(`${describeError(error)}\n${wrongUse ? `usage: ${usage}\n` : ""}`);
-  process.exitCode = wrongUse ? 2 : 1;
-});

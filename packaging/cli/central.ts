@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
@@ -15,6 +17,12 @@ export function addCentralCommand(program: Command, done: Run): void {
     .action(async (options: Record<string, string>) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
       const { data, console: consoleDir, ...rest } = options;
-      done(await runCentral({ ...rest, dataDir: data, ...(consoleDir === undefined ? {} : { consoleDir }) }));
+      done(await runCentral({ ...rest, dataDir: data, consoleDir: consoleDir ?? builtConsole() }));
     });
+}
+
+/** Where the console lies once it is built: beside what is built, or in `dist` of the sources. */
+function builtConsole(): string | undefined {
+  const folder = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../../dist/console" : "../../console", import.meta.url));
+  return existsSync(folder) ? folder : undefined;
 }
