@@ -6,12 +6,15 @@ export interface LossyProxy extends AsyncDisposable {
   readonly url: string;
   /** Loses the answer to each request to `model/method` when it is first made; the same request made again is answered. undefined: loses none. */
   lose(call: string | undefined): void;
-  /** How many answers were lost. */
+  /** Ends the connection of each request to `model/method` when it is first made, before Odoo sees it; until the next `lose`. */
+  cut(call: string): void;
+  /** How many requests or answers were lost. */
   lost(): number;
 }
 
 export async function startLossyProxy(target: string): Promise<LossyProxy> {
   let losing: string | undefined;
+  const cutting = new Set<string>();
   const seen = new Set<string>();
   let lost = 0;
   const server: Server = createServer((incoming, outgoing) => {
@@ -22,6 +25,12 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
       const bytes = Buffer.concat(body);
       const lose = call === losing && !seen.has(bytes.toString());
       if (lose) seen.add(bytes.toString());
+      if (cutting.has(call) && !seen.has(bytes.toString())) {
+        seen.add(bytes.toString());
+        lost += 1;
+        incoming.socket.destroy();
+        return;
+      }
       const forward = request(
         new URL(incoming.url ?? "/", target),
         { method: incoming.method, headers: incoming.headers },
@@ -54,7 +63,11 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
     lose(call) {
       losing = call;
       seen.clear();
+      cutting.clear();
       lost = 0;
+    },
+    cut(call) {
+      cutting.add(call);
     },
     lost: () => lost,
     async [Symbol.asyncDispose]() {

@@ -39,7 +39,6 @@ export interface OdooClientDeps {
   /** Read for each call, so that a replaced key is used at once. */
   apiKey(): string;
   readonly timeoutMs: number;
-  monotonic(): number;
 }
 
 export type Domain = readonly (readonly [field: string, operator: string, value: unknown] | "|" | "&" | "!")[];
@@ -47,22 +46,16 @@ export type Context = Readonly<Record<string, unknown>>;
 
 interface CallOptions {
   readonly signal: AbortSignal;
-  /** `read`: changes nothing. `absolute`: a repeat leaves the same state. `effect`: a repeat does it twice. */
-  readonly nature: "read" | "absolute" | "effect";
+  /** `write`: meant to change something, so that a missing answer leaves open whether it did. */
+  readonly nature: "read" | "write";
 }
 
 /** Odoo's JSON-2: one POST is one transaction; there is none across calls. */
 export class OdooClient {
   readonly #deps: OdooClientDeps;
-  #lostAt: number | undefined;
 
   constructor(deps: OdooClientDeps) {
     this.#deps = deps;
-  }
-
-  /** Monotonic time at which the answer of a call that must not be repeated was last lost: Odoo may still be working on it. */
-  get lostAt(): number | undefined {
-    return this.#lostAt;
   }
 
   /** Rows of a search, each checked by `row`; `domain` and `fields` are always given, as Odoo's own default is everything. */
@@ -95,13 +88,13 @@ export class OdooClient {
 
   /** Creates records in one transaction; a repeat makes them twice, so the caller looks first. */
   async create(model: string, values: readonly Record<string, unknown>[], signal: AbortSignal): Promise<number[]> {
-    const value = await this.#post(model, "create", { vals_list: values }, { signal, nature: "effect" });
+    const value = await this.#post(model, "create", { vals_list: values }, { signal, nature: "write" });
     return z.array(z.int()).parse(value);
   }
 
-  /** Writes the same values on records; the values have to be absolute. */
+  /** Writes the same values on records. */
   async write(model: string, ids: readonly number[], values: Record<string, unknown>, signal: AbortSignal): Promise<void> {
-    await this.invoke(model, "write", ids, { vals: values }, { signal, nature: "absolute" });
+    await this.invoke(model, "write", ids, { vals: values }, { signal, nature: "write" });
   }
 
   /**
@@ -128,10 +121,6 @@ export class OdooClient {
 
   async #post(model: string, method: string, body: Record<string, unknown>, options: CallOptions): Promise<unknown> {
     const call = { model, method, wrote: options.nature !== "read" };
-    const lost = (reason: string, cause?: unknown): OdooError => {
-      if (options.nature === "effect") this.#lostAt = this.#deps.monotonic();
-      return new OdooError("no-answer", reason, call, cause);
-    };
     if (options.signal.aborted) throw new OdooError("unsent", "stopping", call);
     let judgement: ReturnType<typeof judgeAnswer>;
     try {
@@ -152,15 +141,10 @@ export class OdooClient {
       if (error instanceof PlantgateError) throw error;
       const code = causeCode(error);
       if (code !== undefined && unsentCodes.has(code)) throw new OdooError("unsent", `no connection (${code})`, call, error);
-      throw lost(
-        error instanceof DOMException && error.name === "TimeoutError"
-          ? "no answer in time"
-          : "the connection ended before the answer",
-        error,
-      );
+      const late = error instanceof DOMException && error.name === "TimeoutError";
+      throw new OdooError("no-answer", late ? "no answer in time" : "the connection ended before the answer", call, error);
     }
     if (judgement.kind === "value") return judgement.value;
-    if (judgement.failure === "no-answer") throw lost(judgement.reason);
     throw new OdooError(judgement.failure, judgement.reason, call);
   }
 }

@@ -12,7 +12,7 @@ import type { Connector, ConnectorDeps, Outbound, Outcome, Verdict } from "../co
 import { OdooClient, OdooError } from "./client.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { materialConsume } from "./material-consume.ts";
-import { type Desk, type Operation, outcomeOf } from "./operation.ts";
+import { type Desk, type Found, type Operation, outcomeOf } from "./operation.ts";
 import { productionReport } from "./production-report.ts";
 import type { Measures } from "./quantities.ts";
 import { ReleasedOrders } from "./released-orders.ts";
@@ -44,6 +44,8 @@ export class OdooConnector implements Connector {
   readonly #locks = new KeyedLock();
   readonly #abort = new AbortController();
   readonly #createdAt: number;
+  /** When a write of an order was last left without an answer. */
+  readonly #lostAt = new Map<string, number>();
   #running: Promise<void> | undefined;
   #measures: Measures | undefined;
   #unreleasable: readonly string[] = [];
@@ -57,7 +59,6 @@ export class OdooConnector implements Connector {
       database: deps.config.database,
       apiKey: () => deps.secret(deps.config.apiKey),
       timeoutMs: durationMs(deps.config.timeout),
-      monotonic: () => deps.clock.monotonic(),
     });
   }
 
@@ -80,11 +81,15 @@ export class OdooConnector implements Connector {
   async deliver(message: Outbound, signal: AbortSignal): Promise<Outcome> {
     const operation = message.kind === "operation" ? operations[message.operation] : undefined;
     if (!operation) return { kind: "refused", reason: "Odoo takes named operations only" };
-    return this.#inTurn(message, async () => {
+    return this.#inTurn(message, async (order) => {
       try {
-        return await operation.book(await this.#desk(message, signal, message.attempt > 1), message.event);
+        const desk = await this.#desk(signal);
+        const found = await this.#find(operation, desk, message, order, message.attempt > 1);
+        return found.kind === "done" ? found : await operation.book(desk, message.event);
       } catch (error) {
-        return outcomeOf(error);
+        const outcome = outcomeOf(error);
+        if (outcome.kind === "unknown") this.#lostAt.set(order, this.#deps.clock.monotonic());
+        return outcome;
       }
     });
   }
@@ -92,13 +97,9 @@ export class OdooConnector implements Connector {
   async verify(message: Outbound, signal: AbortSignal): Promise<Verdict> {
     const operation = message.kind === "operation" ? operations[message.operation] : undefined;
     if (!operation) return { kind: "cannot-tell", reason: "Odoo takes named operations only" };
-    return this.#inTurn(message, async () => {
+    return this.#inTurn(message, async (order) => {
       try {
-        const desk = await this.#desk(message, signal, true);
-        const found = await operation.find(desk, message.event);
-        if (found.kind === "done") return found;
-        await desk.settled();
-        return await operation.find(desk, message.event);
+        return await this.#find(operation, await this.#desk(signal), message, order, true);
       } catch (error) {
         return { kind: "cannot-tell", reason: describeError(error) };
       }
@@ -106,30 +107,39 @@ export class OdooConnector implements Connector {
   }
 
   /** One write at a time per order: its picking, components and backorders change together. */
-  #inTurn<T>(message: Outbound, work: () => Promise<T>): Promise<T> {
+  #inTurn<T>(message: Outbound, work: (order: string) => Promise<T>): Promise<T> {
     const { moId } = message.event.data;
-    return this.#locks.run(typeof moId === "string" ? moId : message.key, work);
+    const order = typeof moId === "string" ? moId : message.key;
+    return this.#locks.run(order, () => work(order));
   }
 
-  async #desk(message: Outbound, signal: AbortSignal, repeated: boolean): Promise<Desk> {
-    const own = AbortSignal.any([signal, this.#abort.signal]);
-    return {
-      client: this.#client,
-      erp: this.#deps.config.erp,
-      measures: await this.#readMeasures(own),
-      signal: own,
-      settled: () => this.#settled(repeated ? this.#createdAt : undefined, own, message),
-    };
-  }
-
-  async #settled(since: number | undefined, signal: AbortSignal, message: Outbound): Promise<void> {
+  /**
+   * Whether the message has its effect. A call whose answer was lost may commit later, so a "no" counts only once none of this order can be
+   * at work any more. `repeated`: an earlier attempt may have been made by a process that is gone.
+   */
+  async #find(operation: Operation, desk: Desk, message: Outbound, order: string, repeated: boolean): Promise<Found> {
     const { clock, log } = this.#deps;
-    const from = Math.max(since ?? Number.NEGATIVE_INFINITY, this.#client.lostAt ?? Number.NEGATIVE_INFINITY);
-    const waitMs = from + settleMs - clock.monotonic();
-    if (!(waitMs > 0)) return;
+    const found = await operation.find(desk, message.event);
+    if (found.kind === "done") return found;
+    const lostAt = Math.max(
+      repeated ? this.#createdAt : Number.NEGATIVE_INFINITY,
+      this.#lostAt.get(order) ?? Number.NEGATIVE_INFINITY,
+    );
+    const waitMs = lostAt + settleMs - clock.monotonic();
+    if (!(waitMs > 0)) {
+      this.#lostAt.delete(order);
+      return found;
+    }
     log.debug({ event: "odoo.call.settling", messageId: message.event.id, waitMs }, "an earlier call may still commit, waiting");
-    await clock.sleep(waitMs, signal);
-    if (signal.aborted) throw new PlantgateError("STOPPED", "stopping");
+    await clock.sleep(waitMs, desk.signal);
+    if (desk.signal.aborted) throw new PlantgateError("STOPPED", "stopping");
+    this.#lostAt.delete(order);
+    return operation.find(desk, message.event);
+  }
+
+  async #desk(signal: AbortSignal): Promise<Desk> {
+    const own = AbortSignal.any([signal, this.#abort.signal]);
+    return { client: this.#client, erp: this.#deps.config.erp, measures: await this.#readMeasures(own), signal: own };
   }
 
   async #readMeasures(signal: AbortSignal): Promise<Measures> {

@@ -42,7 +42,7 @@ export async function readOutstanding(
   for (const { tag } of entries) {
     if (tag.type !== consumedType || tag.item === undefined || tag.quantity === undefined || tag.unitCode === undefined) continue;
     const amount = { value: tag.quantity, unitCode: tag.unitCode, scale: 0 } as Quantity;
-    add(tag.item, tag.lot ?? "", await products.toUnit(tag.item, amount));
+    add(tag.item, await products.lotOf(tag.item, tag.lot), await products.toUnit(tag.item, amount));
   }
   const byId = await readProducts(
     client,
@@ -82,6 +82,11 @@ export class Catalog {
     return known;
   }
 
+  /** What lines of an item are told apart by: its lot, or nothing where Odoo keeps no lots of it. */
+  async lotOf(item: string, lot: string | undefined): Promise<string> {
+    return (await this.find(item)).tracking === "none" ? "" : (lot ?? "");
+  }
+
   async toUnit(item: string, amount: Quantity): Promise<Decimal> {
     return toOdooQuantity(amount, (await this.find(item)).uom_id[1], this.measures);
   }
@@ -90,7 +95,7 @@ export class Catalog {
 /**
  * The commands for an order's `move_raw_ids` that make its components' lines exactly `wanted`, item by item; components not in it stay as
  * they are. Absolute: written twice they change nothing more. `manual_consumption` keeps Odoo from scaling the lines by the bill of materials.
- * @throws NotYetKnown for a lot, Unbookable for an item that the order does not use
+ * @throws NotYetKnown for a lot, Unbookable for a missing one
  */
 export async function rawCommands(
   client: OdooClient,
@@ -116,7 +121,6 @@ export async function rawCommands(
   for (const [item, lots] of wanted) {
     const product = await products.find(item);
     const move = moves.find((candidate) => candidate.product_id[0] === product.id);
-    if (!move) throw new Unbookable(`the order does not use ${item}`);
     const names = [...lots.keys()].filter((name) => name !== "");
     const ids = product.tracking === "none" ? new Map<string, number>() : await findLots(client, product.id, names, signal);
     const targets = [...lots].map(([name, amount]): LineTarget => {
@@ -126,10 +130,29 @@ export async function rawCommands(
       if (lot === undefined) throw new NotYetKnown(`Odoo has no lot ${name} of ${item}`);
       return { lot, amount };
     });
+    if (!move) {
+      const like = moves[0];
+      if (!like) throw new Unbookable(`the order uses no components, and ${item} was reported`);
+      commands.push([0, 0, additionalMove(like, product, targets)]);
+      continue;
+    }
     const own = lines.filter((line) => line.move_id && line.move_id[0] === move.id);
     commands.push([1, move.id, { manual_consumption: true, move_line_ids: lineCommands(move, product, own, targets) }]);
   }
   return commands;
+}
+
+/** A component that the order did not plan. Its demand is nothing, so that Odoo asks nobody to bring it. */
+function additionalMove(like: RawMove, product: Product, targets: readonly LineTarget[]): Record<string, unknown> {
+  return {
+    product_id: product.id,
+    product_uom: product.uom_id[0],
+    product_uom_qty: 0,
+    location_id: like.location_id[0],
+    location_dest_id: like.location_dest_id[0],
+    manual_consumption: true,
+    move_line_ids: lineCommands(like, product, [], targets),
+  };
 }
 
 export interface LineTarget {

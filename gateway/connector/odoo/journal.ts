@@ -38,12 +38,12 @@ export function writeTag(tag: Tag): string {
     const value = tag[field];
     if (value !== undefined) query.set(field, value);
   }
-  return `<plantgate?${query}>`;
+  return `<plantgate?${query}@plantgate>`;
 }
 
 /** The tag of a Message-Id; undefined for notes of others. */
 export function parseTag(messageId: string | false): Tag | undefined {
-  const match = typeof messageId === "string" ? /^<plantgate\?(.*)>$/.exec(messageId) : null;
+  const match = typeof messageId === "string" ? /^<plantgate\?(.*)@plantgate>$/.exec(messageId) : null;
   if (!match) return undefined;
   const query = new URLSearchParams(match[1]);
   const [site, type, key] = [query.get("site"), query.get("type"), query.get("key")];

@@ -31,14 +31,14 @@ export const materialConsume: Operation = {
     const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
     const products = new Catalog(desk.client, desk.measures, desk.signal);
     const amount = await products.toUnit(data.item, data.qty);
-    await desk.settled();
     const { outstanding, entries } = await readOutstanding(desk.client, chain, products, desk.signal);
     const noted = entries.find((entry) => sameMessage(entry.tag, tag));
     if (noted) return done(chain.members.find((order) => order.id === noted.record)?.name ?? data.moId);
 
     const lots = new Map(outstanding.get(data.item));
-    const total = (lots.get(data.lot ?? "") ?? new Decimal(0)).plus(amount);
-    lots.set(data.lot ?? "", total);
+    const lotKey = await products.lotOf(data.item, data.lot);
+    const total = (lots.get(lotKey) ?? new Decimal(0)).plus(amount);
+    lots.set(lotKey, total);
     const lot = data.lot === undefined ? "" : `, lot ${data.lot}`;
     const note = noteCommand(
       "mrp.production",

@@ -12,19 +12,14 @@ export interface Desk {
   readonly erp: string;
   readonly measures: Measures;
   readonly signal: AbortSignal;
-  /**
-   * Resolves once no earlier call of this message can still be at work in Odoo: a call whose answer was lost may commit later.
-   * Awaited before anything that must not happen twice; costs nothing when no answer was lost.
-   */
-  settled(): Promise<void>;
 }
 
 /** Whether the effect is there. */
 export type Found = { readonly kind: "done"; readonly detail: string } | { readonly kind: "not-done" };
 
 /**
- * One way of booking a message. `book` may be called at any point of an earlier attempt: each step is absolute, or preceded by a read
- * that shows whether it has happened.
+ * One way of booking a message. `book` is called when `find` did not find it done and no earlier call of its order can be at work any
+ * more; it goes on from wherever an earlier attempt ended, each step being absolute or preceded by a read that shows whether it happened.
  */
 export interface Operation {
   find(desk: Desk, event: CloudEvent): Promise<Found>;

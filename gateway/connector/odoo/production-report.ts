@@ -27,12 +27,6 @@ export const productionReport: Operation = {
     const data = dataOf(finishedGoodsConfirmed, event);
     if (data.reversalOf !== undefined) throw new Unbookable("a reversal of finished goods is made in Odoo");
     const tag = tagOf(event);
-    const first = await productionReport.find(desk, event);
-    if (first.kind === "done") return first;
-    await desk.settled();
-    const again = await productionReport.find(desk, event);
-    if (again.kind === "done") return again;
-
     const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
     const products = new Catalog(desk.client, desk.measures, desk.signal);
     const product = await products.find(data.item);
@@ -71,7 +65,7 @@ export const productionReport: Operation = {
       "button_mark_done",
       [order.id],
       { context },
-      { signal: desk.signal, nature: "effect" },
+      { signal: desk.signal, nature: "write" },
     );
     const after = await stateOf(desk, order.id, tag);
     return after.kind === "done" ? after : { kind: "refused", reason: `Odoo did not close ${order.name}.${wizardOf(answer)}` };
@@ -97,12 +91,12 @@ function lastIs(entries: readonly Entry[], record: number, tag: Tag): boolean {
 export async function consumptionOf(
   data: Report,
   outstanding: ByLot,
-  products: Pick<Catalog, "toUnit">,
+  products: Pick<Catalog, "toUnit" | "lotOf">,
 ): Promise<Map<string, Map<string, Decimal>>> {
   const listed = new Map<string, Map<string, Decimal>>();
   for (const line of data.genealogy) {
     const lots = listed.get(line.item) ?? new Map<string, Decimal>();
-    const lot = line.lot ?? "";
+    const lot = await products.lotOf(line.item, line.lot);
     listed.set(line.item, lots.set(lot, (lots.get(lot) ?? new Decimal(0)).plus(await products.toUnit(line.item, line.qty))));
   }
   for (const [item, all] of outstanding) {
@@ -130,7 +124,7 @@ async function lotCommands(desk: Desk, product: Product, data: Report): Promise<
 
 /** No consumption was reported at all: Odoo's own figures, as its web client would set them. */
 async function scaleByBillOfMaterials(desk: Desk, order: Production): Promise<void> {
-  await desk.client.invoke("mrp.production", "set_qty_producing", [order.id], {}, { signal: desk.signal, nature: "absolute" });
+  await desk.client.invoke("mrp.production", "set_qty_producing", [order.id], {}, { signal: desk.signal, nature: "write" });
   const moves = await desk.client.search(
     "stock.move",
     rawMove,
@@ -169,7 +163,7 @@ async function closeWithout(
     );
   }
   if (data.final)
-    await desk.client.invoke("mrp.production", "action_cancel", [order.id], {}, { signal: desk.signal, nature: "absolute" });
+    await desk.client.invoke("mrp.production", "action_cancel", [order.id], {}, { signal: desk.signal, nature: "write" });
   return done(order.name);
 }
 

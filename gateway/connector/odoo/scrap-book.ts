@@ -18,14 +18,7 @@ export const scrapBook: Operation = {
   async book(desk, event) {
     const data = dataOf(scrapReported, event);
     const tag = tagOf(event);
-    const first = await scrapBook.find(desk, event);
-    if (first.kind === "done") return first;
-    await desk.settled();
-    const made = await findEntry(desk.client, "stock.scrap", tag, desk.signal);
-    const before = made ? await stateOf(desk, made.record) : notDone;
-    if (before.kind === "done") return before;
-
-    let id = made?.record;
+    let id = (await findEntry(desk.client, "stock.scrap", tag, desk.signal))?.record;
     if (id === undefined) {
       const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
       const product = await findProduct(desk.client, data.item, desk.signal);
@@ -55,13 +48,7 @@ export const scrapBook: Operation = {
       [id] = await desk.client.create("stock.scrap", [values], desk.signal);
       if (id === undefined) throw new Unbookable("Odoo made no scrap order");
     }
-    const answer = await desk.client.invoke(
-      "stock.scrap",
-      "action_validate",
-      [id],
-      {},
-      { signal: desk.signal, nature: "effect" },
-    );
+    const answer = await desk.client.invoke("stock.scrap", "action_validate", [id], {}, { signal: desk.signal, nature: "write" });
     const after = await stateOf(desk, id);
     return after.kind === "done"
       ? after

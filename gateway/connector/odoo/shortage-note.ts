@@ -13,9 +13,6 @@ export const shortageNote: Operation = {
   async book(desk, event) {
     const data = dataOf(shortageReported, event);
     const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
-    await desk.settled();
-    const noted = await shortageNote.find(desk, event);
-    if (noted.kind === "done") return noted;
     const order = chain.open ?? chain.released;
     const expected = data.expectedAt === undefined ? "" : `, expected ${data.expectedAt}`;
     const body = `Short of ${data.qtyShort.value} ${data.qtyShort.unitCode} of ${data.item}: ${data.cause}${expected} (${data.shortageId})`;
@@ -24,7 +21,7 @@ export const shortageNote: Operation = {
       "message_post",
       [order.id],
       { body, message_id: writeTag(tagOf(event)) },
-      { signal: desk.signal, nature: "effect" },
+      { signal: desk.signal, nature: "write" },
     );
     return done(order.name);
   },

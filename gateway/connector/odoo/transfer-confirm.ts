@@ -1,9 +1,9 @@
 import { pickConfirmed } from "../../../protocol/index.ts";
 import { entriesOn, findEntry, noteCommand, sameMessage, type Tag, tagOf } from "./journal.ts";
 import { type Desk, dataOf, done, type Found, notDone, type Operation, wizardOf } from "./operation.ts";
-import { findProduct, readChain, requireLot } from "./order.ts";
+import { findProduct, type OrderChain, readChain, requireLot } from "./order.ts";
 import { toOdooQuantity, Unbookable } from "./quantities.ts";
-import { type MoveLine, moveLine, type Picking, type PickMove, picking, pickMove, quant } from "./records.ts";
+import { type MoveLine, moveLine, type Picking, type PickMove, type Product, picking, pickMove, quant } from "./records.ts";
 
 /**
  * `pick.confirmed` to the order's pick (Stock to Pre-Production). One message is one line; what is not picked yet goes on in Odoo's
@@ -20,53 +20,34 @@ export const transferConfirm: Operation = {
   async book(desk, event) {
     const data = dataOf(pickConfirmed, event);
     const tag = tagOf(event);
-    const noted = await findEntry(desk.client, "stock.picking", tag, desk.signal);
-    const before = noted ? await stateOf(desk, noted.record, tag) : notDone;
-    if (before.kind === "done") return before;
-
-    const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
-    const product = await findProduct(desk.client, data.item, desk.signal);
-    const lot = await requireLot(desk.client, product, data.lot ?? data.serial, desk.signal);
+    const { client, signal } = desk;
+    const chain = await readChain(client, desk.erp, data.moId, signal);
+    const product = await findProduct(client, data.item, signal);
+    const lot = await requireLot(client, product, data.lot ?? data.serial, signal);
     const amount = toOdooQuantity(data.qtyPicked, product.uom_id[1], desk.measures).toNumber();
     if (amount === 0) throw new Unbookable("nothing was picked");
+    const note = noteCommand("stock.picking", tag, sentence(data));
 
-    const picks = await openPicks(
-      desk,
-      [...new Set(chain.members.flatMap((order) => order.picking_ids))],
-      chain.released.location_src_id[0],
-    );
-    const moves = await openMoves(desk, picks);
-    const move = chooseMove(moves, product.id, data.lineNo, noted?.record);
-    if (!move?.picking_id) throw new Unbookable(`no open pick of ${data.moId} in Odoo asks for ${data.item}`);
-    const pick = picks.find((candidate) => candidate.id === (move.picking_id ? move.picking_id[0] : 0)) as Picking;
-    const lines = await desk.client.search("stock.move.line", moveLine, [["picking_id", "=", pick.id]], desk.signal);
+    let noted = (await findEntry(client, "stock.picking", tag, signal))?.record;
+    let picks = await picksOf(desk, chain);
+    let moves = await openMoves(desk, picks);
+    let move = chooseMove(moves, product.id, data.lineNo, noted);
+    if (!move) {
+      noted = await makeExtraPick(desk, chain, picks, { product, amount, note, made: noted });
+      picks = await client.search("stock.picking", picking, [["id", "=", noted]], signal);
+      moves = await openMoves(desk, picks);
+      move = chooseMove(moves, product.id, data.lineNo, noted);
+    }
+    const pick = picks.find((candidate) => move?.picking_id && candidate.id === move.picking_id[0]);
+    if (!move || !pick) throw new Unbookable(`the pick of ${data.item} for ${data.moId} was cancelled in Odoo`);
 
-    await desk.settled();
+    const lines = await client.search("stock.move.line", moveLine, [["picking_id", "=", pick.id]], signal);
     const at = lot === false ? move.location_id[0] : await placeOf(desk, product.id, lot, pick.location_id[0]);
-    const notes = noted?.record === pick.id ? [] : [noteCommand("stock.picking", tag, sentence(data))];
-    await desk.client.write(
-      "stock.picking",
-      [pick.id],
-      {
-        move_ids: pickCommands(moves, lines, move, {
-          product: product.id,
-          unit: product.uom_id[0],
-          lot,
-          amount,
-          at,
-          pick: pick.id,
-        }),
-        message_ids: notes,
-      },
-      desk.signal,
-    );
-    const answer = await desk.client.invoke(
-      "stock.picking",
-      "button_validate",
-      [pick.id],
-      { context: { skip_backorder: true, lang: "en_US" } },
-      { signal: desk.signal, nature: "effect" },
-    );
+    const picked = { product: product.id, unit: product.uom_id[0], lot, amount, at, pick: pick.id };
+    const values = { move_ids: pickCommands(moves, lines, move, picked), message_ids: noted === pick.id ? [] : [note] };
+    await client.write("stock.picking", [pick.id], values, signal);
+    const context = { skip_backorder: true, lang: "en_US" };
+    const answer = await client.invoke("stock.picking", "button_validate", [pick.id], { context }, { signal, nature: "write" });
     const after = await stateOf(desk, pick.id, tag);
     return after.kind === "done" ? after : { kind: "refused", reason: `Odoo did not validate ${pick.name}.${wizardOf(answer)}` };
   },
@@ -80,18 +61,53 @@ async function stateOf(desk: Desk, id: number, tag: Tag): Promise<Found> {
   return last && sameMessage(last.tag, tag) ? done(row.name) : notDone;
 }
 
-async function openPicks(desk: Desk, ids: readonly number[], destination: number): Promise<Picking[]> {
+/** The order's picks, done ones too: Stock to where its components are taken from. */
+async function picksOf(desk: Desk, chain: OrderChain): Promise<Picking[]> {
+  const ids = [...new Set(chain.members.flatMap((order) => order.picking_ids))];
   if (ids.length === 0) return [];
-  const rows = await desk.client.search(
-    "stock.picking",
-    picking,
-    [
-      ["id", "in", ids],
-      ["state", "not in", ["done", "cancel"]],
-    ],
-    desk.signal,
-  );
-  return rows.filter((row) => row.location_dest_id[0] === destination);
+  const rows = await desk.client.search("stock.picking", picking, [["id", "in", ids]], desk.signal);
+  return rows.filter((row) => row.location_dest_id[0] === chain.released.location_src_id[0]);
+}
+
+/**
+ * A pick of its own for what the warehouse brought and Odoo does not ask for any more: a replacement for scrap, another item. It belongs
+ * to the order's group. Made with the note in one call, so that an attempt that ended there goes on with it.
+ * @returns its id
+ */
+async function makeExtraPick(
+  desk: Desk,
+  chain: OrderChain,
+  picks: readonly Picking[],
+  extra: { product: Product; amount: number; note: unknown; made: number | undefined },
+): Promise<number> {
+  const { client, signal } = desk;
+  let id = extra.made;
+  if (id === undefined) {
+    const like = picks.at(-1);
+    if (!like)
+      throw new Unbookable(`${chain.released.name} has no pick in Odoo: its warehouse manufactures without picking first`);
+    const [from, to] = [like.location_id[0], like.location_dest_id[0]];
+    const move = {
+      product_id: extra.product.id,
+      product_uom_qty: extra.amount,
+      product_uom: extra.product.uom_id[0],
+      location_id: from,
+      location_dest_id: to,
+      production_group_id: chain.released.production_group_id ? chain.released.production_group_id[0] : false,
+    };
+    const values = {
+      picking_type_id: like.picking_type_id[0],
+      location_id: from,
+      location_dest_id: to,
+      origin: (chain.open ?? chain.released).name,
+      move_ids: [[0, 0, move]],
+      message_ids: [extra.note],
+    };
+    [id] = await client.create("stock.picking", [values], signal);
+    if (id === undefined) throw new Unbookable("Odoo made no pick");
+  }
+  await client.invoke("stock.picking", "action_confirm", [id], {}, { signal, nature: "write" });
+  return id;
 }
 
 async function openMoves(desk: Desk, picks: readonly Picking[]): Promise<PickMove[]> {
