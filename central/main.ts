@@ -6,7 +6,10 @@ import { centralSettings } from "./settings/schema.ts";
 export async function runCentral(raw: unknown): Promise<number> {
   const settings = centralSettings.safeParse(raw);
   if (!settings.success) {
-    throw new PlantgateError("USAGE", settings.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+    throw new PlantgateError(
+      "USAGE",
+      settings.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
+    );
   }
   const central = await startCentral(Object.freeze(settings.data));
   await new Promise<void>((resolve) => {

@@ -13,6 +13,9 @@ export type PushOutcome =
 export class Revisions {
   readonly #deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] };
 
+  /** One push at a time: a revision's number is chosen before it is built and signed. */
+  #turn: Promise<void> = Promise.resolve();
+
   constructor(deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] }) {
     this.#deps = deps;
   }
@@ -21,7 +24,16 @@ export class Revisions {
    * Makes the documents the site's desired revision. What says the same as the desired one is no new revision; what says the same as
    * an older one is (a way back). Durable on return.
    */
-  async push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
+  push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
+    const turn = this.#turn.then(() => this.#push(site, files));
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    );
+    return turn;
+  }
+
+  async #push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
     const { storage, clock } = this.#deps;
     const createdAt = toInstant(clock.now());
     const desired = await this.#desired(site);

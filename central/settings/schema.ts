@@ -4,7 +4,11 @@ import { z } from "zod";
 export const centralSettings = z.strictObject({
   dataDir: z.string().min(1).meta({ description: "Folder that central owns: ledger, keys, admin token." }),
   host: z.string().min(1).default("127.0.0.1").meta({ description: "Address to listen on; loopback unless said otherwise." }),
-  port: z.coerce.number().pipe(z.int().min(0).max(65535)).default(8420).meta({ description: "Port to listen on; 0: any free one." }),
+  port: z.coerce
+    .number()
+    .pipe(z.int().min(0).max(65535))
+    .default(8420)
+    .meta({ description: "Port to listen on; 0: any free one." }),
   leaseSeconds: z
     .int()
     .min(2)

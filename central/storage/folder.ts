@@ -30,7 +30,7 @@ export async function openFolder(dataDir: string): Promise<Folder> {
   const release = lock(join(dataDir, "lock"));
   try {
     const incarnation = keep(join(dataDir, "incarnation"), () => randomUUID());
-    const adminToken = keep(join(dataDir, "admin-token"), () => randomBytes(32).toString("base64url"));
+    const adminToken = keep(join(dataDir, "admin.token"), () => randomBytes(32).toString("base64url"));
     const signing = await keepSigningKey(join(dataDir, "signing-key.json"));
     return { identity: { incarnation, adminToken, signing }, ledgerFile: join(dataDir, "ledger.db"), release };
   } catch (error) {
