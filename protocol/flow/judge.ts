@@ -103,7 +103,7 @@ export class Judge {
     const samples = sampleParameters(template);
     if (!site) return { parameters: samples.values, invented: samples.invented };
     const given = siteParameters(template, site.value.spec.parameters);
-    for (const { path, message } of given.problems) this.#say(site.source, ["spec", "parameters", ...path], { message });
+    for (const problem of given.problems) this.#say(site.source, ["spec", "parameters", ...problem.path], problem);
     const missing = Object.keys(samples.values).filter((name) => !Object.hasOwn(given.values, name));
     const wrong = given.problems.flatMap(({ path }) => (path[0] === undefined ? [] : [String(path[0])]));
     return { parameters: { ...samples.values, ...given.values }, invented: new Set([...missing, ...wrong]) };

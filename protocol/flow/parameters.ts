@@ -16,6 +16,7 @@ export function siteParameters(
     if (!Object.hasOwn(declared, name)) {
       problems.push({
         path: [name],
+        key: true,
         message: `template "${template.metadata.name}" has no parameter "${name}"${didYouMean(name, Object.keys(declared))}`,
       });
     }
@@ -65,6 +66,7 @@ function judgeValue(path: Path, value: unknown, parameter: Parameter, problems: 
     }
   }
   if (!of || !Array.isArray(value)) return value;
+  const names = new Set<unknown>();
   return value.map((element: unknown, index) => {
     const at = [...path, index];
     if (!isOfType(element, "object")) {
@@ -72,6 +74,8 @@ function judgeValue(path: Path, value: unknown, parameter: Parameter, problems: 
       return element;
     }
     const given = element as Record<string, unknown>;
+    if (names.has(given.name)) say(`two elements are named "${String(given.name)}"`, [...at, "name"]);
+    if (given.name !== undefined) names.add(given.name);
     for (const key of Object.keys(given))
       if (!Object.hasOwn(of, key)) say(`unknown key "${key}"${didYouMean(key, Object.keys(of))}`, [...at, key]);
     const whole: Record<string, unknown> = { ...given };

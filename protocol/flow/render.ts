@@ -7,6 +7,8 @@ export type Path = readonly (string | number)[];
 export interface RenderProblem {
   readonly path: Path;
   readonly offset?: number;
+  /** The problem is the key, not its value. */
+  readonly key?: boolean;
   readonly message: string;
 }
 
@@ -86,13 +88,9 @@ class Renderer {
     return (list as unknown[]).flatMap((element) => {
       const each = typeof element === "object" && element !== null ? (element as Record<string, unknown>) : {};
       const valid = typeof each.name === "string" && /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(each.name);
-      if (!valid || names.has(each.name)) {
-        const message = valid
-          ? `two elements are named "${String(each.name)}"`
-          : 'each element needs a "name": letters, digits, dash, underscore';
-        this.problems.push({ path, message });
-        return [];
-      }
+      if (!valid) this.problems.push({ path, message: 'each element needs a "name": letters, digits, dash, underscore' });
+      // two of one name are a problem of the parameter, said there
+      if (!valid || names.has(each.name)) return [];
       names.add(each.name);
       return [each];
     });
