@@ -23,8 +23,9 @@ const sentences: readonly (readonly [RegExp, (circumstances: Circumstances) => s
       `the server offers no endpoint with ${config.security?.mode ?? "None"} and ${config.security?.policy ?? "None"}`,
   ],
   [/BadTooManySessions/, () => "the server has no session left for us"],
-  [/BadSecurityChecksFailed|BadCertificate|rejected by server|third party/i, refusedByServer],
-  [/ETIMEDOUT|time ?out|timed out/i, ({ config }) => `no answer from ${config.endpoint}`],
+  [/ERROR in waiting for data/, ({ config }) => `what listens at ${config.endpoint} hung up on us: is it an OPC UA server?`],
+  [/ETIMEDOUT|Timeout|timed out/, ({ config }) => `no answer from ${config.endpoint}`],
+  [/BadSecurityChecksFailed|BadCertificate|rejected by server|third party/, refusedByServer],
 ];
 
 export function toReason(error: unknown, circumstances: Circumstances): string {

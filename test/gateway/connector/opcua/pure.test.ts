@@ -13,8 +13,10 @@ import { describe, expect, it } from "vitest";
 import { Continuity } from "../../../../gateway/connector/opcua/continuity.ts";
 import { toNodeId } from "../../../../gateway/connector/opcua/nodes.ts";
 import { takeNotifications } from "../../../../gateway/connector/opcua/notifications.ts";
+import { toReason } from "../../../../gateway/connector/opcua/reason.ts";
 import { qualityOf, type Sample, toSample, unitCodeOf } from "../../../../gateway/connector/opcua/sample.ts";
 import { coerce } from "../../../../gateway/connector/opcua/write.ts";
+import { opcuaConnector } from "../../../../protocol/connector/opcua.ts";
 import { equipmentSampled } from "../../../../protocol/types/equipment.ts";
 
 const tag = { equipment: "press-7", item: "x", node: "nsu=urn:p;s=X" };
@@ -199,5 +201,32 @@ describe("notifications", () => {
     arrive(message(0xffffffff, [1]));
     arrive(message(1, [2]));
     expect(seen).toEqual(["hole", 1, 2]);
+  });
+});
+
+describe("a reason", () => {
+  const config = opcuaConnector.parse({
+    type: "opcua",
+    endpoint: "opc.tcp://press:4840",
+    security: { mode: "Sign", policy: "Basic256Sha256" },
+    items: {},
+  });
+  const reason = (text: string, refused?: string): string => toReason(new Error(text), { config, refused, own: "ab12" });
+
+  it("says what a person can do, of whatever the library says", () => {
+    expect(reason("server Certificate verification failed with err BadCertificateUntrusted", "cd34")).toMatch(
+      /add its SHA-1 thumbprint to trust: cd34/,
+    );
+    expect(reason("The connection has been rejected by server: BadSecurityChecksFailed (0x80130000)")).toMatch(
+      /trust it on the server.*ab12/,
+    );
+    expect(
+      reason("The connection may have been rejected by server,\n Err = (socket has been disconnected by third party)"),
+    ).toMatch(/trust it on/);
+    expect(reason("The connection may have been rejected by server,\n Err = (Timeout(A) in waiting for data on socket)")).toBe(
+      "no answer from opc.tcp://press:4840",
+    );
+    expect(reason("BadUserAccessDenied (0x801f0000)")).toContain("user name or the password");
+    expect(reason("something new\nand more")).toBe("something new");
   });
 });
