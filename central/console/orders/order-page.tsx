@@ -1,18 +1,21 @@
 import { SegmentedControl, Skeleton } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import type { OrderMessage, OrderView } from "../../http/views.ts";
 import { ApiError } from "../api/client.ts";
 import { useOrder, useOrders } from "../api/queries.ts";
 import { Freshness, freshMs } from "../parts/freshness.tsx";
 import { FailureNotice, Notice } from "../parts/notice.tsx";
 import { useNow } from "../parts/now.ts";
-import { formatAge, formatTime, plural } from "../parts/time.ts";
+import { formatAge, formatDelta, formatTime, plural } from "../parts/time.ts";
 import { useTitle } from "../parts/title.ts";
 import { MessagePanel } from "./message-panel.tsx";
 import { OrderList } from "./order-list.tsx";
 import { Timeline } from "./timeline.tsx";
 import type { Density } from "./timeline-layout.ts";
 import { TypeFilter } from "./type-filter.tsx";
+
+// How a delivery ended is a step of the message that was delivered; the report of it is there to be asked for.
+const shownAsSteps: ReadonlySet<string> = new Set(["mfg.delivery.completed.v1"]);
 
 /** Up to this many messages each hop gets a line of its own, unless a person chooses. */
 const stepsUpTo = 12;
@@ -61,11 +64,12 @@ interface OrderProps {
 }
 
 function Order({ order, stale, freshness }: OrderProps) {
-  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(shownAsSteps);
   const [chosen, setChosen] = useState<Density | null>(null);
   const [selected, setSelected] = useState<string | null>(null);
-  const density = chosen ?? (order.messages.length <= stepsUpTo ? "steps" : "messages");
-  const shown = order.messages.filter((message) => !hidden.has(message.type));
+  const shown = useMemo(() => order.messages.filter((message) => !hidden.has(message.type)), [order.messages, hidden]);
+  const density =
+    chosen ?? (order.messages.filter((message) => !shownAsSteps.has(message.type)).length <= stepsUpTo ? "steps" : "messages");
   return (
     <>
       <div className="page-head order-head">
@@ -127,7 +131,7 @@ function Facts({ order }: { readonly order: OrderView }) {
       <Fact name="Item" value={order.item} />
       <Fact name="Quantity" value={order.quantity} />
       <Fact name="Plant" value={order.plant} />
-      <Fact name="On its way" value={span === null ? null : formatAge(span)} />
+      <Fact name="On its way" value={span === null ? null : span < 60_000 ? formatDelta(span).slice(1) : formatAge(span)} />
       <Fact name="Messages" value={String(order.messages.length)} />
       {refused > 0 && <Fact name="Refused" value={plural(refused, "time")} tone="bad" />}
       {unknown > 0 && <Fact name="Outcome unknown" value={plural(unknown, "time")} tone="bad" />}
@@ -150,8 +154,8 @@ function countOf(messages: readonly OrderMessage[], kind: "refused" | "unknown")
 
 /** Not found is mostly a typing error, or an order that is on its way: say both, and show what is near. */
 function UnknownOrder({ id }: { readonly id: string }) {
-  const digits = /\d+(?!.*\d)/.exec(id)?.[0] ?? id;
-  const { data } = useOrders(digits);
+  // Numbers rise: orders that differ in the last digits only are near.
+  const { data } = useOrders(id.slice(0, -2));
   const near = data?.answer.orders ?? [];
   return (
     <Notice icon="search" title={`Central has heard nothing of ${id}`}>

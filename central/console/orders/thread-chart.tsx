@@ -1,4 +1,3 @@
-import type { CSSProperties } from "react";
 import { describeInstant, formatDelta } from "../parts/time.ts";
 import { kindMarks, kindWords } from "./hop-kind.ts";
 import { threadStyle } from "./message-type.ts";
@@ -14,6 +13,8 @@ interface ChartProps {
   /** With a word beside each dot, where a row has one dot only. */
   readonly worded: boolean;
   readonly lit: string | null;
+  readonly onPoint: (id: string | null) => void;
+  readonly onSelect: (id: string) => void;
 }
 
 interface Point {
@@ -25,7 +26,7 @@ interface Point {
 const slotWidth = 15;
 
 /** The swimlanes: per message one thread through its dots. Beside it every row says the same in words, so readers skip it. */
-export function ThreadChart({ rows, middles, height, columnWidth, columns, worded, lit }: ChartProps) {
+export function ThreadChart({ rows, middles, height, columnWidth, columns, worded, lit, onPoint, onSelect }: ChartProps) {
   const threads = toThreads(rows, middles, columnWidth, worded);
   return (
     <svg
@@ -41,7 +42,16 @@ export function ThreadChart({ rows, middles, height, columnWidth, columns, worde
         return <line key={index} className="lane-line" x1={x} x2={x} y1="0" y2={height} />;
       })}
       {[...threads].map(([id, { type, points }]) => (
-        <g key={id} className="thread" data-lit={id === lit || undefined} style={threadStyle(type) as CSSProperties}>
+        // biome-ignore lint/a11y/noStaticElementInteractions: the row's button is the way by keyboard; this is the same by mouse
+        <g
+          key={id}
+          className="thread"
+          data-lit={id === lit || undefined}
+          style={threadStyle(type)}
+          onClick={() => onSelect(id)}
+          onMouseEnter={() => onPoint(id)}
+          onMouseLeave={() => onPoint(null)}
+        >
           <path className="thread-line" d={toPath(points)} />
           {points.map(({ x, y, placed }, index) => (
             <Dot key={`${x}/${y}`} x={x} y={y} placed={placed} first={index === 0} />

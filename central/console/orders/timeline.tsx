@@ -72,6 +72,8 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
             columns={columns.length}
             worded={density === "steps"}
             lit={lit}
+            onPoint={setPointed}
+            onSelect={onSelect}
           />
         </div>
         <ol className="timeline-rows" aria-label="What happened, in order of time" onKeyDown={moveFocus}>
@@ -104,7 +106,7 @@ function moveFocus(event: KeyboardEvent<HTMLOListElement>): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step === undefined) return;
   const buttons = [...event.currentTarget.querySelectorAll<HTMLButtonElement>(".timeline-row")];
-  const next = buttons[buttons.findIndex((button) => button === document.activeElement) + step];
+  const next = buttons[buttons.findIndex((button) => button.matches(":focus")) + step];
   if (!next) return;
   event.preventDefault();
   next.focus();
