@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Release } from "../../gateway/connector/odoo/release.ts";
 import { messageTypeOf } from "../../protocol/index.ts";
-import { openConnector, RecordingInlet } from "./driver.ts";
+import { deliver, openConnector, RecordingInlet } from "./driver.ts";
 import { readEnvironment } from "./environment.ts";
 import { openRpc, type Rpc } from "./rpc.ts";
 import { confirmOrder, type Plant, setUpPlant } from "./setup.ts";
@@ -85,6 +85,71 @@ describe.skipIf(!environment)("orders are released", () => {
     expect([first.revision, second.revision, third.revision]).toEqual([1, 2, 3]);
     expect(second.components[0]).toMatchObject({ lineNo: line, quantity: { value: "13.75" } });
     expect(third.priority).toBe(1);
+  });
+
+  it("releases the parts of an order that was split before work began, and no backorder of one that was begun", async () => {
+    const order = await confirmOrder(rpc, plant, plant.warehouses.LYO, 100);
+    const inlet = new RecordingInlet();
+    const connector = openConnector(setting(inlet));
+    await connector.start(new AbortController().signal);
+    await until(() => of(inlet, order)[0]);
+    const [wizard] = await rpc<number[]>("mrp.production.split", "create", {
+      vals_list: [
+        {
+          production_id: order,
+          production_detailed_vals_ids: [
+            [0, 0, { quantity: 60, date: "2026-11-30 06:00:00" }],
+            [0, 0, { quantity: 40, date: "2026-11-30 06:00:00" }],
+          ],
+        },
+      ],
+    });
+    await rpc("mrp.production.split", "action_split", { ids: [wizard] });
+    await until(() => of(inlet, order)[1]);
+    const group = async () => {
+      const [row] = await rpc<{ production_group_id: [number, string] }[]>("mrp.production", "read", {
+        ids: [order],
+        fields: ["production_group_id"],
+      });
+      return rpc<{ id: number }[]>("mrp.production", "search_read", {
+        domain: [["production_group_id", "=", row!.production_group_id[0]]],
+        fields: ["name"],
+        order: "id",
+      });
+    };
+    const part = (await group())[1]!.id;
+    expect(await until(() => of(inlet, part)[0])).toMatchObject({ revision: 1, quantity: { value: "40" } });
+    expect(of(inlet, order)[1]).toMatchObject({ revision: 2, quantity: { value: "60" } });
+
+    const report = (txnId: string, moId: number, good: string) =>
+      deliver(
+        () => openConnector({ ...setting(inlet), flows: [] }),
+        {
+          type: "mfg.finished-goods.confirmed.v1",
+          operation: "production.report",
+          data: {
+            txnId: `${txnId}-${plant.run}`,
+            moId: `hq-mo-${moId}`,
+            item: plant.items.housing.code,
+            lot: `${txnId}-${plant.run}`,
+            goodQty: { value: good, unitCode: "C62", scale: 0 },
+            final: false,
+            genealogy: [
+              { lineNo: 1, item: plant.items.alu.code, lot: plant.lots.L1.name, qty: { value: "1", unitCode: "KGM", scale: 0 } },
+            ],
+            confirmedAt: "2026-11-24T08:00:00.000Z",
+          },
+        },
+        "lyon",
+      );
+    await report("SP1", order, "20");
+    await report("SP2", order, "20");
+    const members = await group();
+    expect(members).toHaveLength(4);
+    const marker = await confirmOrder(rpc, plant, plant.warehouses.LYO, 1);
+    await until(() => of(inlet, marker)[0]);
+    await connector.stop();
+    expect(members.slice(2).flatMap((member) => of(inlet, member.id))).toEqual([]);
   });
 
   it("says why an order cannot be released, and releases it once it can", async () => {

@@ -15,7 +15,7 @@ import { materialConsume } from "./material-consume.ts";
 import { type Desk, type Found, type Operation, outcomeOf } from "./operation.ts";
 import { productionReport } from "./production-report.ts";
 import type { Measures } from "./quantities.ts";
-import { ReleasedOrders } from "./released-orders.ts";
+import { ReleasedOrders, releaseCursor } from "./released-orders.ts";
 import { scrapBook } from "./scrap-book.ts";
 import { shortageNote } from "./shortage-note.ts";
 import { transferConfirm } from "./transfer-confirm.ts";
@@ -139,8 +139,17 @@ export class OdooConnector implements Connector {
 
   async #desk(signal: AbortSignal): Promise<Desk> {
     const own = AbortSignal.any([signal, this.#abort.signal]);
-    return { client: this.#client, erp: this.#deps.config.erp, measures: await this.#readMeasures(own), signal: own };
+    return {
+      client: this.#client,
+      erp: this.#deps.config.erp,
+      measures: await this.#readMeasures(own),
+      wasReleased: this.#wasReleased,
+      signal: own,
+    };
   }
+
+  readonly #wasReleased = async (moId: string): Promise<boolean> =>
+    (await this.#deps.inlet.cursor(releaseCursor(moId))) !== undefined;
 
   async #readMeasures(signal: AbortSignal): Promise<Measures> {
     this.#measures ??= { digits: await this.#readDigits(signal), units: this.#deps.config.units };

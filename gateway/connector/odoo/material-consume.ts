@@ -28,7 +28,7 @@ export const materialConsume: Operation = {
     const data = dataOf(materialConsumed, event);
     if (data.reversalOf !== undefined) throw new Unbookable("a reversal of consumption is made in Odoo");
     const tag = consumedTag(data, event);
-    const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
+    const chain = await readChain(desk, data.moId);
     const products = new Catalog(desk.client, desk.measures, desk.signal);
     const amount = await products.toUnit(data.item, data.qty);
     const { outstanding, entries } = await readOutstanding(desk.client, chain, products, desk.signal);

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { type CloudEvent, describeError, describeIssues, hasDisposition } from "../../../protocol/index.ts";
 import type { Outcome } from "../connector.ts";
 import { type OdooClient, OdooError } from "./client.ts";
-import { NotYetKnown } from "./order.ts";
+import { NotYetKnown, type WasReleased } from "./order.ts";
 import { type Measures, Unbookable } from "./quantities.ts";
 
 /** What an operation works with. */
@@ -11,6 +11,7 @@ export interface Desk {
   /** Prefix of canonical order ids. */
   readonly erp: string;
   readonly measures: Measures;
+  readonly wasReleased: WasReleased;
   readonly signal: AbortSignal;
 }
 

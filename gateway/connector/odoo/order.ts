@@ -23,27 +23,58 @@ export function parseMoId(erp: string, moId: string): number | undefined {
  */
 export interface OrderChain {
   readonly released: Production;
-  /** All of the group, oldest first. */
+  /** The released order and its backorders, oldest first. */
   readonly members: readonly Production[];
   /** Where the next report goes; undefined when all is done or cancelled. */
   readonly open: Production | undefined;
 }
 
+/** Whether an order of Odoo was released under an id of its own. */
+export type WasReleased = (moId: string) => Promise<boolean>;
+
 /** @throws NotYetKnown, Unbookable for an order of another system */
-export async function readChain(client: OdooClient, erp: string, moId: string, signal: AbortSignal): Promise<OrderChain> {
+export async function readChain(
+  from: { client: OdooClient; erp: string; wasReleased: WasReleased; signal: AbortSignal },
+  moId: string,
+): Promise<OrderChain> {
+  const { client, erp, wasReleased, signal } = from;
   const id = parseMoId(erp, moId);
   if (id === undefined) throw new Unbookable(`${moId} is no order of ${erp}`);
   const [released] = await client.search("mrp.production", production, [["id", "=", id]], signal);
   if (!released) throw new NotYetKnown(`Odoo has no order ${id}`);
-  const members = released.production_group_id
+  const group = released.production_group_id
     ? await client.search("mrp.production", production, [["production_group_id", "=", released.production_group_id[0]]], signal)
-    : [released];
-  const isOpen = (order: Production): boolean => order.state !== "done" && order.state !== "cancel" && order.state !== "draft";
-  return {
-    released,
-    members,
-    open: isOpen(released) ? released : members.find((order) => order.id > released.id && isOpen(order)),
-  };
+    : [];
+  const others: { readonly order: Production; readonly own: boolean }[] = [];
+  for (const order of group) {
+    if (order.id !== id) others.push({ order, own: await wasReleased(moIdOf(erp, order.id)) });
+  }
+  const members = membersOf(released, others);
+  return { released, members, open: members.find(isOpen) };
+}
+
+/**
+ * Which orders of a group go on with `released`. `own`: parts of an order that was split in Odoo before work began, released under ids of
+ * their own; a backorder does not say whose it is, so it has to follow from which of them are done.
+ * @throws Unbookable where it does not
+ */
+export function membersOf(
+  released: Production,
+  others: readonly { readonly order: Production; readonly own: boolean }[],
+): Production[] {
+  // only a done order has backorders
+  if (isOpen(released)) return [released];
+  const backorders = others.flatMap(({ order, own }) => (!own && order.id > released.id ? [order] : []));
+  if (backorders.length > 0 && others.some(({ order, own }) => own && order.state === "done")) {
+    throw new Unbookable(
+      `${released.name} was split in Odoo, and it does not say which part ${backorders[0]?.name} continues: book it there`,
+    );
+  }
+  return [released, ...backorders];
+}
+
+function isOpen(order: Production): boolean {
+  return order.state === "confirmed" || order.state === "progress" || order.state === "to_close";
 }
 
 /** The products of Odoo by id. */

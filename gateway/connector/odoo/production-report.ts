@@ -27,7 +27,7 @@ export const productionReport: Operation = {
     const data = dataOf(finishedGoodsConfirmed, event);
     if (data.reversalOf !== undefined) throw new Unbookable("a reversal of finished goods is made in Odoo");
     const tag = tagOf(event);
-    const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
+    const chain = await readChain(desk, data.moId);
     const products = new Catalog(desk.client, desk.measures, desk.signal);
     const product = await products.find(data.item);
     if (product.id !== chain.released.product_id[0])

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { describeError, type EpochMs, hasDisposition } from "../../../protocol/index.ts";
 import type { Inlet, Input } from "../connector.ts";
 import type { Domain, OdooClient } from "./client.ts";
-import { readProducts } from "./order.ts";
+import { moIdOf, readProducts } from "./order.ts";
 import type { Measures } from "./quantities.ts";
 import { operation, type Production, production, rawMove, warehouse, workCentre, workOrder } from "./records.ts";
 import { releaseHash, toRelease, Unreleasable } from "./release.ts";
@@ -35,6 +35,8 @@ export class ReleasedOrders {
   readonly #deps: ReleasedOrdersDeps;
   readonly #told = new Map<number, Told>();
   readonly #problems = new Map<number, string>();
+  /** Open backorders, which are not looked at again. */
+  readonly #backorders = new Set<number>();
   #newest: string | undefined;
   #polls = 0;
 
@@ -70,12 +72,10 @@ export class ReleasedOrders {
     this.#deps.unreleasable([...this.#problems.values()]);
   }
 
-  /** Backorders go on under the id of the order that was released, so they are not released themselves. */
   #openOrders(): Domain {
     return [
       ["state", "in", ["confirmed", "progress", "to_close"]],
       ["warehouse_id.code", "in", this.#deps.warehouses],
-      ["backorder_sequence", "<=", 1],
     ];
   }
 
@@ -110,6 +110,7 @@ export class ReleasedOrders {
   }
 
   async #release(orders: readonly Production[], measures: Measures, signal: AbortSignal): Promise<void> {
+    orders = await this.#ownOrders(orders, signal);
     if (orders.length === 0) return;
     const rows = await this.#rowsOf(orders, signal);
     for (const order of orders) {
@@ -125,7 +126,7 @@ export class ReleasedOrders {
         this.#problems.set(order.id, `${order.name}: ${describeError(error)}`);
         continue;
       }
-      const cursor = `release/${release.moId}`;
+      const cursor = releaseCursor(release.moId);
       const hash = releaseHash(release);
       const before = this.#told.get(order.id) ?? parseTold(await this.#deps.inlet.cursor(cursor));
       if (before?.hash === hash) {
@@ -147,6 +148,47 @@ export class ReleasedOrders {
       await this.#deps.inlet.accept(inputs);
       this.#told.set(order.id, now);
     }
+  }
+
+  /**
+   * Backorders go on under the id of the order that was released, and are not released themselves; parts of an order that was split before
+   * work began are. A backorder comes into being in the transaction that makes an older order of its group done.
+   */
+  async #ownOrders(orders: readonly Production[], signal: AbortSignal): Promise<readonly Production[]> {
+    const own: Production[] = [];
+    const doubtful: Production[] = [];
+    for (const order of orders) {
+      if (this.#backorders.has(order.id)) continue;
+      const isFirst = order.backorder_sequence <= 1 || !order.production_group_id;
+      const known =
+        isFirst ||
+        this.#told.has(order.id) ||
+        (await this.#deps.inlet.cursor(releaseCursor(moIdOf(this.#deps.erp, order.id)))) !== undefined;
+      (known ? own : doubtful).push(order);
+    }
+    if (doubtful.length === 0) return own;
+    const groups = [...new Set(doubtful.flatMap((order) => (order.production_group_id ? [order.production_group_id[0]] : [])))];
+    const done = await this.#deps.client.search(
+      "mrp.production",
+      production.pick({ id: true, production_group_id: true }),
+      [
+        ["production_group_id", "in", groups],
+        ["state", "=", "done"],
+      ],
+      signal,
+    );
+    for (const order of doubtful) {
+      const continues = done.some(
+        (older) =>
+          older.id < order.id &&
+          older.production_group_id &&
+          order.production_group_id &&
+          older.production_group_id[0] === order.production_group_id[0],
+      );
+      if (continues) this.#backorders.add(order.id);
+      else own.push(order);
+    }
+    return own;
   }
 
   async #rowsOf(orders: readonly Production[], signal: AbortSignal) {
@@ -202,10 +244,15 @@ export class ReleasedOrders {
 
   /** After a full read: orders that are closed need no memory; their revision stays in the queue's cursor. */
   #forgetClosed(open: ReadonlySet<number>): void {
-    for (const memory of [this.#told, this.#problems]) {
+    for (const memory of [this.#told, this.#problems, this.#backorders]) {
       for (const id of memory.keys()) if (!open.has(id)) memory.delete(id);
     }
   }
+}
+
+/** The name of the cursor that holds what was told of an order. */
+export function releaseCursor(moId: string): string {
+  return `release/${moId}`;
 }
 
 /** Naive UTC, whole seconds: the only form that Odoo takes in a domain. */

@@ -20,7 +20,7 @@ export const scrapBook: Operation = {
     const tag = tagOf(event);
     let id = (await findEntry(desk.client, "stock.scrap", tag, desk.signal))?.record;
     if (id === undefined) {
-      const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
+      const chain = await readChain(desk, data.moId);
       const product = await findProduct(desk.client, data.item, desk.signal);
       const order = chain.open ?? chain.members.at(-1) ?? chain.released;
       const isProduct = product.id === order.product_id[0];

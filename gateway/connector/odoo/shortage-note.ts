@@ -12,7 +12,7 @@ export const shortageNote: Operation = {
 
   async book(desk, event) {
     const data = dataOf(shortageReported, event);
-    const chain = await readChain(desk.client, desk.erp, data.moId, desk.signal);
+    const chain = await readChain(desk, data.moId);
     const order = chain.open ?? chain.released;
     const expected = data.expectedAt === undefined ? "" : `, expected ${data.expectedAt}`;
     const body = `Short of ${data.qtyShort.value} ${data.qtyShort.unitCode} of ${data.item}: ${data.cause}${expected} (${data.shortageId})`;
