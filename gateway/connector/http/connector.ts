@@ -1,0 +1,111 @@
+import { backoff, type ConnectorReport, durationMs, type HttpConnectorConfig } from "../../../protocol/index.ts";
+import { Condition } from "../condition.ts";
+import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
+import { Peer } from "./peer.ts";
+import { runPoll } from "./poll.ts";
+import { post } from "./post.ts";
+import { Standing } from "./standing.ts";
+import { receiveWebhook, type Signature } from "./webhook.ts";
+
+/** An HTTP peer that is called (`post`, `poll`, health) and calls (webhooks). */
+export class HttpConnector implements Connector {
+  readonly #deps: ConnectorDeps<HttpConnectorConfig>;
+  readonly #condition: Condition;
+  readonly #standing: Standing;
+  readonly #peer: Peer | undefined;
+  readonly #webhooks: ReadonlyMap<string, readonly Signature[]>;
+  readonly #stopping = new AbortController();
+  #unmount: (() => void)[] = [];
+  #loops: Promise<void>[] = [];
+
+  /** @throws PlantgateError SECRET_MISSING */
+  constructor(deps: ConnectorDeps<HttpConnectorConfig>) {
+    this.#deps = deps;
+    const { config, secret } = deps;
+    this.#condition = new Condition(deps.name, "http", deps.clock);
+    this.#standing = new Standing(this.#condition);
+    this.#peer =
+      config.url === undefined
+        ? undefined
+        : new Peer(config.url, config.auth && secret(config.auth.bearer), durationMs(config.timeout));
+    this.#webhooks = signaturesByPath(deps);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { config, wiring, webhooks, name } = this.#deps;
+    const stop = AbortSignal.any([signal, this.#stopping.signal]);
+    for (const [path, signatures] of this.#webhooks)
+      this.#unmount.push(webhooks.mount(name, path, receiveWebhook(path, signatures, this.#deps)));
+    const peer = this.#peer;
+    if (!peer) {
+      if (wiring.polls.length > 0 || config.health) this.#standing.degraded("configuration", "polls and health need url");
+      else this.#standing.ok("configuration");
+      return;
+    }
+    if (config.health) this.#loops.push(this.#watch(peer, config.health, stop));
+    for (const poll of wiring.polls) this.#loops.push(runPoll(poll, { ...this.#deps, peer, standing: this.#standing }, stop));
+    // nothing asks the peer: it counts as there until a delivery says otherwise
+    if (this.#loops.length === 0) this.#standing.ok("delivery");
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const unmount of this.#unmount.splice(0)) unmount();
+    await Promise.all(this.#loops.splice(0));
+    this.#condition.stopped();
+  }
+
+  report(): ConnectorReport {
+    return this.#condition.report();
+  }
+
+  async deliver(message: Outbound, signal: AbortSignal): Promise<Outcome> {
+    if (message.kind !== "post") return { kind: "refused", reason: "an HTTP peer takes posts only" };
+    if (!this.#peer) return { kind: "refused", reason: "this connector has no url to post to" };
+    if (!this.#peer.addressOf(message.path))
+      return { kind: "refused", reason: `the path ${message.path.slice(0, 200)} leads out of the connector's url` };
+    const { outcome, exchange } = await post(this.#peer, message, AbortSignal.any([signal, this.#stopping.signal]));
+    // with a health check of its own the peer is judged by that
+    if (!this.#deps.config.health && !signal.aborted) {
+      if (exchange.kind === "failed") this.#standing.down("delivery", exchange.reason);
+      else if (outcome.kind === "retry") this.#standing.degraded("delivery", outcome.reason);
+      else this.#standing.ok("delivery");
+    }
+    return outcome;
+  }
+
+  async #watch(peer: Peer, health: NonNullable<HttpConnectorConfig["health"]>, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    const everyMs = durationMs(health.every);
+    let wasUp: boolean | undefined;
+    const fresh = () => backoff({ baseMs: Math.min(everyMs, 1000), capMs: everyMs });
+    let delays = fresh();
+    while (!signal.aborted) {
+      const exchange = await peer.ask({ method: "GET", path: health.path }, signal);
+      if (signal.aborted) return;
+      const isUp = exchange.kind === "answer" && exchange.status >= 200 && exchange.status < 300;
+      const reason = exchange.kind === "failed" ? exchange.reason : `${health.path} answers HTTP ${exchange.status}`;
+      if (isUp) this.#standing.ok("health");
+      else this.#standing.down("health", reason);
+      if (isUp !== wasUp)
+        log.info(
+          { event: "http.peer.changed", up: isUp, ...(isUp ? {} : { reason }) },
+          isUp ? "the peer is up" : "the peer is down",
+        );
+      if (isUp && wasUp !== true) delays = fresh();
+      wasUp = isUp;
+      await clock.sleep(isUp ? everyMs : delays.next().value, signal);
+    }
+  }
+}
+
+/** Several flows may take one path; a request has to satisfy each signature that any of them asks for. */
+function signaturesByPath({ wiring, secret }: ConnectorDeps<HttpConnectorConfig>): Map<string, Signature[]> {
+  const paths = new Map<string, Signature[]>();
+  for (const { webhook, verify } of wiring.webhooks) {
+    const signatures = paths.get(webhook) ?? [];
+    paths.set(webhook, signatures);
+    if (verify) signatures.push({ header: verify.hmac.header, secret: secret({ secret: verify.hmac.secret }) });
+  }
+  return paths;
+}

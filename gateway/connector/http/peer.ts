@@ -1,0 +1,95 @@
+import { describeError } from "../../../protocol/index.ts";
+
+/** A complete answer, or why there is none. `sent`: whether the request may have reached the peer. */
+export type Exchange =
+  | { readonly kind: "answer"; readonly status: number; readonly body: Uint8Array; readonly retryAfterMs: number | undefined }
+  | { readonly kind: "failed"; readonly sent: boolean; readonly reason: string };
+
+export interface PeerRequest {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: Uint8Array;
+}
+
+/** Most of an answer that is read. */
+const maxAnswerBytes = 16 * 1024 * 1024;
+
+/** Errors that come before any byte of a request left: name, route, refused connection, certificate. */
+const beforeSending =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|CERT_.*|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|ERR_TLS_.*|ERR_SSL_.*)$/;
+
+/** The HTTP peer of a connector: its base address, token and patience. */
+export class Peer {
+  readonly #base: URL;
+  readonly #bearer: string | undefined;
+  readonly #timeoutMs: number;
+
+  constructor(url: string, bearer: string | undefined, timeoutMs: number) {
+    this.#base = new URL(url.endsWith("/") ? url : `${url}/`);
+    this.#bearer = bearer;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The address of a path under the base; undefined where the path would lead out of it. */
+  addressOf(path: string): URL | undefined {
+    const address = new URL(`${this.#base.href}${path.replace(/^\//, "")}`);
+    return address.origin === this.#base.origin && address.pathname.startsWith(this.#base.pathname) ? address : undefined;
+  }
+
+  /** Never throws for what the peer does; redirects are not followed, the token stays where it belongs. */
+  async ask({ method, path, headers, body }: PeerRequest, signal: AbortSignal): Promise<Exchange> {
+    const address = this.addressOf(path);
+    if (!address)
+      return { kind: "failed", sent: false, reason: `the path ${path.slice(0, 200)} leads out of ${this.#base.href}` };
+    if (signal.aborted) return { kind: "failed", sent: false, reason: "stopped" };
+    const timeout = AbortSignal.timeout(this.#timeoutMs);
+    try {
+      const response = await fetch(address, {
+        method,
+        headers: { ...headers, ...(this.#bearer === undefined ? {} : { authorization: `Bearer ${this.#bearer}` }) },
+        ...(body === undefined ? {} : { body: Buffer.from(body) }),
+        redirect: "manual",
+        signal: AbortSignal.any([signal, timeout]),
+      });
+      return {
+        kind: "answer",
+        status: response.status,
+        body: await readBounded(response),
+        retryAfterMs: retryAfter(response.headers.get("retry-after")),
+      };
+    } catch (error) {
+      if (timeout.aborted)
+        return { kind: "failed", sent: true, reason: `${address.host} did not answer within ${this.#timeoutMs} ms` };
+      if (signal.aborted) return { kind: "failed", sent: true, reason: "stopped while waiting for the answer" };
+      const code = codeOf(error);
+      return { kind: "failed", sent: !beforeSending.test(code), reason: `${address.host}: ${describeError(error)}` };
+    }
+  }
+}
+
+async function readBounded(response: Response): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxAnswerBytes) throw new Error(`its answer has more than ${maxAnswerBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Retry-After in seconds or as a date (RFC 9110, 10.2.3), in ms; at most an hour, so that a wrong clock there does not stop us. */
+function retryAfter(header: string | null): number | undefined {
+  if (header === null) return undefined;
+  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.min(3_600_000, Math.max(0, ms));
+}
+
+function codeOf(error: unknown): string {
+  for (let e: unknown = error, depth = 0; e instanceof Error && depth < 4; e = e.cause, depth++) {
+    const { code } = e as { code?: unknown };
+    if (typeof code === "string") return code;
+  }
+  return "";
+}

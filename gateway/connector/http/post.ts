@@ -1,0 +1,33 @@
+import type { Outbound, Outcome } from "../connector.ts";
+import type { Exchange, Peer } from "./peer.ts";
+
+/** One `POST`; the idempotency key makes a repeat harmless where the peer heeds it. */
+export async function post(
+  peer: Peer,
+  message: Extract<Outbound, { kind: "post" }>,
+  signal: AbortSignal,
+): Promise<{ outcome: Outcome; exchange: Exchange }> {
+  const headers = { "content-type": "application/json", "idempotency-key": message.idempotencyKey };
+  const exchange = await peer.ask({ method: "POST", path: message.path, headers, body: message.body }, signal);
+  return { outcome: outcomeOf(exchange), exchange };
+}
+
+/** What an answer means for a delivery. */
+export function outcomeOf(exchange: Exchange): Outcome {
+  if (exchange.kind === "failed") return { kind: exchange.sent ? "unknown" : "retry", reason: exchange.reason };
+  const { status, retryAfterMs } = exchange;
+  if (status >= 200 && status < 300) return { kind: "done", detail: `HTTP ${status}` };
+  if (status === 408 || status === 425 || status === 429 || status >= 500) {
+    return {
+      kind: "retry",
+      reason: `HTTP ${status}${excerpt(exchange.body)}`,
+      ...(retryAfterMs === undefined ? {} : { afterMs: retryAfterMs }),
+    };
+  }
+  return { kind: "refused", reason: `HTTP ${status}${excerpt(exchange.body)}` };
+}
+
+function excerpt(body: Uint8Array): string {
+  const text = Buffer.from(body.subarray(0, 1200)).toString("utf8").trim().slice(0, 300);
+  return text === "" ? "" : `: ${text}`;
+}

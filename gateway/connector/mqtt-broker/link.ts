@@ -1,0 +1,39 @@
+import { topicMatches } from "../../../protocol/index.ts";
+import type { IntakeLine } from "../mqtt/intake-line.ts";
+import type { User } from "./users.ts";
+
+/** One authenticated connection. */
+export class Link {
+  readonly clientId: string;
+  readonly user: User;
+  /** Its messages, on their way to the disk in the order in which they came. */
+  readonly line: IntakeLine;
+  /** Topic filter → QoS. */
+  readonly subscriptions = new Map<string, number>();
+  /** Deliveries that this client has yet to acknowledge, by packet id. */
+  readonly awaiting = new Map<number, () => void>();
+  readonly closed: AbortSignal;
+  /** Messages at QoS 1 sent and not acknowledged. */
+  unacknowledged = 0;
+  #lastPacketId = 0;
+
+  constructor(clientId: string, user: User, line: IntakeLine, closed: AbortSignal) {
+    this.clientId = clientId;
+    this.user = user;
+    this.line = line;
+    this.closed = closed;
+  }
+
+  /** At which QoS this client gets a topic; undefined: not at all. Of several subscriptions the weakest counts. */
+  qosOf(topic: string): number | undefined {
+    let weakest: number | undefined;
+    for (const [filter, qos] of this.subscriptions) if (topicMatches(filter, topic)) weakest = Math.min(weakest ?? 2, qos);
+    return weakest;
+  }
+
+  nextPacketId(): number {
+    do this.#lastPacketId = (this.#lastPacketId % 65_535) + 1;
+    while (this.awaiting.has(this.#lastPacketId) && this.awaiting.size < 65_535);
+    return this.#lastPacketId;
+  }
+}

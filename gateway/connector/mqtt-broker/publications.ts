@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import type { Client, PublishPacket } from "aedes";
+import { backoff, type Clock, describeError, hasDisposition, topicMatches } from "../../../protocol/index.ts";
+import type { Inlet, Input, Wiring } from "../connector.ts";
+import { IntakeLine, isStop } from "../mqtt/intake-line.ts";
+import type { Link } from "./link.ts";
+import { PacketIds } from "./packet-ids.ts";
+import type { Refusals } from "./refusals.ts";
+import type { User, Users } from "./users.ts";
+
+/** Topics whose last message is kept for later subscribers, in memory. */
+const maxRetainedTopics = 10_000;
+
+export interface PublicationsDeps {
+  readonly inlet: Inlet;
+  readonly wiring: Wiring;
+  readonly users: Users;
+  readonly refusals: Refusals;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What devices publish, on its way to the queue.
+ *
+ * A topic that a flow takes is recorded. One that no flow takes but some user may subscribe to is traffic between devices: forwarded
+ * and not recorded. A publish outside its user's grants: MQTT 3.1.1 (3.3.5) leaves the choice between acknowledging it and closing.
+ * An acknowledgement would say that we have it, so QoS 1 and 2 close the connection; QoS 0 is dropped and logged.
+ */
+export class Publications {
+  readonly #deps: PublicationsDeps;
+  readonly #packetIds = new PacketIds();
+  readonly #retainedTopics = new Set<string>();
+  readonly #wills: IntakeLine;
+
+  constructor(deps: PublicationsDeps) {
+    this.#deps = deps;
+    this.#wills = new IntakeLine(deps);
+  }
+
+  /**
+   * Resolves when the message may be acknowledged and forwarded: it is flushed, or nothing of it is to be kept. Messages of a link are
+   * flushed in the order of the calls.
+   * @throws when it must not be acknowledged; the connection has to end
+   */
+  async receive(client: Client, user: User, link: Link | undefined, packet: PublishPacket): Promise<void> {
+    const { users, refusals, signal } = this.#deps;
+    if (signal.aborted) throw new Error("the broker is stopping");
+    if (!user.mayPublish(packet.topic)) {
+      this.#refuse(user, packet);
+      return;
+    }
+    this.#boundRetained(packet);
+    if (!this.#isTaken(packet.topic) && users.anyoneMayReceive(packet.topic)) return;
+    try {
+      // the will of a connection that has ended is nobody's to repeat, and has no packet id
+      if (client.closed || !link) await this.#wills.take(this.#inputOf(packet));
+      else await this.#append(link, packet);
+    } catch (error) {
+      const reason = describeError(error);
+      if (!isStop(error))
+        refusals.note("a message could not be kept; its sender was disconnected and keeps it", { clientId: client.id, reason });
+      throw error;
+    }
+  }
+
+  /** The sender has PUBREC and lets go of a QoS 2 message. PUBCOMP lets it use the packet id again, so the marker has to be gone from the disk before. */
+  async release(link: Link, packetId: number): Promise<void> {
+    const { inlet, clock } = this.#deps;
+    const marker = markerOf(link);
+    const delays = backoff({ baseMs: 50, capMs: 2000 });
+    while (!link.closed.aborted) {
+      try {
+        await inlet.release(marker, packetId);
+        this.#packetIds.released(marker, packetId);
+        return;
+      } catch (error) {
+        if (!hasDisposition(error, "shed")) throw error;
+        await clock.sleep(delays.next().value, link.closed);
+      }
+    }
+    throw new Error("the connection has ended");
+  }
+
+  async #append(link: Link, packet: PublishPacket): Promise<void> {
+    const { inlet } = this.#deps;
+    const input = this.#inputOf(packet);
+    const { messageId } = packet;
+    if (packet.qos !== 2 || messageId === undefined) return link.line.take(input);
+    const client = markerOf(link);
+    const content = createHash("sha256").update(packet.topic).update("\0").update(input.body).digest("base64");
+    await link.line.take({ ...input, exactlyOnce: { client, packetId: messageId } }, async () => {
+      if (!this.#packetIds.isNew(client, messageId, packet.dup === true, content)) return;
+      await inlet.release(client, messageId);
+      this.#packetIds.released(client, messageId);
+    });
+    this.#packetIds.received(client, messageId, content);
+  }
+
+  #inputOf(packet: PublishPacket): Input {
+    const body = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
+    return { origin: { kind: "topic", topic: packet.topic, retained: false }, body, receivedAt: this.#deps.clock.now() };
+  }
+
+  #refuse(user: User, packet: PublishPacket): void {
+    this.#deps.refusals.note("a publish outside the user's grants", {
+      user: user.name,
+      topic: packet.topic.slice(0, 200),
+      qos: packet.qos,
+    });
+    if (packet.qos > 0) throw new Error("not allowed to publish there");
+    // to a topic that nobody can subscribe to: aedes offers no other way to drop one message
+    packet.topic = "$refused";
+    packet.retain = false;
+  }
+
+  #isTaken(topic: string): boolean {
+    const { topics, answers } = this.#deps.wiring;
+    return topics.some((source) => topicMatches(source.topic, topic)) || answers.some((filter) => topicMatches(filter, topic));
+  }
+
+  #boundRetained(packet: PublishPacket): void {
+    if (!packet.retain) return;
+    if (!this.#deps.users.anyoneMayReceive(packet.topic)) packet.retain = false;
+    else if (packet.payload.length === 0) this.#retainedTopics.delete(packet.topic);
+    else if (this.#retainedTopics.has(packet.topic) || this.#retainedTopics.size < maxRetainedTopics)
+      this.#retainedTopics.add(packet.topic);
+    else {
+      packet.retain = false;
+      this.#deps.refusals.note("too many retained topics; this one is not kept for later subscribers", {
+        most: maxRetainedTopics,
+      });
+    }
+  }
+}
+
+/** Markers are a user's own: the same client id of another user is another client. */
+function markerOf(link: Link): string {
+  return `${link.user.name}/${link.clientId}`;
+}
