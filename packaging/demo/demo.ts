@@ -65,6 +65,8 @@ export async function runDemo(
     out(`The demo ends: ${describeError(error)}\n`);
     return 1;
   } finally {
+    // whatever still watches the stage ends with it
+    asked.abort();
     await stage?.stop();
     process.off("SIGINT", ask);
     process.off("SIGTERM", ask);

@@ -6,6 +6,8 @@ export interface LinkProxy {
   readonly url: string;
   readonly port: number;
   readonly isCut: boolean;
+  /** Sockets that hang in it, of both sides. */
+  readonly connections: number;
   /**
    * Ends every connection at once. `refused`: new ones are reset. `blackhole`: new ones are taken and never answered, which is
    * what a plant behind a dead line sees.
@@ -61,6 +63,9 @@ export async function startLinkProxy(options: { target: string; port?: number })
     port,
     get isCut() {
       return mode !== "open";
+    },
+    get connections() {
+      return sockets.size;
     },
     cut: (how = "blackhole") => {
       mode = how;
