@@ -31,7 +31,7 @@ export function TypeFilter({ messages, hidden, onChange }: TypeFilterProps) {
           {typeWords(type)} <span className="tiny">{count}</span>
         </button>
       ))}
-      {hidden.size > 0 && (
+      {[...counts.keys()].some((type) => hidden.has(type)) && (
         <button type="button" className="link" onClick={() => onChange(new Set())}>
           Show all
         </button>

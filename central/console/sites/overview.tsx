@@ -37,7 +37,7 @@ export function Overview({ answer, nowMs, stale, shown, onShow }: OverviewProps)
                 onClick={() => onShow(shown === condition ? null : condition)}
               >
                 <Icon name={conditionIcon(condition)} size={14} />
-                <b>{formatCount(count)}</b> {stale ? "was " : ""}
+                <b>{formatCount(count)}</b> {stale ? (count === 1 ? "was " : "were ") : ""}
                 {conditionWord(condition).toLowerCase()}
               </button>
             );

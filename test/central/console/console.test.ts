@@ -184,7 +184,7 @@ describe.skipIf(executable === undefined)("the console", () => {
 
     it("opens with Enter on what was typed, also under an address with plain slashes", async () => {
       const central = await open("/", { orders: ordersAnswer, order: (id) => (id === "WH/MO/00042" ? order() : undefined) });
-      await page.getByLabel("Order number").fill("WH/MO/00042");
+      await page.getByPlaceholder("Order number, such as WH/MO/00042").fill("WH/MO/00042");
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: "WH/MO/00042" }).waitFor();
       await page.goto(`${central.url}/orders/WH/MO/00042`);
