@@ -1,7 +1,15 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { OPCUACertificateManager } from "node-opcua-certificate-manager";
-import { DataType, LogLevel, StatusCodes, setLogLevel, Variant, VariantArrayType } from "node-opcua-client";
+import {
+  CreateMonitoredItemsRequest,
+  DataType,
+  LogLevel,
+  StatusCodes,
+  setLogLevel,
+  Variant,
+  VariantArrayType,
+} from "node-opcua-client";
 import { OPCUAServer } from "node-opcua-server";
 import { type Machine, newMachine, order, type Pace, type Register, registers, tick } from "./press/machine.ts";
 import { openTruthLog } from "./press/truth-log.ts";
@@ -51,9 +59,9 @@ const degreeCelsius = {
  * A press as an OPC UA server. An order written to `NextOrder` starts at the next tick and shows in `CurrentOrder`; each write counts as an order,
  * also of the same id. Every value carries its own source timestamp, the one in the log.
  *
- * A subscriber with sampling interval 0 gets every value: the nodes say MinimumSamplingInterval 0 and the server claims MinSupportedSampleRate 0,
- * which is what makes node-opcua report by exception instead of by timer. A slower sampler sees each value too while its timer keeps up: a
- * register is set at most once per tick of at least 100 ms.
+ * A subscriber gets every value, whatever sampling interval it asks for: the nodes say MinimumSamplingInterval 0, the server claims
+ * MinSupportedSampleRate 0, and requested intervals become 0, which together make node-opcua report by exception. Its sampling timers would
+ * miss values on a busy computer, and then nobody could tell a value that a gateway lost from one that it was never given.
  */
 export async function startPress(options: PressOptions): Promise<Press> {
   setLogLevel(LogLevel.Error); // the library tells its warnings to the console
@@ -152,6 +160,10 @@ export async function startPress(options: PressOptions): Promise<Press> {
     },
   });
 
+  server.on("request", (request) => {
+    if (!(request instanceof CreateMonitoredItemsRequest)) return;
+    for (const { requestedParameters } of request.itemsToCreate ?? []) requestedParameters.samplingInterval = 0;
+  });
   show(undefined);
   await server.start();
   let timer: NodeJS.Timeout | undefined;

@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { newMachine, order, tick } from "../../../../packaging/demo/simulators/press/machine.ts";
 import type { Deed } from "../../../../packaging/demo/simulators/press/truth-log.ts";
-import { startConnector, until } from "../../../gateway/connector/opcua/harness.ts";
+import { pressItems, startConnector, until } from "../../../gateway/connector/opcua/harness.ts";
 import { startPressProcess } from "../../../support/opcua-server.ts";
 
 /** Takes two thirds of a processor, in bursts. */
@@ -20,7 +20,15 @@ describe("the press", () => {
       good: "GoodCount",
       scrap: "ScrapCount",
     };
-    await using gateway = await startConnector(press.endpoint, { items: Object.keys(items) });
+    // two of the items ask for sampling at the pace of the press's own ticks, or slower
+    const config = {
+      items: {
+        ...pressItems,
+        strokes: { node: pressItems.strokes.node },
+        temp: { node: pressItems.temp.node, sampling: "250ms" },
+      },
+    };
+    await using gateway = await startConnector(press.endpoint, { items: Object.keys(items), config });
     const { recorder } = gateway;
     await until("it is up", () => gateway.report().state === "up");
     const burners = [new Worker(burner, { eval: true }), new Worker(burner, { eval: true })];
