@@ -13,14 +13,10 @@ export type IngestOutcome =
 export const lanePriority: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 1, telemetry: 2 };
 /** Messages that the projector takes in one transaction at most. */
 export const sliceSize = 500;
-/** A batch may overtake the one before it; how long it waits for it. */
-const predecessorWaitMs = 1000;
 
 /** Takes in batches: each is one row, as it came, and its answer leaves only after that row is flushed. */
 export class Ingest {
   readonly #deps: { readonly storage: Storage; readonly clock: Clock };
-  readonly #inFlight = new Map<string, number>();
-  readonly #moved = new EventTarget();
 
   constructor(deps: { readonly storage: Storage; readonly clock: Clock }) {
     this.#deps = deps;
@@ -33,32 +29,7 @@ export class Ingest {
   async record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
     const detail = headProblem(head, body.byteLength) ?? (await contentProblem(head, body));
     if (detail !== undefined) return { kind: "invalid", detail };
-    const key = `${head.site}/${head.lane}`;
-    this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + 1);
-    try {
-      const deadline = this.#deps.clock.monotonic() + predecessorWaitMs;
-      for (;;) {
-        const outcome = await this.#deps.storage.transaction().execute((tx) => this.#record(tx, head, body));
-        if (outcome.kind === "recorded") this.#moved.dispatchEvent(new Event(key));
-        const left = deadline - this.#deps.clock.monotonic();
-        const alone = (this.#inFlight.get(key) ?? 0) < 2;
-        if (outcome.kind !== "gap" || alone || left <= 0) return outcome;
-        await this.#nextMove(key, left);
-      }
-    } finally {
-      const others = (this.#inFlight.get(key) ?? 1) - 1;
-      if (others === 0) this.#inFlight.delete(key);
-      else this.#inFlight.set(key, others);
-      this.#moved.dispatchEvent(new Event(key));
-    }
-  }
-
-  async #nextMove(key: string, waitMs: number): Promise<void> {
-    const woken = new AbortController();
-    const wake = (): void => woken.abort();
-    this.#moved.addEventListener(key, wake, { once: true });
-    await this.#deps.clock.sleep(waitMs, woken.signal);
-    this.#moved.removeEventListener(key, wake);
+    return this.#deps.storage.transaction().execute((tx) => this.#record(tx, head, body));
   }
 
   async #record(tx: StorageTransaction, head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {

@@ -29,7 +29,11 @@ export class TestLane {
   readonly #frames: { first: number; count: number; bytes: Buffer; chain: Buffer }[] = [];
   readonly #genesis: Buffer;
 
-  constructor(site: string, lane: Lane, options: { epoch?: string; firstSequence?: number; predecessor?: { epoch: string; lastSequence: number } } = {}) {
+  constructor(
+    site: string,
+    lane: Lane,
+    options: { epoch?: string; firstSequence?: number; predecessor?: { epoch: string; lastSequence: number } } = {},
+  ) {
     this.lane = lane;
     this.epoch = options.epoch ?? randomUUID();
     this.firstSequence = options.firstSequence ?? 1;
@@ -57,7 +61,12 @@ export class TestLane {
     const first = frames[0];
     const last = frames.at(-1);
     if (!first || !last) throw new Error("no frames in this range");
-    return { firstSequence: first.first, count: frames.reduce((sum, frame) => sum + frame.count, 0), frames, chain: last.chain.toString("hex") };
+    return {
+      firstSequence: first.first,
+      count: frames.reduce((sum, frame) => sum + frame.count, 0),
+      frames,
+      chain: last.chain.toString("hex"),
+    };
   }
 }
 
@@ -78,7 +87,9 @@ export class TestGateway {
     return new TestLane(this.site, lane, options);
   }
 
-  token(claims: { site?: string; audience?: string; issuedAt?: number; lifeSeconds?: number; key?: CryptoKey } = {}): Promise<string> {
+  token(
+    claims: { site?: string; audience?: string; issuedAt?: number; lifeSeconds?: number; key?: CryptoKey } = {},
+  ): Promise<string> {
     const site = claims.site ?? this.site;
     const issuedAt = claims.issuedAt ?? Math.floor(Date.now() / 1000);
     return new SignJWT()
@@ -91,11 +102,19 @@ export class TestGateway {
       .sign(claims.key ?? this.#privateKey);
   }
 
-  async call<Body = Record<string, unknown>>(method: string, path: string, body?: unknown, options: { token?: string | null; signal?: AbortSignal } = {}): Promise<Answer<Body>> {
+  async call<Body = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+    options: { token?: string | null; signal?: AbortSignal } = {},
+  ): Promise<Answer<Body>> {
     const token = options.token === undefined ? await this.token() : options.token;
     const answer = await fetch(`${this.#url()}/v1/sites/${this.site}/${path}`, {
       method,
-      headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(options.signal ? { signal: options.signal } : {}),
     });
@@ -103,13 +122,27 @@ export class TestGateway {
   }
 
   async hello(lanes: readonly TestLane[] = [], bootId: string = randomUUID()): Promise<Answer<HelloAnswer>> {
-    const epochs = lanes.map(({ lane, epoch, firstSequence, predecessor }) => ({ lane, epoch, firstSequence, ...(predecessor ? { predecessor } : {}) }));
-    const answer = await this.call<HelloAnswer>("POST", "sessions", { gatewayVersion: "test", bootId, sentAt: new Date().toISOString(), epochs });
+    const epochs = lanes.map(({ lane, epoch, firstSequence, predecessor }) => ({
+      lane,
+      epoch,
+      firstSequence,
+      ...(predecessor ? { predecessor } : {}),
+    }));
+    const answer = await this.call<HelloAnswer>("POST", "sessions", {
+      gatewayVersion: "test",
+      bootId,
+      sentAt: new Date().toISOString(),
+      epochs,
+    });
     if (answer.status === 200) this.session = answer.body.session;
     return answer;
   }
 
-  async send(lane: TestLane, batch: Batch = lane.batch(), headers: Record<string, string> = {}): Promise<Answer<{ watermark: number; incarnation: string }>> {
+  async send(
+    lane: TestLane,
+    batch: Batch = lane.batch(),
+    headers: Record<string, string> = {},
+  ): Promise<Answer<{ watermark: number; incarnation: string }>> {
     const answer = await fetch(`${this.#url()}/v1/sites/${this.site}/lanes/${lane.lane}/batches`, {
       method: "POST",
       headers: {
@@ -129,9 +162,17 @@ export class TestGateway {
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as never };
   }
 
-  downlink(request: { epoch?: string; sequence?: number; knownRevision?: number; waitMs?: number; session?: string }, signal?: AbortSignal): Promise<Answer<DownlinkAnswer>> {
+  downlink(
+    request: { epoch?: string; sequence?: number; knownRevision?: number; waitMs?: number; session?: string },
+    signal?: AbortSignal,
+  ): Promise<Answer<DownlinkAnswer>> {
     const ack = { ...(request.epoch === undefined ? {} : { epoch: request.epoch }), sequence: request.sequence ?? 0 };
-    const body = { session: request.session ?? this.session, ack, knownRevision: request.knownRevision ?? 0, waitMs: request.waitMs ?? 0 };
+    const body = {
+      session: request.session ?? this.session,
+      ack,
+      knownRevision: request.knownRevision ?? 0,
+      waitMs: request.waitMs ?? 0,
+    };
     return this.call<DownlinkAnswer>("POST", "downlink", body, signal ? { signal } : {});
   }
 

@@ -16,7 +16,11 @@ export function siteDocuments(options: {
       flows: Object.fromEntries(
         consumes.map(({ type, sites }, index) => [
           `take-${index}`,
-          { purpose: "takes what central routes", from: { central: type, ...(sites === undefined ? {} : { sites }) }, to: [{ connector: "broker", topic: `out/${index}` }] },
+          {
+            purpose: "takes what central routes",
+            from: { central: type, ...(sites === undefined ? {} : { sites }) },
+            to: [{ connector: "broker", topic: `out/${index}` }],
+          },
         ]),
       ),
     },
