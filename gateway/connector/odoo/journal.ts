@@ -38,12 +38,13 @@ export function writeTag(tag: Tag): string {
     const value = tag[field];
     if (value !== undefined) query.set(field, value);
   }
-  return `<plantgate?${query}@plantgate>`;
+  // the shape of a Message-Id (RFC 5322, 3.6.4): Odoo puts it on the mails that it sends of a note
+  return `<plantgate?${query}&v=1@plantgate>`;
 }
 
 /** The tag of a Message-Id; undefined for notes of others. */
 export function parseTag(messageId: string | false): Tag | undefined {
-  const match = typeof messageId === "string" ? /^<plantgate\?(.*)@plantgate>$/.exec(messageId) : null;
+  const match = typeof messageId === "string" ? /^<plantgate\?(.*)&v=1@plantgate>$/.exec(messageId) : null;
   if (!match) return undefined;
   const query = new URLSearchParams(match[1]);
   const [site, type, key] = [query.get("site"), query.get("type"), query.get("key")];
