@@ -153,3 +153,6 @@ export interface ConnectorKind<Name extends ConnectorKindName = ConnectorKindNam
   readonly kind: Name;
   create(deps: ConnectorDeps<Extract<ConnectorConfig, { type: Name }>>): Connector;
 }
+
+/** Any one kind. */
+export type AnyConnectorKind = { [Name in ConnectorKindName]: ConnectorKind<Name> }[ConnectorKindName];

@@ -8,13 +8,13 @@ import type { Intake } from "../flow/intake.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Condition } from "./condition.ts";
-import type { Connector, ConnectorDeps, ConnectorKind, WebhookHost } from "./connector.ts";
+import type { AnyConnectorKind, Connector, ConnectorDeps, WebhookHost } from "./connector.ts";
 import { wiringOf } from "./wiring.ts";
 
 export interface HostDeps {
   readonly site: string;
   readonly dataDir: string;
-  readonly kinds: readonly ConnectorKind[];
+  readonly kinds: readonly AnyConnectorKind[];
   readonly queue: Queue;
   readonly intake: Intake;
   readonly attempts: Attempts;

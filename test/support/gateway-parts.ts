@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Connector, ConnectorDeps, ConnectorKind, Inlet, Outbound, Outcome, Verdict } from "../../gateway/connector/connector.ts";
+import type { AnyConnectorKind, Connector, ConnectorDeps, Inlet, Outbound, Outcome, Verdict } from "../../gateway/connector/connector.ts";
 import { ConnectorHost } from "../../gateway/connector/host.ts";
 import { Attempts } from "../../gateway/delivery/attempt.ts";
 import { Dispatcher } from "../../gateway/delivery/dispatch.ts";
@@ -70,14 +70,15 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, log });
   const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log });
   const connectors = new Map<string, TestConnector>();
-  const kind = (name: ConnectorKindName): ConnectorKind => ({
+  const kind = (name: ConnectorKindName): AnyConnectorKind =>
+    ({
     kind: name,
-    create: (deps) => {
+    create: (deps: ConnectorDeps) => {
       const connector = new TestConnector(deps, options.receivers?.[deps.name] ?? { deliver: () => ({ kind: "done" }) });
       connectors.set(deps.name, connector);
       return connector;
     },
-  });
+  }) as AnyConnectorKind;
   const kinds = (["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const).map(kind);
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
