@@ -136,6 +136,51 @@ describe("a restart of the gateway", () => {
   });
 });
 
+describe("the ledger of a bad day", () => {
+  it("has every value that the machine set, or a stated hole around it", async () => {
+    await using press = await startPressProcess();
+    await using tap = await startTap(press.endpoint);
+    const first = await startConnector(tap.endpoint);
+    await using _ = first;
+    const { recorder, folder } = first;
+    const more = async (count: number): Promise<void> => {
+      const before = recorder.samples("temp").length;
+      await until("more temperatures", () => recorder.samples("temp").length >= before + count);
+    };
+    await more(5);
+    tap.drop();
+    await more(5);
+    await press.kill();
+    await press.restart();
+    await more(5);
+    tap.swallow();
+    await until("the loss is shown", () => first.report().state === "down");
+    tap.drop();
+    await more(20);
+    await first.connector.stop();
+    await press.kill();
+    await using second = await startConnector(tap.endpoint, { recorder, folder });
+    await press.restart();
+    await more(5);
+    await second.connector.stop();
+    await press.stop();
+
+    const seen = new Set(recorder.samples("temp").map(({ sourceTimestamp }) => sourceTimestamp));
+    const [from, to] = [recorder.samples("temp")[0]!.sourceTimestamp, recorder.samples("temp").at(-1)!.sourceTimestamp];
+    const holes = recorder.interruptions("temp");
+    const set = (await press.truth()).filter(
+      (deed) => deed.kind === "value" && deed.item === "Temp" && deed.at >= from && deed.at <= to,
+    );
+    expect(set.filter(({ at }) => !seen.has(at) && !holes.some(({ after, until: end }) => after < at && at < end))).toEqual([]);
+    expect(holes.map(({ cause }) => cause)).toEqual(["session-lost", "gateway-restarted"]);
+    // both ends of a hole are recorded themselves, and nothing inside it is
+    for (const { after, until: end } of holes) {
+      expect([after, end].every((at) => seen.has(at))).toBe(true);
+      expect([...seen].filter((at) => after < at && at < end)).toEqual([]);
+    }
+  });
+});
+
 describe("a full queue", () => {
   it("holds samples back and then takes them in order, without a hole", async () => {
     await using press = await startPressProcess();
