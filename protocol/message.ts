@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type EpochMs, toInstant } from "./base/clock.ts";
 import { PlantgateError } from "./base/error.ts";
+import { escapeKey } from "./flow/key.ts";
 import { identifier, instant } from "./types/common.ts";
 import { messageTypeOf } from "./types/index.ts";
 
@@ -32,13 +33,19 @@ export const cloudEvent = z.strictObject({
   /** Unique per site and type: what makes a repeat a repeat. */
   idempotencykey: z.string().min(1).max(512).optional(),
   /** SHA-256 of the raw input, which stays in the plant; conflicts are judged on it. */
-  inputhash: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  inputhash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   /** Only this site may receive it; absent: every site that consumes the type. */
   targetsite: identifier.optional(),
   correlationid: z.string().min(1).max(256).optional(),
   causationid: z.string().min(1).max(256).optional(),
   /** 20 digits, zero-padded, so that text order is number order. */
-  sequence: z.string().regex(/^\d{20}$/).optional(),
+  sequence: z
+    .string()
+    .regex(/^\d{20}$/)
+    .optional(),
   data: z.record(z.string(), z.json()),
 });
 export type CloudEvent = z.infer<typeof cloudEvent>;
@@ -69,9 +76,11 @@ export interface EventOrigin {
 export function makeEvent(typeName: string, data: unknown, origin: EventOrigin): CloudEvent {
   const type = messageTypeOf(typeName);
   const parsed = type.data.safeParse(data);
-  if (!parsed.success) throw new PlantgateError("INPUT_INVALID", `${type.type}: ${describeIssues(parsed.error)}`, { context: { type: type.type } });
+  if (!parsed.success)
+    throw new PlantgateError("INPUT_INVALID", `${type.type}: ${describeIssues(parsed.error)}`, { context: { type: type.type } });
   const valid = parsed.data as CloudEvent["data"];
-  const idempotencyKey = origin.idempotencyKey ?? type.idempotencyKey?.(valid).join("/");
+  const parts = type.idempotencyKey?.(valid);
+  const idempotencyKey = origin.idempotencyKey ?? (parts === undefined ? undefined : escapeKey(parts.map(String)));
   return {
     specversion: "1.0",
     id: origin.id,

@@ -1,6 +1,6 @@
 import { PlantgateError } from "../base/error.ts";
 import type { CloudEvent } from "../message.ts";
-import type { CompiledDestination } from "./compile.ts";
+import type { CompiledDestination } from "./compiled-flow.ts";
 import { decodeJson } from "./decode.ts";
 import type { Inputs } from "./expression.ts";
 import { evaluate, keyOf, type Steps } from "./map.ts";

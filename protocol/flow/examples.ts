@@ -1,6 +1,6 @@
 import { PlantgateError } from "../base/error.ts";
 import { makeEvent } from "../message.ts";
-import type { CompiledFlow } from "./compile.ts";
+import type { CompiledFlow } from "./compiled-flow.ts";
 import { decodeJson, decodeJsonText } from "./decode.ts";
 import { renderDelivery } from "./deliver.ts";
 import { mapInput, runSteps } from "./map.ts";

@@ -46,7 +46,7 @@ export interface EvaluationLimits {
 export interface Expression {
   readonly text: string;
   readonly ast: Node;
-  /** Without a step in between, where the expression is a path, a literal, `&` or a function of these: the same result, much faster. */
+  /** Without a step in between, where the expression is made of paths, literals, `&`, objects and our functions: the same result, much faster. */
   readonly sync?: SyncEvaluator;
   evaluate(inputs: Inputs): unknown;
 }

@@ -1,14 +1,13 @@
+export { compileBundle, compileFlow } from "./compile.ts";
 export {
   type CompiledDestination,
   type CompiledFlow,
-  compileBundle,
-  compileFlow,
   expandFlow,
   type FlowContext,
   type FlowProblem,
   instancesOf,
   shortName,
-} from "./compile.ts";
+} from "./compiled-flow.ts";
 export { decodeJson, decodeJsonText, maxInputDepth } from "./decode.ts";
 export { type Delivery, expectedAnswer, type ReadAnswer, readAnswer, renderDelivery } from "./deliver.ts";
 export { type BuiltBundle, buildBundle, type Validation, validateDocuments } from "./documents.ts";

@@ -1,7 +1,8 @@
 import type { Bundle } from "../bundle.ts";
 import { type ConnectorConfig, connectorConfig, type FlowConfig, type Site, type Template } from "../document.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
-import { compileFlow, expandFlow, type FlowContext, shortName } from "./compile.ts";
+import { compileFlow } from "./compile.ts";
+import { expandFlow, type FlowContext, shortName } from "./compiled-flow.ts";
 import { runExample } from "./examples.ts";
 import { parseFlow } from "./flow-shape.ts";
 import { declarationProblems, sampleParameters, siteParameters } from "./parameters.ts";

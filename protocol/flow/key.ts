@@ -8,9 +8,12 @@ export const maxKeyLength = 512;
  * @throws PlantgateError KEY_INCOMPLETE: a part is missing, empty, or neither text nor a number; never a shorter key instead
  */
 export function joinKey(parts: readonly unknown[], names: readonly string[] = []): string {
-  return checkLength(
-    parts.map((part, index) => keyPart(part, names[index]).replaceAll("%", "%25").replaceAll("/", "%2F")).join("/"),
-  );
+  return checkLength(escapeKey(parts.map((part, index) => keyPart(part, names[index]))));
+}
+
+/** Text parts as one key. */
+export function escapeKey(parts: readonly string[]): string {
+  return parts.map((part) => part.replaceAll("%", "%25").replaceAll("/", "%2F")).join("/");
 }
 
 /** The key of one expression: its value as it is. @throws PlantgateError KEY_INCOMPLETE */

@@ -3,7 +3,7 @@ import { describeError, PlantgateError } from "../base/error.ts";
 import { type CloudEvent, makeEvent, maxMessageBytes } from "../message.ts";
 import { frameLimits } from "../sync.ts";
 import type { Lane } from "../types/message-type.ts";
-import type { CompiledFlow, KeyExpression } from "./compile.ts";
+import type { CompiledFlow, KeyExpression } from "./compiled-flow.ts";
 import { decodeJson } from "./decode.ts";
 import type { Expression, Inputs } from "./expression.ts";
 import { joinKey, singleKey } from "./key.ts";

@@ -4,8 +4,8 @@ import type { FlowFunction } from "./functions.ts";
 export type SyncEvaluator = (inputs: Inputs) => unknown;
 
 /**
- * A JSONata tree as a plain function, where it is a path of names and indexes, a literal, `&`, or a function of ours over these:
- * most keys, topics and field maps are. Undefined for any other expression. The result is JSONata's own, sequences included.
+ * A JSONata tree as a plain function, where it is a path of names and indexes, a literal, `&`, a function of ours, or an
+ * object of these: most keys, topics and maps are. Undefined for any other expression. The result is JSONata's own, sequences included.
  */
 export function compileSync(node: Node, functions: readonly FlowFunction[]): SyncEvaluator | undefined {
   switch (node.type) {
@@ -26,9 +26,31 @@ export function compileSync(node: Node, functions: readonly FlowFunction[]): Syn
       if (!known || node.procedure === undefined || args.some((argument) => argument === undefined)) return undefined;
       return (inputs) => known.apply(...args.map((argument) => argument?.(inputs)));
     }
+    case "unary":
+      return compileObject(node, functions);
     default:
       return undefined;
   }
+}
+
+/** `{ "name": value }` with names as literals; a value that is nothing leaves its name out. */
+function compileObject(node: Node, functions: readonly FlowFunction[]): SyncEvaluator | undefined {
+  if (node.value !== "{" || !node.lhs || !isPairs(node.lhs)) return undefined;
+  const fields = new Map<string, SyncEvaluator>();
+  for (const [key, value] of node.lhs) {
+    const evaluator = compileSync(value, functions);
+    // a name that is there twice is JSONata's to refuse
+    if (key.type !== "string" || key.value === "__proto__" || fields.has(String(key.value)) || !evaluator) return undefined;
+    fields.set(String(key.value), evaluator);
+  }
+  return (inputs) => {
+    const object: Record<string, unknown> = {};
+    for (const [name, evaluator] of fields) {
+      const value = evaluator(inputs);
+      if (value !== undefined) object[name] = value;
+    }
+    return object;
+  };
 }
 
 function isPairs(lhs: NonNullable<Node["lhs"]>): lhs is readonly (readonly [Node, Node])[] {

@@ -18,8 +18,13 @@ const step = fc
 const path = fc
   .tuple(fc.constantFrom("payload", "$payload", "line", "payload[0]"), fc.array(step, { maxLength: 4 }))
   .map(([root, steps]) => [root, ...steps].join("."));
+const names = fc.uniqueArray(fc.constantFrom("k", "l", "m"), { minLength: 1 });
+const object = fc
+  .tuple(names, fc.array(path, { minLength: 3, maxLength: 3 }))
+  .map(([keys, paths]) => `{ ${keys.map((key, index) => `"${key}": ${paths[index]}`).join(", ")} }`);
 const expression = fc.oneof(
   path,
+  object,
   fc.tuple(path, path).map(([a, b]) => `${a} & "/" & ${b}`),
   fc.constantFrom('"text"', "12", "true", "null"),
 );
@@ -49,7 +54,10 @@ describe("the fast evaluator", () => {
       "payload.*",
       "payload.a[]",
       "payload.a^(b)",
-      "{ 'a': 1 }",
+      "{ payload.a: 1 }",
+      "{ 'a': 1, 'a': 2 }",
+      "{ 'a': $sum(payload) }",
+      "[payload.a]",
       "payload.a.{ 'b': c }",
     ]) {
       expect(compileExpression(text, []).sync, text).toBeUndefined();
