@@ -75,6 +75,7 @@ export interface Operation extends Row {
   workcenter_id: number;
   time_cycle_manual: number;
   sequence: number;
+  active: boolean;
 }
 export interface ProductionGroup extends Row {
   name: string;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Database, Picking, Production, Scrap } from "./database.ts";
 import { accessError, missingError, notFound, unprocessable } from "./fault.ts";
-import { type Context, cancelPicking, movesOf, refreshPicking, validatePicking } from "./picking.ts";
+import { type Context, cancelPicking, confirmPicking, movesOf, refreshPicking, validatePicking } from "./picking.ts";
 import type { Manufacturing } from "./production.ts";
 import { type Domain, search, tableOf } from "./query.ts";
 import { readRows, readSpecified } from "./read.ts";
@@ -137,7 +137,7 @@ const own: Readonly<Record<string, Readonly<Record<string, Method>>>> = {
   },
   "stock.picking": {
     message_post: post,
-    action_confirm: button<Picking>((picking, call) => refreshPicking(call.db, picking)),
+    action_confirm: button<Picking>((picking, call) => confirmPicking(call.db, call.stock, picking)),
     action_assign: button<Picking>((picking, call) => {
       for (const move of movesOf(call.db, picking)) call.stock.assign(move);
       refreshPicking(call.db, picking);

@@ -1,17 +1,13 @@
 import type { Database, Move, Picking, PickingState } from "./database.ts";
 import { userError } from "./fault.ts";
 import { round, sum } from "./quantity.ts";
-import type { Stock } from "./stock.ts";
+import { isOpen, type Stock } from "./stock.ts";
 
 /** The context of a call: switches that the real ERP's buttons look for. */
 export type Context = Readonly<Record<string, unknown>>;
 
 export function movesOf(db: Database, picking: Picking): Move[] {
   return db.moves.where("picking_id", picking.id);
-}
-
-export function isOpen(state: string): boolean {
-  return state !== "done" && state !== "cancel";
 }
 
 /** What a pick's state says: `assigned` is already one that is partly reserved. */
@@ -36,6 +32,7 @@ export function validatePicking(db: Database, stock: Stock, picking: Picking, co
   if (picking.state === "done") return true;
   if (picking.state === "cancel") throw userError("You cannot validate a cancelled transfer.");
   const moves = movesOf(db, picking).filter((move) => isOpen(move.state));
+  for (const move of moves) if (move.state === "draft") db.moves.update(move, { state: "confirmed" });
   const lines = moves.flatMap((move) => stock.linesOf(move));
   if (lines.length === 0 || lines.every((line) => line.quantity === 0)) {
     throw userError("You cannot validate a transfer if no quantities are reserved. Please add quantities or cancel it.");
@@ -67,6 +64,16 @@ export function validatePicking(db: Database, stock: Stock, picking: Picking, co
   db.pickings.update(picking, { state: "done", date_done: db.transaction.now }, true);
   if (rest.length > 0) makeBackorder(db, stock, picking, rest);
   return true;
+}
+
+/** A draft picking's moves are confirmed and reserved. Repeated it changes nothing. */
+export function confirmPicking(db: Database, stock: Stock, picking: Picking): void {
+  for (const move of movesOf(db, picking)) {
+    if (move.state !== "draft") continue;
+    db.moves.update(move, { state: "confirmed" });
+    stock.assign(move);
+  }
+  refreshPicking(db, picking);
 }
 
 /** Cancels what is open of a picking. */

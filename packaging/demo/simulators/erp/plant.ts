@@ -139,7 +139,14 @@ export function seed(db: Database, stock: Stock, plant: Plant): void {
       workCentres.set(workCentre, centre);
       operations.set(
         seq,
-        db.operations.insert({ bom_id: row.id, name, workcenter_id: centre, time_cycle_manual: minutes, sequence: seq }).id,
+        db.operations.insert({
+          bom_id: row.id,
+          name,
+          workcenter_id: centre,
+          time_cycle_manual: minutes,
+          sequence: seq,
+          active: true,
+        }).id,
       );
     }
     for (const { item, quantity, operation } of bom.lines) {

@@ -1,8 +1,8 @@
 import type { Database, Move, Picking, Production, Workorder } from "./database.ts";
 import { ErpFault, missingError, userError, validationError } from "./fault.ts";
-import { type Context, cancelPicking, ids, isOpen, nextPickingName, refreshPicking } from "./picking.ts";
+import { type Context, cancelPicking, ids, nextPickingName, refreshPicking } from "./picking.ts";
 import { round, sum } from "./quantity.ts";
-import type { Stock } from "./stock.ts";
+import { isOpen, type Stock } from "./stock.ts";
 
 export interface NewProduction {
   readonly product: number;

@@ -61,6 +61,12 @@ const movesTitle = (db: Database, move: Move): string => {
   return `${product.default_code === false ? product.name : product.default_code}: ${name(move.location_id)}>${name(move.location_dest_id)}`;
 };
 
+function groupOf(db: Database, move: Move): Value {
+  const order = move.raw_material_production_id || move.production_id;
+  if (order) return db.productions.get(order).production_group_id;
+  return move.picking_id === false ? false : db.pickings.get(move.picking_id).production_group_id;
+}
+
 function reservationOf(db: Database, order: Production): Value {
   if (order.state === "draft" || order.state === "done" || order.state === "cancel") return false;
   const states = rawMovesOf(db, order)
@@ -166,6 +172,7 @@ const models: Readonly<Record<string, Model>> = {
       workcenter_id: many2one("mrp.workcenter"),
       time_cycle_manual: float,
       sequence: integer,
+      active: boolean,
     },
   },
   "mrp.production.group": {
@@ -282,6 +289,7 @@ const models: Readonly<Record<string, Model>> = {
       ]),
       origin: char,
       reference: char,
+      production_group_id: from<Move>(many2one("mrp.production.group"), groupOf),
       operation_id: many2one("mrp.routing.workcenter"),
       bom_line_id: many2one("mrp.bom.line"),
       sequence: integer,
@@ -307,6 +315,9 @@ const models: Readonly<Record<string, Model>> = {
       date: datetime,
       consume_line_ids: many2many("stock.move.line"),
       produce_line_ids: many2many("stock.move.line"),
+      location_usage: from<MoveLine>(char, (db, row) => db.locations.find(row.location_id)?.usage ?? false),
+      location_dest_usage: from<MoveLine>(char, (db, row) => db.locations.find(row.location_dest_id)?.usage ?? false),
+      scrap_id: from<MoveLine>(many2one("stock.scrap"), (db, row) => moveOf(db, row)?.scrap_id ?? false),
       state: from<MoveLine>(moveStates, (db, row) => moveOf(db, row)?.state ?? false),
       reference: from<MoveLine>(char, (db, row) => moveOf(db, row)?.reference ?? false),
     },

@@ -5,6 +5,11 @@ import { round, sum } from "./quantity.ts";
 /** Told at the moment the simulated stock changes; `quantity` is negative where a done line is taken back or corrected downwards. */
 export type OnBooked = (line: MoveLine, move: Move, quantity: number) => void;
 
+/** Neither done nor cancelled: of a move, a picking or an order. */
+export function isOpen(state: string): boolean {
+  return state !== "done" && state !== "cancel";
+}
+
 type NewLine = Pick<MoveLine, "product_id" | "lot_id" | "quantity" | "picked"> & Partial<MoveLine>;
 
 /**
@@ -98,7 +103,7 @@ export class Stock {
 
   /** Reserves what is missing to the demand, oldest stock first; a move that waits for others takes only what they brought. */
   assign(move: Move): void {
-    if (move.state === "done" || move.state === "cancel" || move.state === "draft") return;
+    if (!isOpen(move.state) || move.state === "draft") return;
     let missing = round(move.product_uom_qty - this.quantityOf(move));
     for (const [lot, available] of this.#sources(move)) {
       if (missing <= 0) break;
@@ -289,9 +294,11 @@ export class Stock {
     for (const move of again) this.assign(move);
   }
 
-  /** The state of a move that is neither draft nor at its end follows from what it has. */
+  /** Whether a move is picked, and its state where it is neither draft nor at its end, follow from its lines. */
   #refresh(move: Move): void {
-    if (move.state === "draft" || move.state === "done" || move.state === "cancel") return;
+    if (!isOpen(move.state)) return;
+    this.#db.moves.update(move, { picked: this.linesOf(move).some((line) => line.picked) });
+    if (move.state === "draft") return;
     const quantity = this.quantityOf(move);
     const waits = move.move_orig_ids.some((id) => {
       const state = this.#db.moves.find(id)?.state;
@@ -305,6 +312,6 @@ export class Stock {
           : waits
             ? "waiting"
             : "confirmed";
-    this.#db.moves.update(move, { state, picked: this.linesOf(move).some((line) => line.picked) });
+    this.#db.moves.update(move, { state });
   }
 }

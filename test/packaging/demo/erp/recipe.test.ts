@@ -83,8 +83,8 @@ describe("the recipe from release to the last scrap", () => {
       ["name", "state", "picking_ids", "move_raw_ids", "move_finished_ids", "reservation_state", "consumption"],
     );
     expect(mo).toMatchObject({ name: "LYO/MO/00001", state: "confirmed", reservation_state: "waiting", consumption: "warning" });
-    const [pick] = mo?.picking_ids as number[];
-    const [rawAlloy, rawScrew] = mo?.move_raw_ids as number[];
+    const [pick] = mo!.picking_ids as number[];
+    const [rawAlloy, rawScrew] = mo!.move_raw_ids as number[];
     const [pickAlloy] = await read(
       peer,
       "stock.move",
@@ -228,7 +228,7 @@ describe("the recipe from release to the last scrap", () => {
       [screw, false, 20, "done", [finished?.id]],
       [alloy, one, 2, "done", [finished?.id]],
     ]);
-    expect([...(finished?.consume_line_ids as number[])].sort((a, b) => a - b)).toEqual(consumed.map((line) => line.id));
+    expect([...(finished!.consume_line_ids as number[])].sort((a, b) => a - b)).toEqual(consumed.map((line) => line.id));
 
     // the rest, after its pick; then scrap of what is left at the line
     await peer.call("stock.picking", "button_validate", { ids: [picks[1]?.id], context: { skip_backorder: true } });
