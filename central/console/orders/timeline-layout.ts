@@ -24,7 +24,7 @@ export interface PlacedHop {
   /** To the hop before, of the same message; null for the first. Negative where two clocks disagree. */
   readonly deltaMs: number | null;
 }
-/** What one line of the timeline shows: hops of one message that nothing else came between. */
+/** What one line of the timeline shows: hops of one message that followed each other without a wait. */
 export interface Row {
   readonly key: string;
   readonly message: OrderMessage;
@@ -42,11 +42,12 @@ export interface Timeline {
   readonly rows: readonly Row[];
 }
 
-/** `steps`: a line per hop. `messages`: hops of one message share a line as long as nothing happened in between. */
+/** `steps`: a line per hop. `messages`: a line per message, and a further one after each wait. */
 export type Density = "steps" | "messages";
 
 const pauseMs = 60_000;
-// Hops further apart than this never share a line: a wait has to be seen.
+// Hops of a message further apart than this never share a line: a wait has to be seen. Closer ones do, whatever came between:
+// what one input made (a pick with three lines) would else interleave into a ladder.
 const togetherMs = 10_000;
 
 /**
@@ -58,17 +59,24 @@ export function layoutTimeline(messages: readonly OrderMessage[], plant: string 
   const columns = toColumns(steps, plant);
   const position = new Map(columns.map((column, index) => [column.key, index]));
   const runs: Step[][] = [];
+  const open = new Map<string, Step[]>();
   for (const step of steps) {
-    const run = runs.at(-1);
+    const run = open.get(step.message.id);
     const last = run?.at(-1);
-    if (density === "messages" && run && last?.message === step.message && step.orderedAtMs - last.orderedAtMs <= togetherMs)
+    if (density === "messages" && run && last && step.orderedAtMs - last.orderedAtMs <= togetherMs) {
       run.push(step);
-    else runs.push([step]);
+    } else {
+      const next = [step];
+      runs.push(next);
+      open.set(step.message.id, next);
+    }
   }
+  let latestMs: number | undefined;
   const rows = runs.map((run, index): Row => {
     const before = runs[index - 1]?.at(-1);
     const first = run[0] as Step;
-    const wait = before ? first.orderedAtMs - before.orderedAtMs : 0;
+    const wait = latestMs === undefined ? 0 : first.orderedAtMs - latestMs;
+    latestMs = Math.max(latestMs ?? first.orderedAtMs, ...run.map((step) => step.orderedAtMs));
     return {
       key: `${first.message.id}/${first.index}`,
       message: first.message,
@@ -185,7 +193,9 @@ function toColumns(steps: readonly Step[], plant: string | null): readonly Colum
 
 function placeLabel(hop: Hop): string {
   if (isGateway(hop)) return "gateway";
-  return /^(erp|wms|mes|qms|plc)$/i.test(hop.place) ? hop.place.toUpperCase() : hop.place;
+  // One of many is named `<connector>.<element>`; the element tells them apart.
+  const name = hop.place.split(".").at(-1) ?? hop.place;
+  return /^(erp|wms|mes|qms|plc)$/i.test(name) ? name.toUpperCase() : name;
 }
 
 function toGroups(columns: readonly Column[]): readonly ColumnGroup[] {

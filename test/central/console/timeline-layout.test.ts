@@ -36,6 +36,17 @@ describe("the timeline of an order", () => {
     expect(rows[2]?.pauseMs).toBeGreaterThan(500_000);
   });
 
+  it("gives each of several messages made at once one line, though their hops alternate", () => {
+    const lines = [reportMessage(0, start), reportMessage(1, start), reportMessage(2, start + 1)];
+    const { rows } = layoutTimeline(lines, "lyon", "messages");
+    expect(rows.map((row) => [row.message.id, row.hops.length])).toEqual([
+      ["m-0", 6],
+      ["m-1", 6],
+      ["m-2", 6],
+    ]);
+    expect(layoutTimeline(lines, "lyon", "steps").rows).toHaveLength(18);
+  });
+
   it("never puts hops with a wait between them into one line, though nothing else came between", () => {
     const { rows } = layoutTimeline([reportMessage(0, start, 30_000)], "lyon", "messages");
     expect(rows.map((row) => row.hops.length)).toEqual([2, 4]);
