@@ -3,8 +3,8 @@ import { deliver, openConnector } from "./driver.ts";
 import { readEnvironment } from "./environment.ts";
 import { type LossyProxy, startLossyProxy } from "./lossy-proxy.ts";
 import { openRpc, type Rpc } from "./rpc.ts";
-import { bookedOf, expectedOf, reportsOf, sorted } from "./scenario.ts";
-import { confirmOrder, type Plant, setUpPlant } from "./setup.ts";
+import { playOrder } from "./scenario.ts";
+import { type Plant, setUpPlant } from "./setup.ts";
 
 const environment = readEnvironment();
 
@@ -35,21 +35,12 @@ describe.skipIf(!environment)("what plants report stands in Odoo once", () => {
 
   /** Reports a whole order, and compares what Odoo then holds with the log, line by line. */
   async function runOrder(code: "LYO" | "POR", prefix: string): Promise<{ unknown: number }> {
-    const orderId = await confirmOrder(rpc, plant, plant.warehouses[code], 100);
-    const moves = await rpc<{ id: number; product_id: [number, string] }[]>("stock.move", "search_read", {
-      domain: [["raw_material_production_id", "=", orderId]],
-      fields: ["product_id"],
-    });
-    const line = (item: string) => moves.find((move) => move.product_id[1].includes(item))!.id;
     const open = () => openConnector({ url: proxy.url, database, apiKey, warehouses: [code] });
     let unknown = 0;
-    for (const report of reportsOf(plant, `hq-mo-${orderId}`, line, prefix)) {
+    const { booked, expected } = await playOrder(rpc, plant, code, prefix, async (report) => {
       unknown += (await deliver(open, report, code === "LYO" ? "lyon" : "porto")).unknown;
-    }
-    const expected = expectedOf(plant, plant.warehouses[code], prefix);
-    const booked = await bookedOf(rpc, plant, orderId);
-    expect(sorted(booked.lines)).toEqual(sorted(expected.lines));
-    expect(booked.genealogy).toEqual(expected.genealogy);
+    });
+    expect(booked).toEqual(expected);
     const notes = await rpc<{ id: number }[]>("mail.message", "search_read", {
       domain: [["body", "ilike", `${prefix}-N1`]],
       fields: ["body"],
@@ -62,6 +53,15 @@ describe.skipIf(!environment)("what plants report stands in Odoo once", () => {
     proxy.lose(undefined);
     await runOrder("LYO", `${plant.run}-A`);
     await runOrder("POR", `${plant.run}-A2`);
+  });
+
+  it("books orders of both plants that are reported at the same time", async () => {
+    proxy.lose(undefined);
+    await Promise.all([
+      runOrder("LYO", `${plant.run}-P1`),
+      runOrder("LYO", `${plant.run}-P2`),
+      runOrder("POR", `${plant.run}-P3`),
+    ]);
   });
 
   it.each(calls.map((call, index) => [call, index] as const))(

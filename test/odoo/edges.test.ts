@@ -4,7 +4,7 @@ import { deliver, openConnector, outboundOf } from "./driver.ts";
 import { readEnvironment } from "./environment.ts";
 import { type LossyProxy, startLossyProxy } from "./lossy-proxy.ts";
 import { openRpc, type Rpc } from "./rpc.ts";
-import { bookedOf, expectedOf, type Report, reportsOf, sorted } from "./scenario.ts";
+import { bookedOf, playOrder, type Report, sorted } from "./scenario.ts";
 import { confirmOrder, type Plant, setUpPlant } from "./setup.ts";
 
 const environment = readEnvironment();
@@ -187,24 +187,38 @@ describe.skipIf(!environment)("what a plant reports and Odoo did not plan", () =
   });
 
   it("books a whole order once when requests are cut off before Odoo sees them", async () => {
-    const of = await order();
-    const moves = await rpc<{ id: number; product_id: [number, string] }[]>("stock.move", "search_read", {
-      domain: [["raw_material_production_id", "=", of.id]],
-      fields: ["product_id"],
-    });
-    const line = (item: string) => moves.find((move) => move.product_id[1].includes(item))!.id;
     for (const call of [
       "stock.picking/button_validate",
       "mrp.production/write",
       "mrp.production/button_mark_done",
       "stock.scrap/action_validate",
-    ])
+    ]) {
       proxy.cut(call);
-    await send(...reportsOf(plant, of.moId, line, of.prefix));
+    }
+    const { booked, expected } = await playOrder(rpc, plant, "LYO", `${plant.run}-CUT`, (report) => send(report));
     expect(proxy.lost()).toBeGreaterThan(8);
     proxy.lose(undefined);
-    expect(sorted((await bookedOf(rpc, plant, of.id)).lines)).toEqual(
-      sorted(expectedOf(plant, plant.warehouses.LYO, of.prefix).lines),
-    );
+    expect(booked).toEqual(expected);
+  });
+
+  it("takes Odoo's own figures where nobody reports consumption, and never makes goods from nothing", async () => {
+    const { alu, insert, housing } = plant.items;
+    const { L1, I1 } = plant.lots;
+    const of = await order();
+    const early = await open().deliver!(outboundOf(finish(of, "F0", "40", false, []), "lyon"), AbortSignal.timeout(20_000));
+    expect(early).toMatchObject({ kind: "refused" });
+    await send(pick(of, "T1", alu.code, L1.name, kilos("12.5")), pick(of, "T2", insert.code, I1.name, pieces("200")));
+    await send(finish(of, "F1", "40", false, []));
+    expect(await kinds(of.id, "consumed")).toEqual([`${alu.code} ${L1.name} 5`, `${insert.code} ${I1.name} 80`].sort());
+    expect(await kinds(of.id, "finished")).toEqual([`${housing.code} B-${of.prefix}-F1 40`]);
+  });
+
+  it("closes what is left when the last report has no pieces", async () => {
+    const { alu } = plant.items;
+    const of = await order();
+    await send(pick(of, "T1", alu.code, plant.lots.L1.name, kilos("5")));
+    await send(finish(of, "F1", "40", false, [[alu.code, plant.lots.L1.name, kilos("5")]]));
+    await send(finish(of, "F2", "0", true, []), finish(of, "F2", "0", true, []));
+    expect((await chainOf(of.id)).map((member) => member.state)).toEqual(["done", "cancel"]);
   });
 });

@@ -1,5 +1,5 @@
 import type { Rpc } from "./rpc.ts";
-import type { Plant, Warehouse } from "./setup.ts";
+import { confirmOrder, type Plant, type Warehouse } from "./setup.ts";
 
 /** What a plant reports of one order, in the order in which it happens. */
 export interface Report {
@@ -140,6 +140,33 @@ export function expectedOf(plant: Plant, warehouse: Warehouse, prefix: string): 
       [`B1-${prefix}`]: [`${alu.code} ${L1.name} 5`, `${alu.code} ${L2.name} 2.5`, `${insert.code} ${I1.name} 120`].sort(),
       [`B2-${prefix}`]: [`${alu.code} ${L1.name} 2.6`, `${alu.code} ${L2.name} 2`, `${insert.code} ${I2.name} 80`].sort(),
     },
+  };
+}
+
+/**
+ * Confirms an order in Odoo, reports all of it through `send`, and says what Odoo holds then and what it should hold. `send` returns once a
+ * report is booked; it may be a connector, or a plant's gateway with central between.
+ */
+export async function playOrder(
+  rpc: Rpc,
+  plant: Plant,
+  code: "LYO" | "POR",
+  prefix: string,
+  send: (report: Report) => Promise<void>,
+): Promise<{ readonly orderId: number; readonly booked: Expected; readonly expected: Expected }> {
+  const orderId = await confirmOrder(rpc, plant, plant.warehouses[code], 100);
+  const moves = await rpc<{ id: number; product_id: [number, string] }[]>("stock.move", "search_read", {
+    domain: [["raw_material_production_id", "=", orderId]],
+    fields: ["product_id"],
+  });
+  const line = (item: string) => moves.find((move) => move.product_id[1].includes(item))!.id;
+  for (const report of reportsOf(plant, `hq-mo-${orderId}`, line, prefix)) await send(report);
+  const booked = await bookedOf(rpc, plant, orderId);
+  const expected = expectedOf(plant, plant.warehouses[code], prefix);
+  return {
+    orderId,
+    booked: { ...booked, lines: sorted(booked.lines) },
+    expected: { ...expected, lines: sorted(expected.lines) },
   };
 }
 
