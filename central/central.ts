@@ -71,6 +71,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       consoleDir: settings.consoleDir,
       clock,
       log,
+      hints,
       registry,
       presence,
       revisions,
@@ -138,14 +139,17 @@ function listen(fetch: Parameters<typeof serve>[0]["fetch"], settings: CentralSe
 }
 
 const closeGraceMs = 2000;
+const closeLookMs = 20;
 
+/** Connections close as their answers are out; what still runs after the grace is cut. */
 function close(server: ServerType): Promise<void> {
   return new Promise((resolve) => {
+    const idle = setInterval(() => "closeIdleConnections" in server && server.closeIdleConnections(), closeLookMs);
     const forced = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), closeGraceMs);
     server.close(() => {
+      clearInterval(idle);
       clearTimeout(forced);
       resolve();
     });
-    if ("closeIdleConnections" in server) server.closeIdleConnections();
   });
 }

@@ -16,6 +16,7 @@ import type { Revisions } from "../document/revisions.ts";
 import { type BatchHead, parseFrames } from "../ledger/batch.ts";
 import type { Ingest } from "../ledger/ingest.ts";
 import type { Downlink } from "../router/downlink.ts";
+import type { Hints } from "../router/hints.ts";
 import type { Presence } from "../site/presence.ts";
 import type { SessionState, Sessions } from "../site/sessions.ts";
 import type { GatewayEnv } from "./access.ts";
@@ -26,6 +27,7 @@ export interface GatewayRouteDeps {
   readonly sessions: Sessions;
   readonly ingest: Ingest;
   readonly downlink: Downlink;
+  readonly hints: Hints;
   readonly presence: Presence;
   readonly revisions: Revisions;
   readonly budget: ByteBudget;
@@ -58,6 +60,8 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
     const input = await parseBody(c, hello);
     const begun = await deps.sessions.begin(c.var.site.name, input);
     if (begun.kind === "conflict") throw new ProblemError("conflict", begun.detail);
+    // polls of older sessions end now
+    deps.hints.wake(c.var.site.name);
     const answer: HelloAnswer = {
       session: begun.session,
       incarnation: deps.incarnation,

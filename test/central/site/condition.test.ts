@@ -1,0 +1,115 @@
+import { describe, expect, it } from "vitest";
+import type { SitesAnswer } from "../../../central/http/views.ts";
+import { judgeCondition, type SiteFacts } from "../../../central/site/condition.ts";
+import type { StatusReport } from "../../../protocol/index.ts";
+import { eventually, startTestCentral } from "../../support/central.ts";
+import { sample } from "../../support/messages.ts";
+
+const now = Date.parse("2026-01-31T08:00:00.000Z");
+const facts: SiteFacts = {
+  now,
+  leaseMs: 15_000,
+  revokedAt: null,
+  lastHeardAt: now - 1000,
+  fencedAt: null,
+  status: null,
+  backlogUnmovedSince: undefined,
+};
+
+function status(lane: Partial<StatusReport["lanes"][number]>): StatusReport {
+  return {
+    session: "s",
+    sentAt: new Date(now).toISOString(),
+    startedAt: new Date(now - 60_000).toISOString(),
+    pid: 1,
+    gatewayVersion: "test",
+    lanes: [{ lane: "telemetry", epoch: "e", last: 100, acknowledged: 100, waitingBytes: 0, ...lane }],
+    deliveries: { waiting: 0, unknown: 0 },
+    deadLetters: 0,
+    repeats: 0,
+    configuration: { reported: 0, state: "none" },
+    connectors: [],
+  };
+}
+const backlog = status({ acknowledged: 10, oldestAt: new Date(now - 60_000).toISOString() });
+
+describe("a site", () => {
+  it.each([
+    ["new while it was never heard", { lastHeardAt: null }, "new"],
+    ["online within its lease with nothing waiting", {}, "online"],
+    [
+      "online with a batch on its way",
+      { status: status({ acknowledged: 90, oldestAt: new Date(now - 1000).toISOString() }) },
+      "online",
+    ],
+    ["draining while a backlog moves", { status: backlog, backlogUnmovedSince: now - 2000 }, "draining"],
+    ["stuck when nothing of its backlog was recorded for 30 s", { status: backlog, backlogUnmovedSince: now - 30_000 }, "stuck"],
+    [
+      "unknown when silent longer than its lease, whatever it said before",
+      { status: backlog, lastHeardAt: now - 15_001, backlogUnmovedSince: now - 60_000 },
+      "unknown",
+    ],
+    ["fenced when a second gateway was turned away", { fencedAt: now - 60_000 }, "fenced"],
+    ["revoked before anything else", { revokedAt: now, lastHeardAt: null }, "revoked"],
+  ] as const)("is %s", (_, change, condition) => {
+    expect(judgeCondition({ ...facts, ...change } as SiteFacts).condition).toBe(condition);
+  });
+
+  it("says for how long it has been silent", () => {
+    expect(judgeCondition({ ...facts, lastHeardAt: now - 42_000 }).reason).toBe("silent for 42 s; its lease ended 27 s ago");
+  });
+});
+
+describe("the overview", () => {
+  it("shows what a gateway says of itself beside what central recorded, and forgets neither over a restart", async () => {
+    await using central = await startTestCentral();
+    const plant = await central.addSite("plant-a");
+    const sites = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites;
+    expect(await sites()).toMatchObject([{ name: "plant-a", condition: "new", lastHeardAt: null, lanes: [] }]);
+    const lane = plant.lane("telemetry");
+    await plant.hello([lane]);
+    lane.append([sample("plant-a", 1), sample("plant-a", 2)]);
+    await plant.send(lane);
+    const oldestAt = new Date(Date.now() - 60_000).toISOString();
+    const lanes = [{ lane: "telemetry", epoch: lane.epoch, last: 10, acknowledged: 2, oldestAt, waitingBytes: 4000 }];
+    await plant.status({ lanes, deadLetters: 3, configuration: { reported: 0, state: "refused", reason: "no such secret" } });
+    const expected = {
+      condition: "draining",
+      pid: 4711,
+      deadLetters: 3,
+      configurationState: "refused",
+      configurationReason: "no such secret",
+      lanes: [{ lane: "telemetry", epoch: lane.epoch, recorded: 2, waiting: 8, waitingBytes: 4000 }],
+    };
+    const [seen] = await sites();
+    expect(seen).toMatchObject(expected);
+    expect(seen?.lanes[0]?.lagSeconds).toBeGreaterThanOrEqual(60);
+    await central.restart();
+    expect(await sites()).toMatchObject([expected]);
+  });
+
+  it("calls a silent gateway unknown once its lease is over, and online again with its next call", async () => {
+    await using central = await startTestCentral({ leaseSeconds: 2 });
+    const plant = await central.addSite("plant-a");
+    const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
+    await plant.hello();
+    expect(await condition()).toBe("online");
+    await eventually(condition, (seen) => seen === "unknown");
+    await plant.status();
+    expect(await condition()).toBe("online");
+  });
+
+  it("shows that a clone was turned away, but no restart of the same gateway", async () => {
+    await using central = await startTestCentral();
+    const plant = await central.addSite("plant-a");
+    const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
+    await plant.hello([], "boot-1");
+    const first = plant.session;
+    await plant.hello([], "boot-1");
+    expect((await plant.status({ session: first })).body.code).toBe("fenced");
+    expect(await condition()).toBe("online");
+    await plant.hello([], "boot-2");
+    expect((await plant.status({ session: first })).body.code).toBe("fenced");
+    expect(await condition()).toBe("fenced");
+  });
+});
