@@ -14,7 +14,7 @@ type NewLine = Pick<MoveLine, "product_id" | "lot_id" | "quantity" | "picked"> &
 
 /**
  * Quants, reservations and moves. A line of a move that is not done reserves its quantity where it comes from; a done line has
- * moved it. Nothing refuses what is not there: as in the real system a quant goes negative.
+ * moved it. Nothing refuses what is not there: as in the real system a quant goes negative, and an empty one lingers.
  */
 export class Stock {
   readonly #db: Database;
@@ -254,7 +254,6 @@ export class Stock {
     if (quantity === 0 || !this.#tracks(line.location_id)) return;
     const quant = this.#quant(line.product_id, line.location_id, line.lot_id);
     this.#db.quants.update(quant, { reserved_quantity: round(quant.reserved_quantity + quantity) });
-    this.#sweep(quant);
   }
 
   #book(line: MoveLine, move: Move, quantity: number): void {
@@ -268,11 +267,6 @@ export class Stock {
     if (!this.#tracks(location) || quantity === 0) return;
     const quant = this.#quant(line.product_id, location, line.lot_id);
     this.#db.quants.update(quant, { quantity: round(quant.quantity + quantity) });
-    this.#sweep(quant);
-  }
-
-  #sweep(quant: Quant): void {
-    if (quant.quantity === 0 && quant.reserved_quantity === 0) this.#db.quants.remove(quant);
   }
 
   /** Stock that was taken although another move had reserved it: that move gives way and looks for other stock. */

@@ -7,9 +7,9 @@ export interface NoteTag {
   readonly quantity: number | null;
 }
 
-/** `<plantgate?site=…&type=…&key=…>`, as the gateway writes it; undefined for notes of others. */
+/** `<plantgate?site=…&type=…&key=…@plantgate>`, as the gateway writes it; undefined for notes of others. */
 export function parseNoteTag(messageId: string): NoteTag | undefined {
-  const match = /^<plantgate\?(.*)>$/.exec(messageId);
+  const match = /^<plantgate\?([^@>]*)(?:@[^>]*)?>$/.exec(messageId);
   const query = new URLSearchParams(match?.[1] ?? "");
   const key = query.get("key");
   if (!match || key === null) return undefined;

@@ -6,7 +6,7 @@ import { startPeer } from "./client.ts";
 import { closing, openOrder, pickAll, setProduced, value } from "./fixture.ts";
 
 const tag = (type: string, key: string, details: Record<string, string> = {}) =>
-  `<plantgate?${new URLSearchParams({ site: "lyon", type, key, ...details })}>`;
+  `<plantgate?${new URLSearchParams({ site: "lyon", type, key, ...details })}&v=1@plantgate>`;
 const note = (model: string, message_id: string) => [0, 0, { model, message_type: "comment", message_id, body: "<p>x</p>" }];
 
 describe("the simulator's own account", () => {

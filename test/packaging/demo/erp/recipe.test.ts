@@ -264,7 +264,11 @@ describe("the recipe from release to the last scrap", () => {
     const quants = await read(
       peer,
       "stock.quant",
-      [["product_id", "in", [goods, alloy, screw]]],
+      [
+        ["product_id", "in", [goods, alloy, screw]],
+        ["location_id.usage", "=", "internal"],
+        ["quantity", "!=", 0],
+      ],
       ["product_id", "location_id", "lot_id", "quantity", "reserved_quantity"],
     );
     const lots = await read(peer, "stock.lot", [["product_id", "=", goods]], ["name"]);
