@@ -37,10 +37,16 @@ describe.skipIf(!environment)("what plants report stands in Odoo once", () => {
   async function runOrder(code: "LYO" | "POR", prefix: string): Promise<{ unknown: number }> {
     const open = () => openConnector({ url: proxy.url, database, apiKey, warehouses: [code] });
     let unknown = 0;
-    const { booked, expected } = await playOrder(rpc, plant, code, prefix, async (report) => {
+    const { orderId, booked, expected } = await playOrder(rpc, plant, code, prefix, async (report) => {
       unknown += (await deliver(open, report, code === "LYO" ? "lyon" : "porto")).unknown;
     });
     expect(booked).toEqual(expected);
+    // nothing half-made stays behind either
+    const scraps = await rpc<{ state: string }[]>("stock.scrap", "search_read", {
+      domain: [["production_id.production_group_id.production_ids", "in", [orderId]]],
+      fields: ["state"],
+    });
+    expect(scraps.map((scrap) => scrap.state)).toEqual(["done"]);
     const notes = await rpc<{ id: number }[]>("mail.message", "search_read", {
       domain: [["body", "ilike", `${prefix}-N1`]],
       fields: ["body"],

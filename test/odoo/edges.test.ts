@@ -98,6 +98,13 @@ describe.skipIf(!environment)("what a plant reports and Odoo did not plan", () =
     proxy.lose(undefined);
     await send(pick(of, "T2", alu.code, L2.name, kilos("0.4")));
     expect(await kinds(of.id, "pick")).toEqual([`${alu.code} ${L1.name} 12.5`, `${alu.code} ${L2.name} 0.4`]);
+    // the two picks, and the backorder with the other component
+    const picks = await rpc<{ state: string }[]>("stock.picking", "search_read", {
+      domain: [["production_ids", "in", [of.id]]],
+      fields: ["state"],
+      order: "id",
+    });
+    expect(picks.map((row) => row.state).sort()).toEqual(["assigned", "done", "done"]);
   });
 
   it("takes the report's genealogy where nothing else told the consumption, and counts a consumption that follows it only once", async () => {

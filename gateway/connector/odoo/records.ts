@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** A many2one as Odoo writes it: `[id, display name]`, or `false` when empty. */
-export const many2one = z.union([z.literal(false), z.tuple([z.int(), z.string()])]);
+const many2one = z.union([z.literal(false), z.tuple([z.int(), z.string()])]);
 const required = z.tuple([z.int(), z.string()]);
 /** Empty text is `false`, never null. */
 const optionalText = z.union([z.literal(false), z.string()]);

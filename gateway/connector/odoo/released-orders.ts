@@ -256,7 +256,7 @@ export function releaseCursor(moId: string): string {
 }
 
 /** Naive UTC, whole seconds: the only form that Odoo takes in a domain. */
-export function odooTime(at: EpochMs): string {
+function odooTime(at: EpochMs): string {
   return new Date(at).toISOString().slice(0, 19).replace("T", " ");
 }
 
