@@ -23,7 +23,7 @@ export class PacketIds {
     return known !== "released" && known !== content;
   }
 
-  /** The message is flushed, with its marker. */
+  /** The message is about to be appended, with its marker. */
   received(client: string, packetId: number, content: string): void {
     this.#note(client, packetId, content);
   }

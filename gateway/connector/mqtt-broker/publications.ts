@@ -90,11 +90,10 @@ export class Publications {
     const client = markerOf(link);
     const content = createHash("sha256").update(packet.topic).update("\0").update(input.body).digest("base64");
     await link.line.take({ ...input, exactlyOnce: { client, packetId: messageId } }, async () => {
-      if (!this.#packetIds.isNew(client, messageId, packet.dup === true, content)) return;
-      await inlet.release(client, messageId);
-      this.#packetIds.released(client, messageId);
+      if (this.#packetIds.isNew(client, messageId, packet.dup === true, content)) await inlet.release(client, messageId);
+      // noted before it is flushed: the same on a next connection may come while this one is still under way
+      this.#packetIds.received(client, messageId, content);
     });
-    this.#packetIds.received(client, messageId, content);
   }
 
   #inputOf(packet: PublishPacket): Input {

@@ -1,0 +1,52 @@
+import { execFileSync, spawnSync } from "node:child_process";
+
+/** Programs that tests run as real peers and observers, by Debian package. */
+const packages = {
+  mosquitto: "mosquitto",
+  mosquitto_passwd: "mosquitto",
+  strace: "strace",
+  eatmydata: "eatmydata",
+  chromium: "chromium",
+} as const;
+export type Service = keyof typeof packages;
+
+const found = new Map<Service, string | undefined>();
+let updated = false;
+
+/**
+ * The path of a program. Missing, it is installed where that is possible (root, apt-get); else `undefined`, said loudly, so that a test
+ * can skip itself: `describe.skipIf(!(await requireService("mosquitto")))`. With REQUIRE_SERVICES=1 a missing program is an error.
+ */
+export async function requireService(name: Service): Promise<string | undefined> {
+  if (!found.has(name)) found.set(name, find(name) ?? install(name));
+  const path = found.get(name);
+  if (path !== undefined) return path;
+  const advice = `${name} is missing; install it with: apt-get install -y ${packages[name]}`;
+  if (process.env.REQUIRE_SERVICES === "1") throw new Error(advice);
+  process.stderr.write(`\n*** TESTS SKIPPED: ${advice}\n\n`);
+  return undefined;
+}
+
+function find(name: string): string | undefined {
+  // daemons lie in /usr/sbin, which is on no ordinary user's path
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin:/usr/local/sbin` };
+  const { status, stdout } = spawnSync("sh", ["-c", `command -v ${name}`], { env, encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+function install(name: Service): string | undefined {
+  if (process.getuid?.() !== 0 || find("apt-get") === undefined) return undefined;
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  try {
+    if (!updated) execFileSync("apt-get", ["update", "-qq"], { env, stdio: "ignore", timeout: 90_000 });
+    updated = true;
+    execFileSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", packages[name]], {
+      env,
+      stdio: "ignore",
+      timeout: 300_000,
+    });
+  } catch {
+    return undefined;
+  }
+  return find(name);
+}
