@@ -27,7 +27,7 @@ export interface MappingDeps {
   readonly site: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** How long one input may keep the thread busy. */
+  /** How much processor time one input may take in the thread; 100 where nothing is said. */
   readonly timeoutMs?: number;
   /** The thread was replaced; `flow` was in hand. */
   readonly onRestart?: (flow: string | undefined, code: ErrorCode) => void;
@@ -36,6 +36,14 @@ export interface MappingDeps {
 /** The mapper; its thread starts with the first configuration. */
 export function openMapping(deps: MappingDeps): Mapping {
   return new MappingRunner(deps);
+}
+
+/** The job that was seen in hand: how often, and what the thread had spent when it was seen again. */
+interface Sighting {
+  readonly id: number;
+  times: number;
+  asking: boolean;
+  spentBeforeMs?: number;
 }
 
 type WorkerResult = FromWorker["results"][number]["result"];
@@ -50,11 +58,14 @@ const batchJobs = 64;
 /** Batches at the thread: one in hand and one waiting, so that it never idles and little is redone when it is replaced. */
 const batchesAtThread = 2;
 const observationsPerTimeout = 5;
+/** A job that gets no processor is left in hand for so many times its own time. */
+const starvedTimeouts = 100;
 /** A thread that ends again and again without a job in hand is not the fault of an expression. */
 const maxFruitlessStarts = 3;
 
 class MappingRunner implements Mapping {
   readonly #deps: MappingDeps;
+  readonly #timeoutMs: number;
   /** Not yet at the thread. */
   readonly #waiting: Task[] = [];
   /** At the thread, oldest first; sent again, in this order, to its successor. */
@@ -66,13 +77,14 @@ class MappingRunner implements Mapping {
   #bundle: Bundle | undefined;
   #flows: ReadonlyMap<string, CompiledFlow> = new Map();
   #watch: NodeJS.Timeout | undefined;
-  #seen = { id: 0, times: 0 };
+  #seen: Sighting = { id: 0, times: 0, asking: false };
   #fruitlessStarts = 0;
   #stopped = false;
   #flushing = false;
 
   constructor(deps: MappingDeps) {
     this.#deps = deps;
+    this.#timeoutMs = deps.timeoutMs ?? 100;
   }
 
   async configure(bundle: Bundle): Promise<void> {
@@ -182,12 +194,12 @@ class MappingRunner implements Mapping {
         kind: "jobs",
         jobs: tasks.map(({ id, request }) => ({ id, job: request as ExpressionJob })),
       } satisfies ToWorker);
-    this.#watch ??= setInterval(() => this.#observe(), Math.ceil((this.#deps.timeoutMs ?? 100) / observationsPerTimeout));
+    this.#watch ??= setInterval(() => this.#observe(), Math.ceil(this.#timeoutMs / observationsPerTimeout));
   }
 
   #startWorker(): Worker {
     this.#current = new Int32Array(new SharedArrayBuffer(4));
-    this.#seen = { id: 0, times: 0 };
+    this.#seen = { id: 0, times: 0, asking: false };
     this.#batches = 0;
     const worker = new Worker(new URL("./expression-worker.ts", import.meta.url), {
       workerData: { current: this.#current.buffer },
@@ -212,12 +224,12 @@ class MappingRunner implements Mapping {
 
   #receive({ results }: FromWorker): void {
     this.#batches -= 1;
-    this.#fruitlessStarts = 0;
     for (const { id, result } of results) {
       const task = this.#sent[0];
       // the answer to a configuration that was sent to a successor on our own behalf
       if (task?.id !== id) continue;
       this.#sent.shift();
+      this.#fruitlessStarts = 0;
       if (task.request.kind === "configure") this.#bundle = task.request.bundle;
       task.settle(result);
     }
@@ -226,14 +238,32 @@ class MappingRunner implements Mapping {
   }
 
   /**
-   * Counts how often the same job is seen in hand. Sightings, not a difference of two times: after the whole machine stood still
-   * (a snapshot, a suspended laptop) an innocent job would look as if it had run for an hour.
+   * Ends a thread that spends more than its time on one job. Time is the thread's own on a processor: on a busy server, or after the
+   * whole machine stood still, an innocent job would look as if it had run for long. Sightings bound it where the thread makes no headway.
    */
   #observe(): void {
     const id = Atomics.load(this.#current, 0);
-    this.#seen = id !== 0 && id === this.#seen.id ? { id, times: this.#seen.times + 1 } : { id, times: 0 };
-    if (this.#seen.times >= observationsPerTimeout)
-      this.#replace("MAPPING_TIMEOUT", `the expression ran longer than ${this.#deps.timeoutMs ?? 100} ms`);
+    if (id === 0 || id !== this.#seen.id) {
+      this.#seen = { id, times: 0, asking: false };
+      return;
+    }
+    const seen = this.#seen;
+    const worker = this.#worker;
+    if (++seen.times >= observationsPerTimeout * starvedTimeouts) this.#endJob();
+    else if (worker && !seen.asking) {
+      seen.asking = true;
+      void spentMs(worker).then((spent) => {
+        seen.asking = false;
+        if (spent === undefined || this.#seen !== seen || worker !== this.#worker || Atomics.load(this.#current, 0) !== seen.id)
+          return;
+        seen.spentBeforeMs ??= spent;
+        if (spent - seen.spentBeforeMs >= this.#timeoutMs) this.#endJob();
+      });
+    }
+  }
+
+  #endJob(): void {
+    this.#replace("MAPPING_TIMEOUT", `the expression ran longer than ${this.#timeoutMs} ms`);
   }
 
   /** A new thread; the job in hand fails, all others are redone in their order. */
@@ -280,6 +310,16 @@ class MappingRunner implements Mapping {
   #endWatch(): void {
     clearInterval(this.#watch);
     this.#watch = undefined;
+  }
+}
+
+/** Processor time of a thread; undefined when it has ended. */
+async function spentMs(worker: Worker): Promise<number | undefined> {
+  try {
+    const { user, system } = await worker.cpuUsage();
+    return (user + system) / 1000;
+  } catch {
+    return undefined;
   }
 }
 

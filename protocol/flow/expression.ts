@@ -60,7 +60,9 @@ export class ExpressionError extends Error {
   }
 }
 
+/** Depth of evaluation, and of the tree: what walks it recurses. */
 const maxDepth = 500;
+const maxNesting = 1000;
 
 /** @throws ExpressionError */
 export function compileExpression(text: string, functions: readonly FlowFunction[], limits?: EvaluationLimits): Expression {
@@ -77,6 +79,7 @@ export function compileExpression(text: string, functions: readonly FlowFunction
   }
   for (const { name, apply } of functions) compiled.registerFunction(name, (...args: unknown[]) => apply(...args));
   const ast = compiled.ast() as unknown as Node;
+  if (nestsTooDeep(ast)) throw new ExpressionError(`the expression is nested more than ${maxNesting} deep`, 0);
   const sync = compileSync(ast, functions);
   return {
     text,
@@ -84,4 +87,14 @@ export function compileExpression(text: string, functions: readonly FlowFunction
     ...(sync === undefined ? {} : { sync }),
     evaluate: sync ?? ((inputs) => compiled.evaluate(inputs, inputs)),
   };
+}
+
+/** Without recursion, as it guards those who recurse. */
+function nestsTooDeep(ast: Node): boolean {
+  let level: unknown[] = [ast];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxNesting) return true;
+    level = level.flatMap((value) => (typeof value === "object" && value !== null ? Object.values(value) : []));
+  }
+  return false;
 }

@@ -1,4 +1,4 @@
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type Scalar } from "yaml";
+import { type Document, isMap, isNode, isScalar, isSeq, type Node, parseAllDocuments, type Scalar } from "yaml";
 import type { Path } from "./render.ts";
 
 /** One problem of one file, as a person looks for it. Lines and columns count from 1. */
@@ -44,22 +44,21 @@ export function parseSource(file: SourceFile): {
   });
   if (file.text.length > maxFileBytes)
     return { documents: [], problems: [problem(1, 1, `the file is larger than ${maxFileBytes} bytes`)] };
-  const lines = new LineCounter();
-  const parsed = parseAllDocuments(file.text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: "1.2" });
+  const parsed = parseAllDocuments(file.text, { uniqueKeys: true, prettyErrors: false, version: "1.2" });
   if (!Array.isArray(parsed)) return { documents: [], problems: [problem(1, 1, "the file holds no document")] };
   const problems: DocumentProblem[] = [];
   const documents: SourceDocument[] = [];
   for (const document of parsed as Document.Parsed[]) {
     for (const error of [...document.errors, ...document.warnings]) {
-      const { line, col } = lines.linePos(error.pos[0]);
-      problems.push(problem(line, col, `not valid YAML: ${error.message}`));
+      const { line, column } = positionOf(file.text, error.pos[0]);
+      problems.push(problem(line, column, `not valid YAML: ${error.message}`));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
     try {
       documents.push({
         file: file.name,
         value: document.toJS({ maxAliasCount: 50 }) as unknown,
-        locate: (path, options = {}) => locate(file.text, lines, document, path, options),
+        locate: (path, options = {}) => locate(file.text, document, path, options),
       });
     } catch (error) {
       problems.push(problem(1, 1, `not valid YAML: ${error instanceof Error ? error.message : "too many aliases"}`));
@@ -70,7 +69,6 @@ export function parseSource(file: SourceFile): {
 
 function locate(
   text: string,
-  lines: LineCounter,
   document: Document.Parsed,
   path: Path,
   { offset, key }: { readonly offset?: number; readonly key?: boolean },
@@ -91,8 +89,7 @@ function locate(
   const points = complete && isScalar(node) && !key ? node : (keyNode ?? node);
   const start = points?.range?.[0] ?? 0;
   const inner = complete && offset !== undefined && points === node && isScalar(node) ? positionIn(text, node, offset) : start;
-  const { line, col } = lines.linePos(inner);
-  return { line, column: col };
+  return positionOf(text, inner);
 }
 
 function child(node: Node | null, step: string | number): { readonly key: Node | null; readonly value: Node | null } | undefined {
@@ -102,6 +99,11 @@ function child(node: Node | null, step: string | number): { readonly key: Node |
   }
   const item = isSeq(node) && typeof step === "number" ? node.items[step] : undefined;
   return isNode(item) ? { key: null, value: item } : undefined;
+}
+
+function positionOf(text: string, offset: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, offset);
+  return { line: before.split("\n").length, column: offset - before.lastIndexOf("\n") };
 }
 
 /** The place in the file of a character of a scalar's value: quotes, escapes, folded lines and indentation lie in between. */
