@@ -27,7 +27,7 @@ export class Ingest {
    * Overlapping frames are dropped where their chain is the recorded one, otherwise it is a `fork` (rule 4).
    */
   async record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
-    const detail = headProblem(head, body.byteLength) ?? (await contentProblem(head, body));
+    const detail = headProblem(head, body.byteLength) ?? contentProblem(head, body);
     if (detail !== undefined) return { kind: "invalid", detail };
     return this.#deps.storage.transaction().execute((tx) => this.#record(tx, head, body));
   }

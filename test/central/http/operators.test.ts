@@ -163,13 +163,14 @@ describe("the console", () => {
   it("streams the sites when something changed", async () => {
     await using central = await startTestCentral();
     const answer = await fetch(`${central.url}/v1/events`, { headers: { authorization: `Bearer ${central.adminToken}` } });
-    const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+    const decoder = new TextDecoder();
     const nextEvent = async (holds: (text: string) => boolean) => {
       let text = "";
       while (!holds(text)) {
         const { value, done } = await reader.read();
         if (done) throw new Error(`the stream ended: ${text}`);
-        text += value;
+        text += decoder.decode(value, { stream: true });
       }
       return text;
     };
