@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { validate } from "../../../packaging/cli/validate.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "plantgate-validate-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const demo = (name: string): string => join(import.meta.dirname, "../../../packaging/demo/config", name);
+
+async function run(...files: string[]): Promise<{ code: number; printed: string }> {
+  let printed = "";
+  const code = await validate(files, (text) => {
+    printed += text;
+  });
+  return { code, printed };
+}
+
+describe("plantgate validate", () => {
+  it("says what it judged, and that all is well", async () => {
+    const { code, printed } = await run(demo("assembly-plant.yaml"), demo("odoo-hq.yaml"), demo("sites/lyon.yaml"));
+    expect(printed).toBe(
+      "Template assembly-plant: 9 flows, 4 connectors\nTemplate odoo-hq: 6 flows, 1 connector\nSite lyon: template assembly-plant\nOK\n",
+    );
+    expect(code).toBe(0);
+  });
+
+  it("prints a problem as a compiler would, with a caret under it", async () => {
+    const file = join(folder, "bad.yaml");
+    writeFileSync(file, "apiVersion: plantgate/v1\nkind: Template\nmetadata:\n  name: bad\n  ownr: x\n  purpose: p\nspec: {}\n");
+    const { code, printed } = await run(file);
+    expect(code).toBe(1);
+    expect(printed).toContain(`${file}:5:3 metadata.ownr: unknown key "ownr"; did you mean "owner"?\n    ownr: x\n    ^\n`);
+    expect(printed).toMatch(/\n2 problems\n$/);
+  });
+
+  it("says which file it cannot read", async () => {
+    const { code, printed } = await run(join(folder, "absent.yaml"));
+    expect(code).toBe(2);
+    expect(printed).toContain("absent.yaml: cannot be read");
+  });
+});
