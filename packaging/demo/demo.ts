@@ -46,7 +46,7 @@ export async function runDemo(
       {
         folder,
         port: options.port,
-        ordersPerSecond: options.ordersPerSecond ?? (options.outage ? 1.2 : 0.5),
+        ordersPerSecond: options.ordersPerSecond ?? (options.outage ? 0.8 : 0.4),
         devicesPerPlant: 12,
         samplesPerSecond: 10,
         tell: (sentence) => out(`… ${sentence}\n`),

@@ -14,6 +14,9 @@ const killAfterMs = 15_000;
 const downMs = 5_000;
 const afterMs = 25_000;
 const drainDeadlineMs = 120_000;
+/** After the load: how long nothing may move, and how long it may take altogether. */
+const stillMs = 60_000;
+const settleDeadlineMs = 300_000;
 
 const verdict = z.object({
   business: z.object({
@@ -102,11 +105,7 @@ export async function runOutage(
   say("Stopping the load; waiting until everything under way has arrived");
   stage.quiet();
   const until = new Date();
-  const drained = await waitFor(async () => isDrained(stage, await look(), until), {
-    withinMs: drainDeadlineMs,
-    what: "",
-    signal,
-  });
+  const drained = await settle(stage, { look, until, signal });
   if (!drained) out("Not everything arrived in time; the verifier says what is missing\n");
 
   say("Verifying: the systems' own files against central's ledger");
@@ -140,20 +139,40 @@ function isDrained(stage: Stage, answer: SitesAnswer | undefined, until: Date): 
   );
 }
 
-/** @returns false when time ran out and `what` is empty. @throws Error naming `what` otherwise */
+/** Waits until all is drained, as long as something moves. @returns false when it gave up */
+async function settle(
+  stage: Stage,
+  { look, until, signal }: { look: () => Promise<SitesAnswer | undefined>; until: Date; signal: AbortSignal },
+): Promise<boolean> {
+  const deadline = performance.now() + settleDeadlineMs;
+  let movedAt = performance.now();
+  let before = "";
+  for (;;) {
+    const answer = await look();
+    if (isDrained(stage, answer, until)) return true;
+    const { accepted, open } = tallyOf(stage);
+    const now = JSON.stringify([
+      accepted,
+      open,
+      answer?.sites.map((site) => [site.deliveries, site.downlinkWaiting, waitingOf(site, "transaction").waiting]),
+    ]);
+    if (now !== before) movedAt = performance.now();
+    before = now;
+    if (performance.now() > Math.min(deadline, movedAt + stillMs)) return false;
+    await sleep(1000, undefined, { signal });
+  }
+}
+
+/** @throws Error naming `what` when time ran out */
 async function waitFor(
   done: () => Promise<boolean>,
   { withinMs, what, signal }: { withinMs: number; what: string; signal: AbortSignal },
-): Promise<boolean> {
+): Promise<void> {
   const end = performance.now() + withinMs;
   while (!(await done())) {
-    if (performance.now() > end) {
-      if (what === "") return false;
-      throw new Error(`waited ${withinMs / 1000} s for ${what}`);
-    }
+    if (performance.now() > end) throw new Error(`waited ${withinMs / 1000} s for ${what}`);
     await sleep(1000, undefined, { signal });
   }
-  return true;
 }
 
 const depth = z.object({ lanes: z.array(z.object({ lane: z.string(), last: z.int(), acknowledged: z.int() })) });

@@ -200,5 +200,6 @@ function judgeSamples({ accepted, set, recorded, gaps, until }: Evidence["sample
     const why = there === undefined ? "taken over and not recorded" : `was ${value} and is ${there}`;
     findings.push({ kind: "sample-lost", what: `${series} ${at}`, where: "central", why });
   }
-  return { counts: { accepted: expected.length, recorded: held.size, lost: findings.length, gaps: gaps.length }, findings };
+  const inTime = [...held.keys()].filter((name) => until === undefined || name.slice(name.indexOf("\n") + 1) <= until).length;
+  return { counts: { accepted: expected.length, recorded: inTime, lost: findings.length, gaps: gaps.length }, findings };
 }
