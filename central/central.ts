@@ -20,6 +20,7 @@ import { SiteRegistry } from "./site/registry.ts";
 import { Sessions } from "./site/sessions.ts";
 import type { OpenDatabase } from "./storage/database.ts";
 import { openFolder } from "./storage/folder.ts";
+import { adoptIncarnation } from "./storage/incarnation.ts";
 import { openStorage } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 
@@ -57,6 +58,12 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const storage = await openStorage(folder.ledgerFile, parts.openDatabase);
     scope.defer("storage", () => storage.destroy());
 
+    if (await adoptIncarnation(storage, identity.incarnation)) {
+      log.warn(
+        { event: "central.ledger.restored", incarnation: identity.incarnation },
+        "the ledger was restored: downlinks begin new epochs",
+      );
+    }
     const registry = new SiteRegistry({ storage, clock });
     const presence = new Presence({ storage, clock });
     const routes = new Routes(storage);
@@ -79,7 +86,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
       sessions: new Sessions({ storage, clock }),
       ingest: new Ingest({ storage, clock }),
-      downlink: new Downlink({ storage, registry, revisions, hints, clock }),
+      downlink: new Downlink({ storage, registry, revisions, hints, clock, log }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
       timeline: new Timeline(storage),
       records: new Records(storage),

@@ -17,6 +17,7 @@ export interface ProjectorDeps {
 }
 interface Work {
   readonly batch: number;
+  readonly priority: number;
   readonly count: number;
   readonly done: number;
   readonly size: number;
@@ -34,6 +35,8 @@ interface Batch {
 
 /** Attempts at a slice before it is halved; a single message that fails as often is quarantined. */
 const maxAttempts = 3;
+/** Behind all lanes. */
+const damagedPriority = 100;
 const idleMs = 1000;
 const outageMs = 1000;
 const retryMs = 20;
@@ -94,8 +97,10 @@ export class Projector {
     const next = await storage.selectFrom("work").selectAll().orderBy("priority").orderBy("batch").limit(1).executeTakeFirst();
     if (!next) return false;
     const work = await this.#noteAttempt(next);
-    const batch = await this.#load(work.batch);
-    const lines = linesOf(batch, work.done, work.size);
+    const found = await this.#read(work);
+    // one that was already known as damaged is looked at again when there is nothing else
+    if (!found) return work.priority < damagedPriority;
+    const { batch, lines } = found;
     if (work.attempts > maxAttempts && lines.length === 1) {
       await this.#quarantine(work, batch, lines);
       return true;
@@ -108,6 +113,27 @@ export class Projector {
       throw error;
     }
     return true;
+  }
+
+  /**
+   * A batch was judged when it came, so one that cannot be read is damage on our disk. It goes behind everything else and stays there,
+   * counted as waiting, so that it holds nobody back and a repaired disk brings its messages.
+   */
+  async #read(work: Work): Promise<{ batch: Batch; lines: PlacedLine[] } | undefined> {
+    const { storage, log } = this.#deps;
+    try {
+      const batch = await this.#load(work.batch);
+      return { batch, lines: linesOf(batch, work.done, work.size) };
+    } catch (error) {
+      const known = work.priority >= damagedPriority;
+      if (isOutage(error) || (!known && work.attempts <= maxAttempts)) throw error;
+      this.#batch = undefined;
+      const anew = { priority: damagedPriority, attempts: 0, size: sliceSize };
+      await storage.updateTable("work").set(anew).where("batch", "=", work.batch).execute();
+      const fields = { event: "projector.batch.damaged", err: error, batch: work.batch };
+      if (!known) log.error(fields, "a recorded batch cannot be read from the disk");
+      return undefined;
+    }
   }
 
   /** Counts the attempt before it is made; after three the slice is halved, down to one message. */

@@ -2,7 +2,9 @@ import type { Clock, DownlinkAnswer, DownlinkRequest } from "../../protocol/inde
 import type { Revisions } from "../document/revisions.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
+import { renameDownlink } from "../storage/incarnation.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import type { Hints } from "./hints.ts";
 
 export type DownlinkOutcome =
@@ -19,6 +21,7 @@ export interface DownlinkDeps {
   readonly revisions: Revisions;
   readonly hints: Hints;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** Messages on their way to the sites, each site's numbered without holes. What was acknowledged stays, marked: an order's timeline tells of it. */
@@ -43,8 +46,11 @@ export class Downlink {
       const session = await sessionState(this.#deps.storage, site, request.session);
       if (session !== "current") return { kind: session };
       const known = request.ack.epoch === row.downlink_epoch;
-      if (known && !acknowledged)
-        await this.#acknowledge(site, Math.min(request.ack.sequence, row.downlink_last), row.downlink_acked);
+      if (known && request.ack.sequence > row.downlink_last) {
+        await this.#begin(site, request.ack.sequence, row.downlink_last);
+        continue;
+      }
+      if (known && !acknowledged) await this.#acknowledge(site, request.ack.sequence, row.downlink_acked);
       acknowledged = true;
       const after = known ? request.ack.sequence : row.downlink_acked;
       const messages = after < row.downlink_last ? await this.#messages(site, after) : [];
@@ -55,6 +61,15 @@ export class Downlink {
       }
       await hints.wait(site, Math.min(left, lookEveryMs), signal);
     }
+  }
+
+  /** The gateway has more than was ever numbered here: this ledger lost its end, and the lost numbers must not mean anything else. */
+  async #begin(site: string, acknowledged: number, last: number): Promise<void> {
+    this.#deps.log.error(
+      { event: "downlink.end.lost", site, acknowledged, last },
+      "a gateway acknowledged messages that this ledger does not know: it was set back",
+    );
+    await renameDownlink(this.#deps.storage, site);
   }
 
   async #acknowledge(site: string, sequence: number, before: number): Promise<void> {
