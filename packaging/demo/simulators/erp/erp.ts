@@ -4,6 +4,7 @@ import { type HttpBindings, serve } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import { errorBody, wrongDatabasePage, wrongMediaTypePage } from "./answer.ts";
+import { Closing } from "./closing.ts";
 import { Database, type Production } from "./database.ts";
 import { ErpFault, notFound } from "./fault.ts";
 import { Journal, type JournalEntry } from "./journal.ts";
@@ -72,10 +73,12 @@ export async function startErp(options: ErpOptions = {}): Promise<Erp> {
   const recorder = new Recorder(db, journal, options.erp ?? "hq");
   const stock = new Stock(db, (line, move, quantity) => recorder.booked(line, move, quantity));
   const manufacturing = new Manufacturing(db, stock);
+  const closing = new Closing(db, stock, manufacturing);
   const writer = new Writer({
     db,
     stock,
     manufacturing,
+    closing,
     onNote: (model, record, messageId) => recorder.noted(model, record, messageId),
   });
   const revisions = new Map<number, number>();
@@ -86,7 +89,7 @@ export async function startErp(options: ErpOptions = {}): Promise<Erp> {
     revisions.set(order.id, revision);
     recorder.released(order, revision);
   };
-  const machinery: Machinery = { db, stock, manufacturing, writer, onConfirmed: released };
+  const machinery: Machinery = { db, stock, manufacturing, closing, writer, onConfirmed: released };
 
   /** All that `work` does, or nothing of it. It runs without a pause, so transactions never meet. */
   const transact = <T>(work: () => T): T => {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Closing } from "./closing.ts";
 import type { Database, Picking, Production, Scrap } from "./database.ts";
 import { accessError, missingError, notFound, unprocessable } from "./fault.ts";
 import { type Context, cancelPicking, confirmPicking, movesOf, refreshPicking, validatePicking } from "./picking.ts";
@@ -15,6 +16,7 @@ export interface Machinery {
   readonly db: Database;
   readonly stock: Stock;
   readonly manufacturing: Manufacturing;
+  readonly closing: Closing;
   readonly writer: Writer;
   onConfirmed(order: Production): void;
 }
@@ -130,10 +132,10 @@ const own: Readonly<Record<string, Readonly<Record<string, Method>>>> = {
     action_assign: button<Production>((order, call) => call.manufacturing.assign(order)),
     action_cancel: button<Production>((order, call) => call.manufacturing.cancel(order)),
     set_qty_producing: button<Production>((order, call) => {
-      call.manufacturing.setQtyProducing(order);
+      call.closing.setQtyProducing(order);
       return null;
     }),
-    button_mark_done: button<Production>((order, call) => call.manufacturing.markDone(order, call.context)),
+    button_mark_done: button<Production>((order, call) => call.closing.markDone(order, call.context)),
   },
   "stock.picking": {
     message_post: post,

@@ -1,6 +1,6 @@
-import type { Database, Move, Picking, Production, Workorder } from "./database.ts";
+import type { Database, Move, Picking, Production } from "./database.ts";
 import { ErpFault, missingError, userError, validationError } from "./fault.ts";
-import { type Context, cancelPicking, ids, nextPickingName, refreshPicking } from "./picking.ts";
+import { cancelPicking, nextPickingName, refreshPicking } from "./picking.ts";
 import { round, sum } from "./quantity.ts";
 import { isOpen, type Stock } from "./stock.ts";
 
@@ -29,7 +29,13 @@ export function picksOf(db: Database, order: Production): Picking[] {
   return db.pickings.where("production_group_id", order.production_group_id);
 }
 
-/** Manufacturing orders: from the draft over the pick to the backorder, with the order of steps of the real one. */
+/** What finished moves have put into stock. */
+export function producedOf(db: Database, stock: Stock, order: Production): number {
+  const done = finishedMovesOf(db, order).filter((move) => move.state === "done" && move.product_id === order.product_id);
+  return sum(done.map((move) => stock.quantityOf(move)));
+}
+
+/** Manufacturing orders from the draft over the pick to what follows from their parts; closing one is `Closing`. */
 export class Manufacturing {
   readonly #db: Database;
   readonly #stock: Stock;
@@ -168,62 +174,6 @@ export class Manufacturing {
     for (const move of rawMovesOf(this.#db, order)) this.#stock.assign(move);
   }
 
-  /**
-   * Scales the components to `qty_producing`, which the web client does by itself and an API caller has to ask for. While any pick of the
-   * group is open it leaves out tracked components: the trap that makes goods from nothing.
-   */
-  setQtyProducing(order: Production): void {
-    const db = this.#db;
-    if (!isOpen(order.state)) return;
-    const product = db.products.get(order.product_id);
-    if (product.tracking === "serial" && order.qty_producing !== order.product_qty) {
-      db.productions.update(order, { qty_producing: order.lot_producing_ids.length });
-    }
-    const waiting = this.#waitsForPick(order);
-    for (const move of rawMovesOf(db, order)) {
-      if (!isOpen(move.state) || (waiting && db.products.get(move.product_id).tracking !== "none")) continue;
-      if (move.picked && move.manual_consumption) continue;
-      this.#stock.setQuantity(move, round((order.qty_producing - this.producedOf(order)) * move.unit_factor));
-      if (this.#stock.quantityOf(move) !== 0) this.#stock.setPicked(move, true);
-    }
-    this.refresh(order);
-  }
-
-  /** What finished moves have put into stock. */
-  producedOf(order: Production): number {
-    const done = finishedMovesOf(this.#db, order).filter((move) => move.state === "done" && move.product_id === order.product_id);
-    return sum(done.map((move) => this.#stock.quantityOf(move)));
-  }
-
-  /**
-   * `button_mark_done`. Not to be repeated on a done order: that moves no stock but rewrites the genealogy from the moves of this very
-   * call, which are none.
-   * @returns true, null for a cancelled order, or the wizard that asks instead of doing it
-   */
-  markDone(order: Production, context: Context): true | null | Record<string, unknown> {
-    const db = this.#db;
-    if (order.state === "cancel") return null;
-    this.#fillIn(order);
-    const wizard = this.#wizard(order, context);
-    if (wizard) return wizard;
-
-    for (const workorder of db.workorders.where("production_id", order.id)) this.finishWorkorder(workorder);
-    let backorder: Production | undefined;
-    if (ids(context.mo_ids_to_backorder).includes(order.id)) backorder = this.#split(order);
-    this.#post(order);
-    db.productions.update(order, { state: "done", date_finished: db.transaction.now, priority: "0", is_locked: true }, true);
-    if (backorder) this.assign(backorder);
-    if (context.skip_redirection || !backorder) return true;
-    return {
-      res_model: "mrp.production",
-      type: "ir.actions.act_window",
-      context: { mo_ids_to_backorder: null },
-      views: [[false, "form"]],
-      view_mode: "form",
-      res_id: backorder.id,
-    };
-  }
-
   /** Cancels an order and its open picks; what was picked already stays where it is. */
   cancel(order: Production): void {
     const db = this.#db;
@@ -262,17 +212,6 @@ export class Manufacturing {
     }
   }
 
-  finishWorkorder(workorder: Workorder): void {
-    if (!isOpen(workorder.state)) return;
-    const now = this.#db.transaction.now;
-    this.#db.workorders.update(workorder, {
-      state: "done",
-      duration: workorder.duration === 0 ? workorder.duration_expected : workorder.duration,
-      date_start: workorder.date_start === false ? now : workorder.date_start,
-      date_finished: now,
-    });
-  }
-
   /** The state of an open order follows from its work orders, its quantity and its components. */
   refresh(order: Production): void {
     const db = this.#db;
@@ -288,190 +227,6 @@ export class Manufacturing {
       rawMovesOf(db, order).some((move) => move.picked);
     if (closed) db.productions.update(order, { state: "to_close" });
     else if (begun) db.productions.update(order, { state: "progress" });
-  }
-
-  /** After `qty_producing` of a done order was written: the finished quantity is corrected, the components stay. */
-  correctFinished(order: Production): void {
-    for (const move of finishedMovesOf(this.#db, order)) {
-      const line = this.#stock.linesOf(move)[0];
-      if (move.state === "done" && line) this.#stock.updateLine(line, { quantity: order.qty_producing });
-    }
-  }
-
-  #fillIn(order: Production): void {
-    const db = this.#db;
-    const product = db.products.get(order.product_id);
-    // a lot is made up from the sequence, and stays even when a wizard follows
-    if (product.tracking !== "none" && order.lot_producing_ids.length === 0) {
-      db.productions.update(order, { lot_producing_ids: [this.#stock.lot(product.id, db.next("lot").padStart(7, "0"))] });
-    }
-    if (order.qty_producing === 0) {
-      db.productions.update(order, { qty_producing: round(order.product_qty - this.producedOf(order)) });
-      this.setQtyProducing(order);
-    }
-    this.refresh(order);
-  }
-
-  #wizard(order: Production, context: Context): Record<string, unknown> | undefined {
-    const db = this.#db;
-    const common = { type: "ir.actions.act_window", target: "new", view_mode: "form", views: [[false, "form"]], res_id: 0 };
-    if (!context.skip_consumption && order.consumption !== "flexible" && order.bom_id !== false) {
-      const differing = rawMovesOf(db, order)
-        .map((move) => ({
-          move,
-          expected: round(order.qty_producing * move.unit_factor),
-          consumed: sum(this.#stock.linesOf(move).flatMap((line) => (line.picked ? [line.quantity] : []))),
-        }))
-        .filter(({ expected, consumed }) => expected !== consumed);
-      if (differing.length > 0) {
-        const lines = differing.map(({ move, expected, consumed }) => [
-          0,
-          0,
-          {
-            mrp_production_id: order.id,
-            product_id: move.product_id,
-            consumption: order.consumption,
-            product_uom_id: move.product_uom,
-            product_consumed_qty_uom: consumed,
-            product_expected_qty_uom: expected,
-          },
-        ]);
-        return {
-          ...common,
-          name: "Consumption Warning",
-          res_model: "mrp.consumption.warning",
-          context: {
-            ...context,
-            default_mrp_production_ids: [order.id],
-            default_mrp_consumption_warning_line_ids: lines,
-            form_view_ref: false,
-          },
-        };
-      }
-    }
-    if (!context.skip_backorder && round(order.product_qty - order.qty_producing) > 0) {
-      return {
-        ...common,
-        name: "You produced less than the initial demand",
-        res_model: "mrp.production.backorder",
-        context: {
-          ...context,
-          always_backorder_mo_ids: [],
-          default_mrp_production_ids: [order.id],
-          default_mrp_production_backorder_line_ids: [[0, 0, { mrp_production_id: order.id, to_backorder: true }]],
-        },
-      };
-    }
-    return undefined;
-  }
-
-  /** Splits what is not produced off into a new order. The original is renamed: ids are what stays. */
-  #split(order: Production): Production {
-    const db = this.#db;
-    const left = round(order.product_qty - order.qty_producing);
-    if (left <= 0) throw validationError("The operation cannot be completed: The quantity to produce must be positive!");
-    const base = order.backorder_sequence === 0 ? order.name : order.name.replace(/-\d+$/, "");
-    const sequence = order.backorder_sequence === 0 ? 1 : order.backorder_sequence;
-    const initial = order.product_qty;
-    db.productions.update(order, {
-      name: numbered(base, sequence),
-      backorder_sequence: sequence,
-      product_qty: order.qty_producing,
-    });
-    const next =
-      Math.max(
-        ...db.productions.where("production_group_id", order.production_group_id).map((other) => other.backorder_sequence),
-      ) + 1;
-    const { id: _id, create_date: _created, write_date: _written, ...values } = order;
-    const backorder = db.productions.insert({
-      ...values,
-      name: numbered(base, next),
-      backorder_sequence: next,
-      state: "confirmed",
-      product_qty: left,
-      qty_producing: 0,
-      lot_producing_ids: [],
-      date_start: db.transaction.now,
-      date_finished: db.transaction.now,
-    });
-    for (const move of [...rawMovesOf(db, order), ...finishedMovesOf(db, order)]) {
-      if (move.picked) for (const line of this.#stock.linesOf(move)) if (!line.picked) this.#stock.removeLine(line);
-      const unitFactor = move.product_uom_qty / initial;
-      const { id: _moveId, create_date: _moveCreated, write_date: _moveWritten, ...moveValues } = move;
-      const rest = db.moves.insert({
-        ...moveValues,
-        product_uom_qty: round(left * unitFactor),
-        picked: false,
-        manual_consumption: false,
-        state: "confirmed",
-        reference: backorder.name,
-        origin: backorder.name,
-        raw_material_production_id: move.raw_material_production_id === false ? false : backorder.id,
-        production_id: move.production_id === false ? false : backorder.id,
-      });
-      for (const id of move.move_orig_ids) {
-        const before = db.moves.get(id);
-        db.moves.update(before, { move_dest_ids: [...before.move_dest_ids, rest.id] });
-      }
-      const demand = round(order.product_qty * unitFactor);
-      db.moves.update(move, { product_uom_qty: demand, reference: order.name, origin: order.name });
-      // what the original had reserved beyond its share goes to the backorder
-      if (!move.picked && this.#stock.quantityOf(move) > demand) this.#stock.setQuantity(move, demand);
-      if (move.production_id !== false) this.#stock.assign(rest);
-    }
-    for (const workorder of db.workorders.where("production_id", order.id)) {
-      const { id: _workorderId, create_date: _workorderCreated, write_date: _workorderWritten, ...workorderValues } = workorder;
-      const share = round((workorder.duration_expected * left) / initial);
-      const expected = round(workorder.duration_expected - share);
-      const fresh = { state: "ready", duration: 0, qty_produced: 0, date_start: false, date_finished: false } as const;
-      db.workorders.insert({ ...workorderValues, ...fresh, production_id: backorder.id, duration_expected: share });
-      db.workorders.update(workorder, { duration_expected: expected, duration: expected, qty_produced: order.qty_producing });
-    }
-    return backorder;
-  }
-
-  #post(order: Production): void {
-    const db = this.#db;
-    const consumed: Move[] = [];
-    for (const move of rawMovesOf(db, order)) {
-      if (!isOpen(move.state)) continue;
-      if (move.picked && this.#stock.quantityOf(move) > 0) {
-        this.#stock.finish(move);
-        consumed.push(move);
-      } else {
-        // not picked means not used: the component is cancelled without a word
-        this.#stock.cancel(move);
-      }
-    }
-    const finished = finishedMovesOf(db, order);
-    for (const move of finished) {
-      if (!isOpen(move.state)) continue;
-      this.#stock.setQuantity(move, round(order.qty_producing - this.producedOf(order)));
-      for (const line of this.#stock.linesOf(move))
-        this.#stock.updateLine(line, { lot_id: order.lot_producing_ids[0] ?? false, picked: true });
-      db.moves.update(move, { picked: true });
-      this.#stock.finish(move);
-    }
-    this.#writeGenealogy(finished, consumed);
-  }
-
-  #writeGenealogy(finished: readonly Move[], consumed: readonly Move[]): void {
-    const db = this.#db;
-    const into = consumed.flatMap((move) => this.#stock.linesOf(move));
-    for (const line of finished.flatMap((move) => this.#stock.linesOf(move))) {
-      for (const id of line.consume_line_ids) {
-        const before = db.lines.find(id);
-        if (before) db.lines.update(before, { produce_line_ids: before.produce_line_ids.filter((other) => other !== line.id) });
-      }
-      db.lines.update(line, { consume_line_ids: into.map((component) => component.id) });
-      for (const component of into) db.lines.update(component, { produce_line_ids: [...component.produce_line_ids, line.id] });
-    }
-  }
-
-  #waitsForPick(order: Production): boolean {
-    const db = this.#db;
-    const warehouse = db.warehouses.get(db.pickingTypes.get(order.picking_type_id).warehouse_id);
-    return warehouse.manufacture_steps !== "mrp_one_step" && picksOf(db, order).some((pick) => isOpen(pick.state));
   }
 
   #productionLocation(): number {
@@ -502,10 +257,6 @@ export class Manufacturing {
       ...values,
     });
   }
-}
-
-function numbered(base: string, sequence: number): string {
-  return `${base}-${String(sequence).padStart(3, "0")}`;
 }
 
 /** The bill of materials of a product, or of its template. */

@@ -74,7 +74,12 @@ function parseDomain(domain: Domain): Node {
   };
   const parts: Node[] = [];
   while (at < domain.length) parts.push(next());
-  return { kind: "and", parts };
+  // what one row answers by itself is looked at before what leads to other records
+  return { kind: "and", parts: parts.sort((a, b) => costOf(a) - costOf(b)) };
+}
+
+function costOf(node: Node): number {
+  return node.kind === "leaf" ? node.leaf.path.length : 9;
 }
 
 function checkPaths(model: string, node: Node): void {

@@ -63,11 +63,16 @@ export class Table<R extends Row> {
     const ids = this.#indexes.get(name)?.ids.get(key);
     if (!ids) return [];
     const rows: R[] = [];
+    let inOrder = true;
+    let last = 0;
     for (const id of ids) {
       const row = this.#rows.get(id);
-      if (row) rows.push(row);
+      if (!row) continue;
+      rows.push(row);
+      if (id < last) inOrder = false;
+      last = id;
     }
-    return rows.sort((a, b) => a.id - b.id);
+    return inOrder ? rows : rows.sort((a, b) => a.id - b.id);
   }
 
   insert(values: Omit<R, keyof Row>): R {
@@ -86,22 +91,18 @@ export class Table<R extends Row> {
   /** Changes a row; `write_date` moves only when something changed, or with `touch`. */
   update(row: R, patch: Partial<Omit<R, keyof Row>>, touch = false): void {
     const before: Record<string, unknown> = {};
+    const after: Record<string, unknown> = {};
     const current = row as unknown as Record<string, unknown>;
     for (const [field, value] of Object.entries(patch)) {
-      if (value !== undefined && !same(current[field], value)) before[field] = current[field];
+      if (value === undefined || same(current[field], value)) continue;
+      before[field] = current[field];
+      after[field] = value;
     }
-    const changed = Object.keys(before);
-    if (changed.length === 0 && !touch) return;
+    if (Object.keys(after).length === 0 && !touch) return;
     before.write_date = row.write_date;
-    this.#unfile(row);
-    for (const field of changed) current[field] = (patch as Record<string, unknown>)[field];
-    row.write_date = this.#transaction.now;
-    this.#file(row);
-    this.#transaction.undo.push(() => {
-      this.#unfile(row);
-      Object.assign(row, before);
-      this.#file(row);
-    });
+    after.write_date = this.#transaction.now;
+    this.#refile(row, after);
+    this.#transaction.undo.push(() => this.#refile(row, before));
   }
 
   remove(row: R): void {
@@ -111,6 +112,22 @@ export class Table<R extends Row> {
       this.#rows.set(row.id, row);
       this.#file(row);
     });
+  }
+
+  /** Only indexes whose key changes are touched. */
+  #refile(row: R, values: object): void {
+    const keys = [...this.#indexes.values()].map((index) => index.keyOf(row));
+    Object.assign(row, values);
+    for (const [at, index] of [...this.#indexes.values()].entries()) {
+      const [before, after] = [keys[at] as Key, index.keyOf(row)];
+      if (before === after) continue;
+      const filed = index.ids.get(before);
+      filed?.delete(row.id);
+      if (filed?.size === 0) index.ids.delete(before);
+      const now = index.ids.get(after);
+      if (now) now.add(row.id);
+      else index.ids.set(after, new Set([row.id]));
+    }
   }
 
   #file(row: R): void {

@@ -1,3 +1,4 @@
+import type { Closing } from "./closing.ts";
 import { insertRow } from "./create.ts";
 import type { Database, Move, MoveLine, Production, Quant } from "./database.ts";
 import { accessError, unprocessable, userError, valueError } from "./fault.ts";
@@ -15,6 +16,7 @@ export interface WriterDeps {
   readonly db: Database;
   readonly stock: Stock;
   readonly manufacturing: Manufacturing;
+  readonly closing: Closing;
   /** Told of each note in a chatter. */
   onNote(model: string, record: number, messageId: string): void;
 }
@@ -172,10 +174,10 @@ export class Writer {
   }
 
   #afterWrite(model: string, row: Row, values: Values): void {
-    const { db, manufacturing } = this.#deps;
+    const { db, manufacturing, closing } = this.#deps;
     if (model === "mrp.production") {
       const order = row as Production;
-      if (order.state === "done" && "qty_producing" in values) manufacturing.correctFinished(order);
+      if (order.state === "done" && "qty_producing" in values) closing.correctFinished(order);
       manufacturing.refresh(order);
     }
     if (model === "stock.move" || model === "stock.move.line") {
