@@ -82,7 +82,7 @@ export function toFlowInput(job: MapJob, recordedAt: number): FlowInput {
 /** Whether a job needs no evaluator that could run without end: then it runs where it was asked. */
 export function runsAtOnce(flows: ReadonlyMap<string, CompiledFlow>, job: ExpressionJob): boolean {
   if (job.kind === "map") return flows.get(job.job.flow)?.fast ?? true;
-  const destination = flows.get(job.flow)?.destinations[job.destination];
+  const destination = flows.get(job.flow)?.destinations.find(({ index }) => index === job.destination);
   if (!destination || job.kind === "answer") return !destination;
   const { body, value, serialize, accepted } = destination;
   const used = job.kind === "render" ? [body, value, serialize] : (accepted?.equals?.parts ?? []);
@@ -104,7 +104,7 @@ function flowOf(flows: ReadonlyMap<string, CompiledFlow>, name: string): Compile
 }
 
 function destinationOf(flows: ReadonlyMap<string, CompiledFlow>, name: string, index: number): CompiledDestination {
-  const destination = flowOf(flows, name).destinations[index];
+  const destination = flowOf(flows, name).destinations.find((each) => each.index === index);
   if (!destination) {
     throw new PlantgateError(
       "DESTINATION_INVALID",

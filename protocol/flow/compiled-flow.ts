@@ -33,7 +33,9 @@ export interface KeyExpression {
 export interface CompiledDestination {
   /** One destination, its connector an instance's name. */
   readonly config: LocalDestination;
-  /** Its place in the configuration as it was written, before groups were expanded. */
+  /** Its place in `to` once groups are expanded, as in a bundle: how deliveries name it. */
+  readonly index: number;
+  /** Its place in `to` as it was written. */
   readonly writtenAs: number;
   readonly template?: TopicTemplate;
   readonly body?: Expression;
@@ -65,7 +67,7 @@ export interface CompiledFlow {
   readonly cursors: ReadonlyMap<string, Expression>;
   readonly toCentral: boolean;
   readonly toSite?: Expression;
-  /** Local destinations, groups expanded; their order is the order of `render`'s numbers. */
+  /** Local destinations, groups expanded. */
   readonly destinations: readonly CompiledDestination[];
   /** No expression of its way in needs JSONata's evaluator: it may run where nobody can end it. */
   readonly fast: boolean;

@@ -80,6 +80,7 @@ export class FlowJudge {
     const destinations: CompiledDestination[] = [];
     let toCentral = false;
     let toSite: Expression | undefined;
+    let expanded = 0;
     config.to.forEach((to, index) => {
       const path = ["to", index];
       if ("central" in to || "site" in to) {
@@ -89,7 +90,11 @@ export class FlowJudge {
           this.#say(path, "a flow goes to central once: with central: true to every consumer, or with site to one");
         if ("central" in to) toCentral = true;
         else toSite = this.#expression([...path, "site"], to.site, withData.names, withData.shapes);
-      } else destinations.push(...this.#destination(to, index, outward, types));
+        expanded += 1;
+        return;
+      }
+      for (const destination of this.#destination(to, index, outward, types))
+        destinations.push({ ...destination, index: expanded++ });
     });
 
     const cursors = new Map<string, Expression>();
@@ -350,13 +355,18 @@ export class FlowJudge {
     }
   }
 
-  #destination(to: LocalDestination, index: number, scope: Scope, types: readonly string[]): CompiledDestination[] {
+  #destination(
+    to: LocalDestination,
+    index: number,
+    scope: Scope,
+    types: readonly string[],
+  ): Omit<CompiledDestination, "index">[] {
     const path = ["to", index];
     const need = "topic" in to ? "topic" : "post" in to ? "post" : "write" in to ? "write" : "operation";
     const names = this.#connectors(to.connector, path, need);
     const one = (field: string, text: string | undefined): Expression | undefined =>
       text === undefined ? undefined : this.#expression([...path, field], text, scope.names, scope.shapes);
-    let parts: Omit<CompiledDestination, "config" | "writtenAs"> = {};
+    let parts: Omit<CompiledDestination, "config" | "writtenAs" | "index"> = {};
     if ("topic" in to || "post" in to) {
       const template = this.#template([...path, need], "topic" in to ? to.topic : to.post, scope);
       const body = one("body", to.body);

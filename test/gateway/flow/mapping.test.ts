@@ -35,7 +35,9 @@ const endless = withFlows({
   quick: { map: `{ ${fields}, "cause": "none" }` },
   slow: { map: `{ ${fields}, "cause": payload.slow ? $string(($f := function($n) { $f($n + 1) }; $f(0))) : "none" }` },
   huge: { map: `{ ${fields}, "cause": $string($sum($map([1..3000000], function($n) { $n * 2 }))) }` },
-  hungry: { map: `{ ${fields}, "cause": ($grow := function($a) { $grow($append($a, $a)) }; $string($grow([payload, payload]))) }` },
+  hungry: {
+    map: `{ ${fields}, "cause": ($grow := function($a) { $grow($append($a, $a)) }; $string($grow([payload, payload]))) }`,
+  },
 });
 
 let mapping: Mapping | undefined;
@@ -139,6 +141,16 @@ describe("the mapper", () => {
     });
     expect(await answer({ accepted: true })).toMatchObject({ kind: "failed" });
     expect(await mapping.render("orders", 4, event)).toMatchObject({ kind: "failed", code: "DESTINATION_INVALID" });
+  });
+
+  it("names a destination by its place in the flow, those towards central counted", async () => {
+    const to = [{ central: true }, { connector: "wms", topic: "wms/orders/{data.moId}" }];
+    const { mapping } = await open(withFlows({ f: { map: `{ ${fields}, "cause": "c" }`, to } }));
+    const result = await mapping.map(job("f", { id: "S-1", mo: "m" }));
+    if (result.kind !== "messages") throw new Error(result.reason);
+    const event = result.messages[0]!.event;
+    expect(await mapping.render("f", 1, event)).toMatchObject({ kind: "topic", topic: "wms/orders/m" });
+    expect(await mapping.render("f", 0, event)).toMatchObject({ kind: "failed", code: "DESTINATION_INVALID" });
   });
 
   it("fails only the input whose expression does not end, and gives all others in their order", async () => {
