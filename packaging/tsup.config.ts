@@ -4,7 +4,7 @@ import { defineConfig } from "tsup";
  * What ships: each program and each worker is an entry that holds its own code, at the path that it has in the sources, so that the
  * workers are found beside it (gateway/worker-url.ts). Packages stay outside.
  */
-export default defineConfig({
+export default defineConfig(({ outDir = "dist" }) => ({
   entry: {
     "packaging/cli/main": "packaging/cli/main.ts",
     "gateway/main": "gateway/main.ts",
@@ -12,20 +12,20 @@ export default defineConfig({
     "gateway/flow/expression-worker": "gateway/flow/expression-worker.ts",
     "central/main": "central/main.ts",
   },
-  outDir: "dist",
+  outDir,
   format: "esm",
   target: "node26",
   platform: "node",
   splitting: false,
   sourcemap: true,
   dts: false,
-  // dist/console is Vite's
-  clean: ["dist/packaging", "dist/gateway", "dist/central"],
+  // what lies in console is Vite's
+  clean: ["!console/**"],
   // node:sqlite has no name without the prefix
   removeNodeProtocol: false,
   publicDir: false,
   async onSuccess() {
     const { copyFile } = await import("node:fs/promises");
-    await copyFile("packaging/cli/launch.mjs", "dist/packaging/cli/launch.mjs");
+    await copyFile("packaging/cli/launch.mjs", `${outDir}/packaging/cli/launch.mjs`);
   },
-});
+}));

@@ -12,6 +12,7 @@ import {
   runSync,
 } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { workerUrl } from "../worker-url.ts";
 import {
   type ExpressionJob,
   type ExpressionResult,
@@ -201,7 +202,7 @@ class MappingRunner implements Mapping {
     this.#current = new Int32Array(new SharedArrayBuffer(4));
     this.#seen = { id: 0, times: 0, asking: false };
     this.#batches = 0;
-    const worker = new Worker(new URL("./expression-worker.ts", import.meta.url), {
+    const worker = new Worker(workerUrl("flow/expression-worker"), {
       workerData: { current: this.#current.buffer },
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 256 },

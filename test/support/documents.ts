@@ -18,7 +18,7 @@ const finishedMap = `{
 const orderBody = `{
   "order": data.moId, "name": data.orderName, "item": data.item, "qty": data.quantity.value, "uom": data.quantity.unitCode,
   "revision": data.revision, "priority": data.priority, "needBy": data.needBy,
-  "lines": data.components.{"no": lineNo, "item": item, "qty": quantity.value, "uom": quantity.unitCode, "op": operation}
+  "lines": data.components.{"no": lineNo, "item": item, "qty": quantity.value, "uom": quantity.unitCode, "op": operation}[]
 }`;
 
 /** A small plant: a WMS on its own broker, terminals on the embedded one, a webhook. */
