@@ -8,7 +8,7 @@ export type BookedKind = "pick" | "consumption" | "finished" | "scrap";
 
 /**
  * What the simulator did, for those who compare it with what was reported. `txns` are the keys of the messages that the effect comes
- * from, as the notes on its record name them: none where nobody tagged it, or where it was booked once more than it was noted.
+ * from, as the notes on its record name them: none where nobody tagged it.
  */
 export type JournalEntry = { readonly at: string } & (
   | {

@@ -3,6 +3,8 @@ import type { BookedKind, Journal, JournalEntry } from "./journal.ts";
 import { round } from "./quantity.ts";
 import { type NoteTag, parseNoteTag } from "./tag.ts";
 
+const finishedType = "mfg.finished-goods.confirmed.v1";
+
 /** Turns what the simulated stock does into journal entries. They are held back until the call that caused them has committed. */
 export class Recorder {
   readonly #db: Database;
@@ -97,7 +99,7 @@ export class Recorder {
     if (what === "scrap") return move.scrap_id === false ? [] : this.#lastKey("stock.scrap", move.scrap_id);
     if (what === "pick") return move.picking_id === false ? [] : this.#lastKey("stock.picking", move.picking_id);
     if (!order) return [];
-    if (what === "finished") return this.#lastKey("mrp.production", order.id, "mfg.finished-goods.confirmed.v1");
+    if (what === "finished") return this.#lastKey("mrp.production", order.id, finishedType);
     // consumption is reported in parts that one line sums up: the oldest notes that are not booked yet
     let left = quantity;
     const keys: string[] = [];
@@ -113,7 +115,8 @@ export class Recorder {
         keys.push(tag.key);
       }
     }
-    return keys;
+    // a report may come before the consumption that it lists: then its own genealogy is what was booked
+    return keys.length > 0 ? keys : this.#lastKey("mrp.production", order.id, finishedType);
   }
 
   #lastKey(model: string, record: number, type?: string): string[] {

@@ -53,7 +53,8 @@ describe("the simulator's own account", () => {
         ["pick", "hq-mo-1", "RM-ALU", "L-2291", 1.25, ["T-1/1"]],
         ["pick", "hq-mo-1", "RM-SCR", "L-5510", 20, ["T-1/1"]],
         ["consumption", "hq-mo-1", "RM-ALU", "L-2291", 1.25, ["C-1/1", "C-2/1"]],
-        ["consumption", "hq-mo-1", "RM-SCR", "L-5510", 20, []],
+        // no consumption of screws was noted, so it is the report that speaks for it
+        ["consumption", "hq-mo-1", "RM-SCR", "L-5510", 20, ["F-1"]],
         ["finished", "hq-mo-1", "FG-HSG", "B-1", 10, ["F-1"]],
       ]);
       expect(entries.filter((entry) => entry.what === "note").map((entry) => entry.txn)).toEqual([

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { startErp } from "./erp.ts";
 
-// a simulated ERP as a process of its own: `node main.ts --port 8069 --log erp.ndjson`; the key comes from ERP_API_KEY, else one is made and printed
+// a simulated ERP as a process of its own: `node entry.ts --port 8069 --log erp.ndjson`; the key comes from ERP_API_KEY, else one is made and printed
 const { values } = parseArgs({
   options: {
     port: { type: "string", default: "0" },
