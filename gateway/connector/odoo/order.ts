@@ -1,4 +1,3 @@
-import { PlantgateError } from "../../../protocol/index.ts";
 import type { OdooClient } from "./client.ts";
 import { Unbookable } from "./quantities.ts";
 import { lot, type Product, type Production, product, production } from "./records.ts";
@@ -138,9 +137,4 @@ export async function requireLot(
   const id = (await findLots(client, of.id, [name], signal)).get(name);
   if (id === undefined) throw new NotYetKnown(`Odoo has no lot ${name} of ${of.default_code || of.id}`);
   return id;
-}
-
-export function itemOf(of: Product): string {
-  if (!of.default_code) throw new PlantgateError("INPUT_INVALID", `product ${of.id} of Odoo has no internal reference`);
-  return of.default_code;
 }
