@@ -107,10 +107,11 @@ export class Recorder {
       for (const { id, tag } of this.#notes("mrp.production", member.id)) {
         if (tag.type !== "mfg.material.consumed.v1" || tag.item !== item || (tag.lot ?? null) !== lot || tag.quantity === null)
           continue;
-        const open = round(tag.quantity - (this.#booked.get(id) ?? 0));
+        const before = this.#booked.get(id) ?? 0;
+        const open = round(tag.quantity - before);
         if (open <= 0 || left <= 0) continue;
-        this.#booked.set(id, round((this.#booked.get(id) ?? 0) + Math.min(open, left)));
-        this.#db.transaction.undo.push(() => this.#booked.delete(id));
+        this.#booked.set(id, round(before + Math.min(open, left)));
+        this.#db.transaction.undo.push(() => this.#booked.set(id, before));
         left = round(left - open);
         keys.push(tag.key);
       }
