@@ -1,5 +1,5 @@
 import { SegmentedControl, Skeleton } from "@mantine/core";
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useCallback, useMemo, useState } from "react";
 import type { OrderMessage, OrderView } from "../../http/views.ts";
 import { ApiError } from "../api/client.ts";
 import { useOrder, useOrders } from "../api/queries.ts";
@@ -67,6 +67,7 @@ function Order({ order, stale, freshness }: OrderProps) {
   const [hidden, setHidden] = useState<ReadonlySet<string>>(shownAsSteps);
   const [chosen, setChosen] = useState<Density | null>(null);
   const [selected, setSelected] = useState<string | null>(null);
+  const select = useCallback((id: string) => setSelected((before) => (before === id ? null : id)), []);
   const shown = useMemo(() => order.messages.filter((message) => !hidden.has(message.type)), [order.messages, hidden]);
   const density =
     chosen ?? (order.messages.filter((message) => !shownAsSteps.has(message.type)).length <= stepsUpTo ? "steps" : "messages");
@@ -95,13 +96,7 @@ function Order({ order, stale, freshness }: OrderProps) {
           />
         </div>
         {shown.length > 0 ? (
-          <Timeline
-            messages={shown}
-            plant={order.plant}
-            density={density}
-            selected={selected}
-            onSelect={(id) => setSelected(id === selected ? null : id)}
-          />
+          <Timeline messages={shown} plant={order.plant} density={density} selected={selected} onSelect={select} />
         ) : (
           <Notice
             icon="ring"

@@ -1,5 +1,5 @@
 import { useElementSize } from "@mantine/hooks";
-import { type CSSProperties, type KeyboardEvent, useMemo, useState } from "react";
+import { type CSSProperties, type KeyboardEvent, memo, useMemo, useState } from "react";
 import type { OrderMessage } from "../../http/views.ts";
 import { describeInstant, formatAge, formatDay, formatDelta, formatTime } from "../parts/time.ts";
 import { kindWords } from "./hop-kind.ts";
@@ -21,8 +21,8 @@ interface TimelineProps {
   readonly onSelect: (id: string) => void;
 }
 
-/** One order's way: on the left what happened, line by line; on the right the same as threads through the places. Time flows down. */
-export function Timeline({ messages, plant, density, selected, onSelect }: TimelineProps) {
+/** One order's way: on the left what happened, line by line; on the right the same as threads through the places. Time flows down. Drawn anew only when something changed: the page around it ticks each second. */
+export const Timeline = memo(function Timeline({ messages, plant, density, selected, onSelect }: TimelineProps) {
   const [pointed, setPointed] = useState<string | null>(null);
   const { ref, width } = useElementSize();
   const { columns, groups, rows } = useMemo(() => layoutTimeline(messages, plant, density), [messages, plant, density]);
@@ -99,7 +99,7 @@ export function Timeline({ messages, plant, density, selected, onSelect }: Timel
       </div>
     </div>
   );
-}
+});
 
 /** Arrow keys go from line to line, so that nobody has to press Tab eighty times. */
 function moveFocus(event: KeyboardEvent<HTMLOListElement>): void {

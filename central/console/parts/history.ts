@@ -22,6 +22,8 @@ export class History {
     this.#add("rate/transactions", atMs, answer.rate.transactionsPerSecond);
     this.#add("rate/samples", atMs, answer.rate.samplesPerSecond);
     for (const site of answer.sites) {
+      // What a silent site said last is no reading of now: its line breaks off.
+      if (site.condition === "unknown") continue;
       for (const lane of site.lanes) this.#add(backlogSeries(site.name, lane.lane), atMs, lane.waiting);
     }
   }

@@ -7,7 +7,15 @@ import { formatAge, formatBytes, formatCount, plural } from "../parts/time.ts";
 const order = ["transaction", "bulk", "telemetry"];
 
 /** Per lane: what waits in the gateway, how old the oldest is, and how that went in the last minutes. */
-export function Lanes({ site, nowMs }: { readonly site: SiteView; readonly nowMs: number }) {
+export function Lanes({
+  site,
+  nowMs,
+  lastSaid,
+}: {
+  readonly site: SiteView;
+  readonly nowMs: number;
+  readonly lastSaid: boolean;
+}) {
   const history = useHistory();
   const lanes = [...site.lanes].sort((a, b) => order.indexOf(a.lane) - order.indexOf(b.lane));
   if (lanes.length === 0) return <p className="quiet">No lane reported yet.</p>;
@@ -17,7 +25,7 @@ export function Lanes({ site, nowMs }: { readonly site: SiteView; readonly nowMs
         <tr>
           <th scope="col">Lane</th>
           <th scope="col" className="num">
-            Waiting
+            {lastSaid ? "Last said" : "Waiting"}
           </th>
           <th scope="col" className="num">
             Lag

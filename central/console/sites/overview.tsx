@@ -2,7 +2,7 @@ import type { SiteCondition, SitesAnswer } from "../../http/views.ts";
 import { useHistory } from "../parts/history-context.ts";
 import { Icon } from "../parts/icon.tsx";
 import { Sparkline } from "../parts/sparkline.tsx";
-import { formatCount, formatRate } from "../parts/time.ts";
+import { formatCount, formatRate, plural } from "../parts/time.ts";
 import { conditionIcon, conditionOrder, conditionWord } from "./condition.tsx";
 
 interface OverviewProps {
@@ -15,10 +15,11 @@ interface OverviewProps {
 
 /** The strip at the top: how many sites are how, and what flows. A condition is also the filter of the list. */
 export function Overview({ answer, nowMs, stale, shown, onShow }: OverviewProps) {
-  const waiting = answer.sites.reduce(
-    (sum, site) => sum + site.lanes.reduce((of, lane) => of + (lane.lane === "transaction" ? lane.waiting : 0), 0),
-    0,
-  );
+  const heard = answer.sites.filter((site) => site.condition !== "unknown");
+  const silent = answer.sites.length - heard.length;
+  const waiting = heard
+    .flatMap((site) => site.lanes)
+    .reduce((sum, lane) => sum + (lane.lane === "transaction" ? lane.waiting : 0), 0);
   const deadLetters = answer.sites.reduce((sum, site) => sum + site.deadLetters, 0);
   return (
     <section className="overview" aria-label="All sites together">
@@ -46,6 +47,7 @@ export function Overview({ answer, nowMs, stale, shown, onShow }: OverviewProps)
         <p className="tally-rest">
           <span data-tone={waiting > 0 ? "busy" : undefined}>
             <b>{formatCount(waiting)}</b> transactions waiting in plants
+            {silent > 0 && `, and nobody knows how many in ${plural(silent, "silent site")}`}
           </span>
           <span data-tone={deadLetters > 0 ? "bad" : undefined}>
             <b>{formatCount(deadLetters)}</b> {deadLetters === 1 ? "dead letter" : "dead letters"}

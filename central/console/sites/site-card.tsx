@@ -44,7 +44,7 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
         </p>
       </div>
       <div className="site-lanes">
-        <Lanes site={site} nowMs={nowMs} />
+        <Lanes site={site} nowMs={nowMs} lastSaid={lastSaid} />
       </div>
       <div className="site-revision">
         <h3>{lastSaid ? "Configuration, last said" : "Configuration"}</h3>

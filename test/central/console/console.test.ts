@@ -42,7 +42,7 @@ describe.skipIf(executable === undefined)("the console", () => {
   beforeEach(async () => {
     context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
     page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(40_000);
     complaints = [];
     hosts = new Set();
     page.on("console", (entry) => entry.type() === "error" && complaints.push(entry.text()));
@@ -214,7 +214,8 @@ describe.skipIf(executable === undefined)("the console", () => {
     });
 
     it("shows all of eighty messages, and only the chosen types", async () => {
-      await open("/orders/hq-mo-42", { order: () => orderWithReports(79) });
+      const eighty = orderWithReports(79);
+      await open("/orders/hq-mo-42", { order: () => eighty });
       const rows = page.locator("[data-opens]");
       await rows.first().waitFor();
       expect(await rows.count()).toBe(80);
@@ -258,9 +259,10 @@ describe.skipIf(executable === undefined)("the console", () => {
   });
 
   it("asks nobody but central, and complains about nothing", async () => {
+    const eighty = orderWithReports(79);
     const central = await open("/", {
       sites: () => sitesAnswer([site("lyon"), drainingSite("gent"), unknownSite("porto")]),
-      order: () => orderWithReports(79),
+      order: () => eighty,
     });
     await card("porto").waitFor();
     await page.goto(`${central.url}/orders/hq-mo-42`);
