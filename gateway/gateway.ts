@@ -63,10 +63,26 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const expectations = new Expectations(mapping, log);
     const intake = new Intake({ site, queue, mapping, answers: expectations, log });
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log });
-    const listener = await openListener({ host: settings.host, port: settings.port, log, health: () => ({ site, version, link: session.state.kind }) });
+    const listener = await openListener({
+      host: settings.host,
+      port: settings.port,
+      log,
+      health: () => ({ site, version, link: session.state.kind }),
+    });
     scope.defer("listener", () => listener.close());
     const kinds = [mqttKind, mqttBrokerKind, httpKind, opcuaKind, odooKind];
-    const host = new ConnectorHost({ site, dataDir, kinds, queue, intake, attempts, expectations, webhooks: listener.host, clock, log });
+    const host = new ConnectorHost({
+      site,
+      dataDir,
+      kinds,
+      queue,
+      intake,
+      attempts,
+      expectations,
+      webhooks: listener.host,
+      clock,
+      log,
+    });
     const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (connectors) => host.ring(connectors) });
 
     const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock });
@@ -85,14 +101,28 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     };
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
     if (remembered.fenced !== undefined) {
-      log.error({ event: "gateway.start.fenced", reason: remembered.fenced }, "this gateway was fenced: it takes in, but does not speak to central or deliver until a person decides");
+      log.error(
+        { event: "gateway.start.fenced", reason: remembered.fenced },
+        "this gateway was fenced: it takes in, but does not speak to central or deliver until a person decides",
+      );
       await host.pauseDeliveries();
     }
     await agent.resume();
     scope.defer("connectors", () => host.stop());
     scope.defer("intake", async () => intake.stop());
 
-    const status = { site, version, startedAt: clock.now(), queue, session, clock, log, connectors: () => host.reports(), configuration: () => agent.report, repeats: () => intake.repeats };
+    const status = {
+      site,
+      version,
+      startedAt: clock.now(),
+      queue,
+      session,
+      clock,
+      log,
+      connectors: () => host.reports(),
+      configuration: () => agent.report,
+      repeats: () => intake.repeats,
+    };
     const loops = [
       session.run(signal),
       dispatcher.run(signal),
@@ -100,18 +130,30 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       runUplink({ site, queue, session, clock, log }, "transaction", signal),
       runUplink({ site, queue, session, clock, log }, "bulk", signal),
       runUplink({ site, queue, session, clock, log }, "telemetry", signal),
-      runDownlink({ site, queue, session, clock, log, knownRevision: () => agent.desired, onDesired: (revision) => agent.want(revision) }, signal),
+      runDownlink(
+        { site, queue, session, clock, log, knownRevision: () => agent.desired, onDesired: (revision) => agent.want(revision) },
+        signal,
+      ),
       runStatus(status, signal),
     ].map((loop) => loop.catch((error: unknown) => (signal.aborted ? undefined : failure.reject(error))));
     scope.defer("loops", async () => {
       stopping.abort();
       await Promise.all(loops);
     });
-    log.info({ event: "gateway.process.started", pid: process.pid, version, fingerprint: identity.fingerprint, listener: listener.url }, "gateway runs");
+    log.info(
+      { event: "gateway.process.started", pid: process.pid, version, fingerprint: identity.fingerprint, listener: listener.url },
+      "gateway runs",
+    );
     return { url: listener.url, failed: failure.promise, stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();
-    await scope.stop().catch((cause: unknown) => log.error({ event: "gateway.stop.failed", reason: describeError(cause) }, "stopping after a failed start failed"));
-    throw error instanceof PlantgateError ? error : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
+    await scope
+      .stop()
+      .catch((cause: unknown) =>
+        log.error({ event: "gateway.stop.failed", reason: describeError(cause) }, "stopping after a failed start failed"),
+      );
+    throw error instanceof PlantgateError
+      ? error
+      : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
   }
 }

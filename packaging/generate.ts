@@ -14,7 +14,10 @@ function schemas(): Map<string, string> {
   const files = new Map<string, string>();
   const add = (name: string, id: string, schema: z.ZodType, description?: string): void => {
     const { $schema, ...rest } = z.toJSONSchema(schema, { target: "draft-2020-12", io: "input", unrepresentable: "any" });
-    files.set(`${name}.schema.json`, `${JSON.stringify({ $schema, $id: id, ...(description === undefined ? {} : { description }), ...rest }, null, 2)}\n`);
+    files.set(
+      `${name}.schema.json`,
+      `${JSON.stringify({ $schema, $id: id, ...(description === undefined ? {} : { description }), ...rest }, null, 2)}\n`,
+    );
   };
   for (const type of messageTypes) add(type.type, schemaId(type.type), type.data, type.purpose);
   add("cloudevent", "urn:plantgate:schema:cloudevent", cloudEvent, "CloudEvents 1.0 with Plantgate's extensions");
@@ -34,10 +37,14 @@ function listFiles(): string[] {
 
 const wanted = schemas();
 if (process.argv.includes("--check")) {
-  const stale = [...wanted].filter(([name, text]) => !listFiles().includes(name) || readFileSync(join(folder, name), "utf8") !== text).map(([name]) => name);
+  const stale = [...wanted]
+    .filter(([name, text]) => !listFiles().includes(name) || readFileSync(join(folder, name), "utf8") !== text)
+    .map(([name]) => name);
   const extra = listFiles().filter((name) => !wanted.has(name));
   if (stale.length + extra.length > 0) {
-    process.stderr.write(`packaging/schemas is not what the sources say (${[...stale, ...extra].join(", ")}): run "npm run generate"\n`);
+    process.stderr.write(
+      `packaging/schemas is not what the sources say (${[...stale, ...extra].join(", ")}): run "npm run generate"\n`,
+    );
     process.exitCode = 1;
   }
 } else {

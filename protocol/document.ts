@@ -8,10 +8,18 @@ import { topicFilter } from "./connector/shared.ts";
 import { identifier, text } from "./types/common.ts";
 
 /** The name of a document, connector, flow or parameter. */
-export const name = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, "a name: a letter, then letters, digits, dot, dash, underscore");
+export const name = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, "a name: a letter, then letters, digits, dot, dash, underscore");
 
 /** A connector once rendered. */
-export const connectorConfig = z.discriminatedUnion("type", [mqttConnector, mqttBrokerConnector, httpConnector, opcuaConnector, odooConnector]);
+export const connectorConfig = z.discriminatedUnion("type", [
+  mqttConnector,
+  mqttBrokerConnector,
+  httpConnector,
+  opcuaConnector,
+  odooConnector,
+]);
 export type ConnectorConfig = z.infer<typeof connectorConfig>;
 export type ConnectorKindName = ConnectorConfig["type"];
 
@@ -22,7 +30,11 @@ const pathTemplate = z.string().min(1).max(1024);
 const keyExpression = z.union([expression, z.array(expression).min(1).max(8)]);
 
 /** Where messages come from. */
-export const fromTopic = z.strictObject({ connector: name, topic: topicFilter, retained: z.enum(["skip", "state"]).default("skip") });
+export const fromTopic = z.strictObject({
+  connector: name,
+  topic: topicFilter,
+  retained: z.enum(["skip", "state"]).default("skip"),
+});
 export const fromWebhook = z.strictObject({
   connector: name,
   webhook: z.string().regex(/^\/[A-Za-z0-9/_-]*$/, "a path such as /schedule"),
@@ -33,7 +45,9 @@ export const fromPoll = z.strictObject({
   /** `{cursor}` is the last committed cursor. */
   poll: z.string().startsWith("/"),
   every: duration.default("10s"),
-  cursor: expression.optional().meta({ description: "JSONata over payload: the cursor that the next poll sends; committed with the messages." }),
+  cursor: expression
+    .optional()
+    .meta({ description: "JSONata over payload: the cursor that the next poll sends; committed with the messages." }),
   start: z.string().default("0"),
 });
 export const fromItems = z.strictObject({ connector: name, items: z.array(z.string().min(1)).min(1) });
@@ -79,8 +93,18 @@ export const toTopic = z.strictObject({
   accepted: accepted.optional(),
   effect: effect.default("idempotent"),
 });
-export const toPost = z.strictObject({ connector: name, post: pathTemplate, body: expression.optional(), effect: effect.default("idempotent") });
-export const toWrite = z.strictObject({ connector: name, write: z.string().min(1), value: expression, effect: effect.default("checkable") });
+export const toPost = z.strictObject({
+  connector: name,
+  post: pathTemplate,
+  body: expression.optional(),
+  effect: effect.default("idempotent"),
+});
+export const toWrite = z.strictObject({
+  connector: name,
+  write: z.string().min(1),
+  value: expression,
+  effect: effect.default("checkable"),
+});
 export const toOperation = z.strictObject({
   connector: name,
   operation: z.enum(odooOperations),
@@ -119,7 +143,11 @@ const codes = z.record(z.string(), z.record(z.string(), z.string()));
 
 const elementType = z.union([
   z.enum(["string", "number", "boolean", "uri", "integer"]),
-  z.strictObject({ type: z.enum(["string", "number", "boolean", "uri", "integer"]), default: z.json().optional(), purpose: text.optional() }),
+  z.strictObject({
+    type: z.enum(["string", "number", "boolean", "uri", "integer"]),
+    default: z.json().optional(),
+    purpose: text.optional(),
+  }),
 ]);
 const parameter = z.strictObject({
   type: z.enum(["string", "number", "integer", "boolean", "object", "array"]),

@@ -26,10 +26,12 @@ const units = {
 
 export type UnitCode = Exclude<keyof typeof units, "H87" | "EA">;
 
-const unitCodes = (Object.keys(units) as (keyof typeof units)[]).filter((code): code is UnitCode => !("canonical" in units[code]));
+const unitCodes = (Object.keys(units) as (keyof typeof units)[]).filter(
+  (code): code is UnitCode => !("canonical" in units[code]),
+);
 
 /** A decimal number as text: no exponent, no leading plus, no binary float on the way. */
-export const decimalString = z.string().regex(/^-?(0|[1-9]\d{0,17})(\.\d{1,12})?$/, "a decimal number as text, such as \"12.5\"");
+export const decimalString = z.string().regex(/^-?(0|[1-9]\d{0,17})(\.\d{1,12})?$/, 'a decimal number as text, such as "12.5"');
 
 /** ISA-95 QuantityValue: a quantity is a string. `scale`: digits after the point. `srcValue`, `srcUnit`: as the sender wrote it, where it differed. */
 export const quantity = z.strictObject({
@@ -46,13 +48,23 @@ export type Quantity = z.infer<typeof quantity>;
  * @throws PlantgateError UNIT_UNKNOWN, INPUT_INVALID
  */
 export function toQuantity(value: unknown, unit: unknown, names: Readonly<Record<string, string>> = {}): Quantity {
-  if (typeof unit !== "string" || unit === "") throw new PlantgateError("UNIT_UNKNOWN", "the quantity has no unit", { context: { unit } });
+  if (typeof unit !== "string" || unit === "")
+    throw new PlantgateError("UNIT_UNKNOWN", "the quantity has no unit", { context: { unit } });
   const code = Object.hasOwn(names, unit) ? (names[unit] as string) : unit;
   if (!Object.hasOwn(units, code)) {
-    throw new PlantgateError("UNIT_UNKNOWN", `unknown unit "${unit}": not a UN/ECE Rec 20 code that Plantgate knows, and not in the template's table`, { context: { unit } });
+    throw new PlantgateError(
+      "UNIT_UNKNOWN",
+      `unknown unit "${unit}": not a UN/ECE Rec 20 code that Plantgate knows, and not in the template's table`,
+      { context: { unit } },
+    );
   }
   const known: { dimension: string; canonical?: string } = units[code as keyof typeof units];
-  const text = typeof value === "number" && Number.isFinite(value) ? new Decimal(value).toFixed() : typeof value === "string" ? value.trim() : undefined;
+  const text =
+    typeof value === "number" && Number.isFinite(value)
+      ? new Decimal(value).toFixed()
+      : typeof value === "string"
+        ? value.trim()
+        : undefined;
   if (text === undefined || !decimalString.safeParse(text).success) {
     throw new PlantgateError("INPUT_INVALID", `"${String(value)}" is not a decimal number`, { context: { value } });
   }
@@ -72,6 +84,7 @@ export function equalDecimals(a: string, b: string): boolean {
  */
 export function convert(amount: Quantity, to: UnitCode): Decimal {
   const [a, b] = [units[amount.unitCode], units[to]];
-  if (a.dimension !== b.dimension) throw new PlantgateError("INPUT_INVALID", `${amount.unitCode} cannot become ${to}`, { context: { amount, to } });
+  if (a.dimension !== b.dimension)
+    throw new PlantgateError("INPUT_INVALID", `${amount.unitCode} cannot become ${to}`, { context: { amount, to } });
   return new Decimal(amount.value).times(a.per).dividedBy(b.per);
 }

@@ -1,6 +1,14 @@
 import type { KeyObject } from "node:crypto";
 import { compactVerify } from "jose";
-import { type Bundle, bundle, type Clock, describeError, describeIssues, PlantgateError, type StatusReport } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  bundle,
+  type Clock,
+  describeError,
+  describeIssues,
+  PlantgateError,
+  type StatusReport,
+} from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
 import type { Session } from "../link/session.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -83,7 +91,10 @@ export class Agent {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof PlantgateError && error.disposition === "crash") throw error;
-        this.#deps.log.warn({ event: "agent.bundle.delayed", revision: desired, reason: describeError(error) }, "the new configuration could not be fetched, tried again");
+        this.#deps.log.warn(
+          { event: "agent.bundle.delayed", revision: desired, reason: describeError(error) },
+          "the new configuration could not be fetched, tried again",
+        );
         await this.#deps.clock.sleep(2000, signal);
       }
     }
@@ -97,10 +108,14 @@ export class Agent {
     const answer = await session.send(online.session, { method: "GET", path, timeoutMs: 30_000 }, signal);
     if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
     this.#report = { ...this.#report, state: "applying" };
-    const jws = typeof answer.body === "object" && answer.body !== null && "jws" in answer.body ? String(answer.body.jws) : answer.text.trim();
+    const jws =
+      typeof answer.body === "object" && answer.body !== null && "jws" in answer.body
+        ? String(answer.body.jws)
+        : answer.text.trim();
     try {
       const next = await this.#verify(jws);
-      if (next.revision !== revision) throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
+      if (next.revision !== revision)
+        throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
       await documents.saveBundle(revision, jws, this.#state.active);
       await apply(next);
     } catch (error) {
@@ -123,12 +138,16 @@ export class Agent {
     }
     const parsed = bundle.safeParse(JSON.parse(Buffer.from(payload).toString("utf8")));
     if (!parsed.success) throw new PlantgateError("CONFIG_INVALID", `the bundle is not valid: ${describeIssues(parsed.error)}`);
-    if (parsed.data.site !== this.#deps.site) throw new PlantgateError("SIGNATURE_INVALID", `the bundle is for site "${parsed.data.site}"`);
+    if (parsed.data.site !== this.#deps.site)
+      throw new PlantgateError("SIGNATURE_INVALID", `the bundle is for site "${parsed.data.site}"`);
     return parsed.data;
   }
 
   #refuse(revision: number, reason: string): void {
     this.#report = { reported: this.#state.active, state: "refused", reason: reason.slice(0, 4000) };
-    this.#deps.log.error({ event: "agent.bundle.refused", revision, active: this.#state.active, reason }, "the configuration was refused, the last good one goes on");
+    this.#deps.log.error(
+      { event: "agent.bundle.refused", revision, active: this.#state.active, reason },
+      "the configuration was refused, the last good one goes on",
+    );
   }
 }

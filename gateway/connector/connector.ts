@@ -91,7 +91,10 @@ export type Outcome =
   | { readonly kind: "unknown"; readonly reason: string };
 
 /** Answer of `verify`: whether the system has the effect of a message already. */
-export type Verdict = { readonly kind: "done"; readonly detail?: string } | { readonly kind: "not-done" } | { readonly kind: "cannot-tell"; readonly reason: string };
+export type Verdict =
+  | { readonly kind: "done"; readonly detail?: string }
+  | { readonly kind: "not-done" }
+  | { readonly kind: "cannot-tell"; readonly reason: string };
 
 /** What the flows want of a connector. A change of this, or of the configuration, starts the connector anew; nothing else does. */
 export interface Wiring {

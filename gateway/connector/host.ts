@@ -1,6 +1,14 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Bundle, type Clock, type ConnectorConfig, type ConnectorReport, describeError, PlantgateError, type SecretRef } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  type Clock,
+  type ConnectorConfig,
+  type ConnectorReport,
+  describeError,
+  PlantgateError,
+  type SecretRef,
+} from "../../protocol/index.ts";
 import type { Attempts } from "../delivery/attempt.ts";
 import type { Expectations } from "../delivery/expectations.ts";
 import { Runner } from "../delivery/runner.ts";
@@ -52,7 +60,9 @@ export class ConnectorHost {
   }
 
   async apply(bundle: Bundle): Promise<void> {
-    const wanted = new Map(Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]));
+    const wanted = new Map(
+      Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]),
+    );
     const gone = [...this.#hosted].filter(([name, { identity }]) => wanted.get(name) !== identity);
     await Promise.all(gone.map(([name]) => this.#stopOne(name)));
     const fresh: Hosted[] = [];
@@ -111,7 +121,10 @@ export class ConnectorHost {
       if (!kind) throw new PlantgateError("CONFIG_INVALID", `this gateway has no connector of type "${config.type}"`);
       return kind.create(deps as never);
     } catch (error) {
-      log.error({ event: "connector.create.failed", connector: name, reason: describeError(error) }, "connector cannot run with this configuration");
+      log.error(
+        { event: "connector.create.failed", connector: name, reason: describeError(error) },
+        "connector cannot run with this configuration",
+      );
       return unusable(deps, describeError(error));
     }
   }

@@ -19,8 +19,12 @@ export function wiringOf(bundle: Bundle, connector: string): Wiring {
     topics: sources.flatMap(({ source }) => ("topic" in source ? [{ topic: source.topic, retained: source.retained }] : [])),
     answers: [...new Set(answers)],
     webhooks: sources.flatMap(({ source }) => ("webhook" in source ? [{ webhook: source.webhook, verify: source.verify }] : [])),
-    polls: sources.flatMap(({ flow, source }) => ("poll" in source ? [{ flow, poll: source.poll, every: source.every, cursor: source.cursor, start: source.start }] : [])),
+    polls: sources.flatMap(({ flow, source }) =>
+      "poll" in source ? [{ flow, poll: source.poll, every: source.every, cursor: source.cursor, start: source.start }] : [],
+    ),
     items: [...new Set(sources.flatMap(({ source }) => ("items" in source ? source.items : [])))],
-    sources: sources.flatMap(({ flow, source }) => ("source" in source ? [{ flow, source: source.source, overlap: source.overlap }] : [])),
+    sources: sources.flatMap(({ flow, source }) =>
+      "source" in source ? [{ flow, source: source.source, overlap: source.overlap }] : [],
+    ),
   };
 }

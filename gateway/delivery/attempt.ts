@@ -29,7 +29,10 @@ export interface DeliveryDeps {
 }
 
 /** What one attempt leads to. `later`: to be tried again after `afterMs`. `awaits`: the receiver's answer, which wakes the runner. */
-export type Step = { readonly kind: "finished" } | { readonly kind: "later"; readonly afterMs: number } | { readonly kind: "awaits" };
+export type Step =
+  | { readonly kind: "finished" }
+  | { readonly kind: "later"; readonly afterMs: number }
+  | { readonly kind: "awaits" };
 
 /** How often a receiver is asked whether it has the effect, before a person has to decide. */
 const verifyAttempts = 5;
@@ -53,7 +56,8 @@ export class Attempts {
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     const to = this.#bundle?.flows[delivery.flow]?.to[delivery.destination];
     const event = JSON.parse(delivery.line) as CloudEvent;
-    if (!to || !("connector" in to)) return this.#refuse(delivery, event, "DESTINATION_INVALID", "the flow does not have this destination any more");
+    if (!to || !("connector" in to))
+      return this.#refuse(delivery, event, "DESTINATION_INVALID", "the flow does not have this destination any more");
     const rendered = await this.#deps.mapping.render(delivery.flow, delivery.destination, event);
     if (rendered.kind === "failed") return this.#refuse(delivery, event, rendered.code, rendered.reason);
     const message: Outbound = { ...rendered, event, key: delivery.key, attempt: delivery.attempts + 1 };
@@ -65,17 +69,27 @@ export class Attempts {
     }
     if (asksForAnswer(to)) return this.#sendAndAwait(delivery, message, to, connector, signal, wakeUp);
     if (to.effect !== "idempotent") await this.#update(delivery, "intent", delivery.attempts + 1, delivery.reason);
-    const outcome = (await connector.deliver?.(message, signal)) ?? { kind: "retry", reason: "this kind of connector takes no messages" };
+    const outcome = (await connector.deliver?.(message, signal)) ?? {
+      kind: "retry",
+      reason: "this kind of connector takes no messages",
+    };
     return this.#settle(delivery, message, to.effect, outcome, connector, signal);
   }
 
   /** Undefined: not done, try again. */
-  async #checkIntent(delivery: Delivery, message: Outbound, effect: Effect, connector: Connector, signal: AbortSignal): Promise<Step | undefined> {
+  async #checkIntent(
+    delivery: Delivery,
+    message: Outbound,
+    effect: Effect,
+    connector: Connector,
+    signal: AbortSignal,
+  ): Promise<Step | undefined> {
     const doubt = "it was being sent when the gateway or the link stopped, and nobody can tell whether it arrived";
     if (effect === "once" || !connector.verify) return this.#park(delivery, message.event, doubt);
     const verdict = await connector.verify(message, signal);
     if (signal.aborted) return { kind: "finished" };
-    if (verdict.kind === "done") return this.#complete(delivery, message.event, "delivered", verdict.detail ?? "found at the receiver");
+    if (verdict.kind === "done")
+      return this.#complete(delivery, message.event, "delivered", verdict.detail ?? "found at the receiver");
     if (verdict.kind === "not-done") return undefined;
     const attempts = delivery.attempts + 1;
     if (attempts > verifyAttempts) return this.#park(delivery, message.event, `${doubt}: ${verdict.reason}`);
@@ -83,7 +97,14 @@ export class Attempts {
     return later(attempts);
   }
 
-  async #settle(delivery: Delivery, message: Outbound, effect: Effect, outcome: Outcome, connector: Connector, signal: AbortSignal): Promise<Step> {
+  async #settle(
+    delivery: Delivery,
+    message: Outbound,
+    effect: Effect,
+    outcome: Outcome,
+    connector: Connector,
+    signal: AbortSignal,
+  ): Promise<Step> {
     const attempts = delivery.attempts + 1;
     switch (outcome.kind) {
       case "done":
@@ -101,7 +122,10 @@ export class Attempts {
         await this.#update(delivery, "intent", attempts, outcome.reason);
         // stopping: the next run begins with the check
         if (signal.aborted) return { kind: "finished" };
-        return (await this.#checkIntent({ ...delivery, state: "intent", attempts }, message, effect, connector, signal)) ?? later(attempts);
+        return (
+          (await this.#checkIntent({ ...delivery, state: "intent", attempts }, message, effect, connector, signal)) ??
+          later(attempts)
+        );
     }
   }
 
@@ -123,12 +147,16 @@ export class Attempts {
       settled = true;
       expectations.forget(connector.report().name, flow, destination, value);
       if (answer.accepted) await this.#complete(delivery, message.event, "accepted");
-      else await this.#refuse(delivery, message.event, "PEER_REFUSED", answer.reason ?? "the receiver refused it without a reason");
+      else
+        await this.#refuse(delivery, message.event, "PEER_REFUSED", answer.reason ?? "the receiver refused it without a reason");
       wakeUp();
     });
     const deadline = clock.monotonic() + durationMs(to.accepted.within);
     if (delivery.state !== "sent") {
-      const outcome = (await connector.deliver?.(message, signal)) ?? { kind: "retry", reason: "this kind of connector takes no messages" };
+      const outcome = (await connector.deliver?.(message, signal)) ?? {
+        kind: "retry",
+        reason: "this kind of connector takes no messages",
+      };
       if (settled) return { kind: "finished" };
       if (outcome.kind !== "done") {
         settled = true;
@@ -143,7 +171,10 @@ export class Attempts {
       settled = true;
       expectations.forget(connector.report().name, flow, destination, value);
       const reason = `the receiver did not answer within ${to.accepted.within}`;
-      this.#deps.log.warn({ event: "delivery.answer.missed", flow, connector: delivery.connector, messageId: message.event.id, reason }, "delivery is tried again");
+      this.#deps.log.warn(
+        { event: "delivery.answer.missed", flow, connector: delivery.connector, messageId: message.event.id, reason },
+        "delivery is tried again",
+      );
       await this.#update(delivery, to.effect === "idempotent" ? "waiting" : "intent", delivery.attempts + 1, reason);
       wakeUp();
     });
@@ -151,8 +182,14 @@ export class Attempts {
   }
 
   async #complete(delivery: Delivery, event: CloudEvent, outcome: "delivered" | "accepted", detail?: string): Promise<Step> {
-    await this.#deps.queue.commit({ doneDeliveries: [delivery.id], messages: [this.#outcomeMessage(delivery, event, outcome, detail)] });
-    this.#deps.log.debug({ event: "delivery.message.delivered", flow: delivery.flow, connector: delivery.connector, messageId: event.id, outcome }, "message delivered");
+    await this.#deps.queue.commit({
+      doneDeliveries: [delivery.id],
+      messages: [this.#outcomeMessage(delivery, event, outcome, detail)],
+    });
+    this.#deps.log.debug(
+      { event: "delivery.message.delivered", flow: delivery.flow, connector: delivery.connector, messageId: event.id, outcome },
+      "message delivered",
+    );
     return { kind: "finished" };
   }
 
@@ -170,8 +207,23 @@ export class Attempts {
       body: Buffer.from(delivery.line),
       attempts: delivery.attempts + 1,
     } as const;
-    await queue.commit({ doneDeliveries: [delivery.id], deadLetters: [letter], messages: [this.#outcomeMessage(delivery, event, "refused", reason)] });
-    log.warn({ event: "delivery.message.deadLettered", flow: delivery.flow, connector: delivery.connector, messageId: event.id, code, reason, id: letter.id }, "message cannot be delivered, kept as a dead letter");
+    await queue.commit({
+      doneDeliveries: [delivery.id],
+      deadLetters: [letter],
+      messages: [this.#outcomeMessage(delivery, event, "refused", reason)],
+    });
+    log.warn(
+      {
+        event: "delivery.message.deadLettered",
+        flow: delivery.flow,
+        connector: delivery.connector,
+        messageId: event.id,
+        code,
+        reason,
+        id: letter.id,
+      },
+      "message cannot be delivered, kept as a dead letter",
+    );
     return { kind: "finished" };
   }
 
@@ -180,7 +232,17 @@ export class Attempts {
       deliveryUpdates: [{ id: delivery.id, state: "unknown", attempts: delivery.attempts, reason }],
       messages: [this.#outcomeMessage(delivery, event, "unknown", reason)],
     });
-    this.#deps.log.error({ event: "delivery.outcome.unknown", flow: delivery.flow, connector: delivery.connector, messageId: event.id, key: delivery.key, reason }, "a person has to decide whether this message arrived; its key is held");
+    this.#deps.log.error(
+      {
+        event: "delivery.outcome.unknown",
+        flow: delivery.flow,
+        connector: delivery.connector,
+        messageId: event.id,
+        key: delivery.key,
+        reason,
+      },
+      "a person has to decide whether this message arrived; its key is held",
+    );
     return { kind: "finished" };
   }
 
@@ -202,7 +264,13 @@ export class Attempts {
       detail: detail?.slice(0, 1000),
       orders: [...(messageTypeOf(event.type).orders?.(event.data) ?? [])],
     };
-    const made = makeEvent("delivery.completed", data, { id: randomUUID(), site: this.#deps.site, connector: delivery.connector, recordedAt: now, causationId: event.id });
+    const made = makeEvent("delivery.completed", data, {
+      id: randomUUID(),
+      site: this.#deps.site,
+      connector: delivery.connector,
+      recordedAt: now,
+      causationId: event.id,
+    });
     return { lane: "transaction", line: JSON.stringify(made) };
   }
 
@@ -223,4 +291,3 @@ function describeDestination(to: Bundle["flows"][string]["to"][number]): string 
   if ("operation" in to) return to.operation;
   return "site" in to ? "site" : "central";
 }
-

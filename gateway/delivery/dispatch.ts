@@ -1,4 +1,11 @@
-import { type Bundle, type Clock, type CloudEvent, type FlowConfig, findMessageType, type LocalDestination } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  type Clock,
+  type CloudEvent,
+  type FlowConfig,
+  findMessageType,
+  type LocalDestination,
+} from "../../protocol/index.ts";
 import type { Mapping } from "../flow/mapping.ts";
 import type { NewDelivery, QueueLane } from "../queue/change.ts";
 import { decodeLines } from "../queue/frame.ts";
@@ -88,8 +95,10 @@ export class Dispatcher {
     const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
     for (const { flow, destination, to, connectors } of targets ?? []) {
-      const key = "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, destination, event) : event.partitionkey;
-      for (const connector of connectors) deliveries.push({ connector, flow, destination, key, line, createdAt: this.#deps.clock.now() });
+      const key =
+        "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, destination, event) : event.partitionkey;
+      for (const connector of connectors)
+        deliveries.push({ connector, flow, destination, key, line, createdAt: this.#deps.clock.now() });
     }
     return deliveries;
   }
@@ -104,7 +113,9 @@ export class Dispatcher {
 function localTargets(flow: string, config: FlowConfig, bundle: Bundle): Target[] {
   return config.to.flatMap((to, destination) => {
     if (!("connector" in to)) return [];
-    const connectors = Object.entries(bundle.connectors).flatMap(([name, { group }]) => (name === to.connector || group === to.connector ? [name] : []));
+    const connectors = Object.entries(bundle.connectors).flatMap(([name, { group }]) =>
+      name === to.connector || group === to.connector ? [name] : [],
+    );
     return [{ flow, destination, to, connectors }];
   });
 }

@@ -30,7 +30,11 @@ export class Expectations implements AnswerSink {
     this.#asked = Object.entries(bundle.flows).flatMap(([flow, config]) =>
       config.to.flatMap((to, destination) => {
         if (!asksForAnswer(to)) return [];
-        const connectors = new Set(Object.entries(bundle.connectors).flatMap(([name, { group }]) => (name === to.connector || group === to.connector ? [name] : [])));
+        const connectors = new Set(
+          Object.entries(bundle.connectors).flatMap(([name, { group }]) =>
+            name === to.connector || group === to.connector ? [name] : [],
+          ),
+        );
         return [{ flow, destination, topic: to.accepted.topic, connectors }];
       }),
     );
@@ -59,16 +63,24 @@ export class Expectations implements AnswerSink {
       if (!connectors.has(connector) || !topicMatches(filter, topic)) continue;
       const answer = await this.#mapping.answer(flow, destination, body);
       if (answer.kind === "failed") {
-        this.#log.warn({ event: "delivery.answer.notUnderstood", connector, topic, flow, reason: answer.reason }, "a receiver's answer was not understood");
+        this.#log.warn(
+          { event: "delivery.answer.notUnderstood", connector, topic, flow, reason: answer.reason },
+          "a receiver's answer was not understood",
+        );
         continue;
       }
       // an answer that nobody waits for is a repeat of an earlier one
-      await this.#waiting.get(placeOf(connector, flow, destination, answer.match))?.({ accepted: answer.accepted, reason: answer.reason });
+      await this.#waiting.get(placeOf(connector, flow, destination, answer.match))?.({
+        accepted: answer.accepted,
+        reason: answer.reason,
+      });
     }
   }
 }
 
-export function asksForAnswer(to: LocalDestination | { readonly [key: string]: unknown }): to is ToTopic & { accepted: NonNullable<ToTopic["accepted"]> } {
+export function asksForAnswer(
+  to: LocalDestination | { readonly [key: string]: unknown },
+): to is ToTopic & { accepted: NonNullable<ToTopic["accepted"]> } {
   return "accepted" in to && to.accepted !== undefined;
 }
 

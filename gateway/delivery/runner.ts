@@ -110,7 +110,10 @@ export class Runner {
       release();
     } catch (err) {
       if (this.#stopping.signal.aborted) return;
-      this.#deps.log.error({ event: "delivery.attempt.failed", connector: this.#deps.name, messageFlow: head.flow, err }, "an attempt to deliver failed inside the gateway");
+      this.#deps.log.error(
+        { event: "delivery.attempt.failed", connector: this.#deps.name, messageFlow: head.flow, err },
+        "an attempt to deliver failed inside the gateway",
+      );
       this.#dueAt.set(head.id, this.#deps.clock.monotonic() + 5000);
       release();
     }

@@ -1,5 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type Bundle, type FlowConfig, type LocalSource, makeEvent, messageTypeOf, PlantgateError, topicMatches } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  type FlowConfig,
+  type LocalSource,
+  makeEvent,
+  messageTypeOf,
+  PlantgateError,
+  topicMatches,
+} from "../../protocol/index.ts";
 import type { Inlet, Input, Origin, Receipt } from "../connector/connector.ts";
 import type { Change, Committed, DeadLetter, NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -57,7 +65,8 @@ export class Intake {
     for (const [flow, config] of Object.entries(bundle.flows)) {
       for (const source of localSources(config)) {
         for (const [connector, { group }] of Object.entries(bundle.connectors)) {
-          if (connector === source.connector || group === source.connector) entries.set(connector, [...(entries.get(connector) ?? []), { flow, source }]);
+          if (connector === source.connector || group === source.connector)
+            entries.set(connector, [...(entries.get(connector) ?? []), { flow, source }]);
         }
       }
     }
@@ -97,7 +106,10 @@ export class Intake {
     const { all, flushed } = await turn;
     const [committed] = await Promise.all([flushed, ...inputs.map((input) => this.#offerAnswer(connector, input))]);
     this.#repeats += committed.repeats;
-    const deadLetterIds = [...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id), ...committed.conflicts];
+    const deadLetterIds = [
+      ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
+      ...committed.conflicts,
+    ];
     const id = all.find(({ firstId }) => firstId !== undefined)?.firstId ?? deadLetterIds[0] ?? randomUUID();
     return { recorded: committed.appended, deadLetterIds, repeats: committed.repeats, id };
   }
@@ -110,7 +122,9 @@ export class Intake {
     const flows = [...new Set(entries.map((entry) => entry.flow))];
     if (flows.length === 0) return { change: this.#unclaimed(connector, input), firstId: undefined };
     const { origin, body, decoded, receivedAt } = input;
-    const results = await Promise.all(flows.map((flow) => this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash })));
+    const results = await Promise.all(
+      flows.map((flow) => this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash })),
+    );
     const messages: NewMessage[] = [];
     const deadLetters: DeadLetter[] = [];
     const cursors = (input.cursors ?? []).map(({ name, value }) => ({ name: `${connector}/${name}`, value }));
@@ -125,19 +139,28 @@ export class Intake {
       messages.push(...result.messages.map((message) => toNewMessage(flow, inputHash, message)));
       if (result.cursor !== undefined) cursors.push({ name: `${connector}/poll/${flow}`, value: result.cursor });
     }
-    const marker = input.exactlyOnce && { client: `${connector}/${input.exactlyOnce.client}`, packetId: input.exactlyOnce.packetId };
+    const marker = input.exactlyOnce && {
+      client: `${connector}/${input.exactlyOnce.client}`,
+      packetId: input.exactlyOnce.packetId,
+    };
     const from = { connector, flow: flows[0], place: placeOf(origin), receivedAt };
     return { change: { messages, inputs: [body], deadLetters, cursors, from, marker }, firstId };
   }
 
   #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): Prepared {
-    const event = makeEvent(origin.type, input.decoded, { id: randomUUID(), site: this.#deps.site, connector, recordedAt: input.receivedAt });
+    const event = makeEvent(origin.type, input.decoded, {
+      id: randomUUID(),
+      site: this.#deps.site,
+      connector,
+      recordedAt: input.receivedAt,
+    });
     return { change: { messages: [{ lane: messageTypeOf(event.type).lane, line: JSON.stringify(event) }] }, firstId: event.id };
   }
 
   /** Retained input that no flow wants, and answers, are nobody's loss; anything else is kept. */
   #unclaimed(connector: string, input: Input): Change {
-    if (input.origin.kind === "topic" && (input.origin.retained || this.#deps.answers.expects(connector, input.origin.topic))) return {};
+    if (input.origin.kind === "topic" && (input.origin.retained || this.#deps.answers.expects(connector, input.origin.topic)))
+      return {};
     const reason = "no flow takes what comes in here; change a flow's source or the sender";
     return { deadLetters: [this.#letter(connector, undefined, input, "DESTINATION_INVALID", reason)] };
   }
@@ -153,8 +176,22 @@ export class Intake {
   }
 
   #letter(connector: string, flow: string | undefined, input: Input, code: DeadLetter["code"], reason: string): DeadLetter {
-    const letter = { id: randomUUID(), at: input.receivedAt, direction: "in", connector, flow, place: placeOf(input.origin), code, reason, body: input.body, attempts: 0 } as const;
-    this.#deps.log.warn({ event: "intake.input.deadLettered", connector, flow, place: letter.place, code, reason, id: letter.id }, "input cannot be used, kept as a dead letter");
+    const letter = {
+      id: randomUUID(),
+      at: input.receivedAt,
+      direction: "in",
+      connector,
+      flow,
+      place: placeOf(input.origin),
+      code,
+      reason,
+      body: input.body,
+      attempts: 0,
+    } as const;
+    this.#deps.log.warn(
+      { event: "intake.input.deadLettered", connector, flow, place: letter.place, code, reason, id: letter.id },
+      "input cannot be used, kept as a dead letter",
+    );
     return letter;
   }
 }
@@ -201,7 +238,10 @@ function placeOf(origin: Origin): string {
 }
 
 function toNewMessage(flow: string, inputHash: string, { lane, event, line }: MappedMessage): NewMessage {
-  const repeat = lane === "transaction" && event.idempotencykey !== undefined ? { key: `${flow}\n${event.type}\n${event.idempotencykey}`, hash: inputHash } : undefined;
+  const repeat =
+    lane === "transaction" && event.idempotencykey !== undefined
+      ? { key: `${flow}\n${event.type}\n${event.idempotencykey}`, hash: inputHash }
+      : undefined;
   return { lane, line, input: 0, repeat };
 }
 
@@ -209,11 +249,13 @@ function toNewMessage(flow: string, inputHash: string, { lane, event, line }: Ma
 function mergeChanges(changes: readonly Change[]): Change {
   const [only] = changes;
   if (only && changes.length === 1) return only;
-  if (changes.some((change) => change.marker)) throw new PlantgateError("INVARIANT", "an exactly-once input came together with others");
+  if (changes.some((change) => change.marker))
+    throw new PlantgateError("INVARIANT", "an exactly-once input came together with others");
   const inputs: Uint8Array[] = [];
   const messages: NewMessage[] = [];
   for (const change of changes) {
-    for (const message of change.messages ?? []) messages.push(message.input === undefined ? message : { ...message, input: message.input + inputs.length });
+    for (const message of change.messages ?? [])
+      messages.push(message.input === undefined ? message : { ...message, input: message.input + inputs.length });
     inputs.push(...(change.inputs ?? []));
   }
   return {

@@ -14,7 +14,11 @@ export function lockFolder(dataDir: string): () => void {
     db.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;");
   } catch (cause) {
     db.close();
-    throw new PlantgateError("DATA_FOLDER_LOCKED", `another gateway runs on the data folder ${dataDir}; stop it first, or give this one a folder of its own`, { cause });
+    throw new PlantgateError(
+      "DATA_FOLDER_LOCKED",
+      `another gateway runs on the data folder ${dataDir}; stop it first, or give this one a folder of its own`,
+      { cause },
+    );
   }
   return () => db.close();
 }

@@ -28,7 +28,13 @@ export function openIdentity(dataDir: string): Identity {
   const publicKey = createPublicKey(privateKey);
   const publicPem = publicKey.export({ type: "spki", format: "pem" }) as string;
   writeFileSync(join(folder, "gateway.pub"), publicPem);
-  return { privateKey, publicPem, fingerprint: createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("hex") };
+  return {
+    privateKey,
+    publicPem,
+    fingerprint: createHash("sha256")
+      .update(publicKey.export({ type: "spki", format: "der" }))
+      .digest("hex"),
+  };
 }
 
 /** @throws PlantgateError CONFIG_INVALID when the file is missing or holds no Ed25519 public key */
@@ -37,8 +43,13 @@ export function readCentralKey(file: string): KeyObject {
   try {
     key = createPublicKey(readFileSync(file));
   } catch (cause) {
-    throw new PlantgateError("CONFIG_INVALID", `central's public key cannot be read from ${file}; "plantgate site add" prints it`, { cause });
+    throw new PlantgateError(
+      "CONFIG_INVALID",
+      `central's public key cannot be read from ${file}; "plantgate site add" prints it`,
+      { cause },
+    );
   }
-  if (key.asymmetricKeyType !== "ed25519") throw new PlantgateError("CONFIG_INVALID", `${file} does not hold an Ed25519 public key`);
+  if (key.asymmetricKeyType !== "ed25519")
+    throw new PlantgateError("CONFIG_INVALID", `${file} does not hold an Ed25519 public key`);
   return key;
 }

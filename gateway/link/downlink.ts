@@ -1,4 +1,12 @@
-import { backoff, type Clock, cloudEvent, describeError, type DownlinkAnswer, downlinkAnswer, PlantgateError } from "../../protocol/index.ts";
+import {
+  backoff,
+  type Clock,
+  cloudEvent,
+  type DownlinkAnswer,
+  describeError,
+  downlinkAnswer,
+  PlantgateError,
+} from "../../protocol/index.ts";
 import type { NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -42,7 +50,8 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       );
       if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
       const parsed = downlinkAnswer.safeParse(answer.body);
-      if (!parsed.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to the downlink poll was not understood");
+      if (!parsed.success)
+        throw new PlantgateError("PEER_UNREACHABLE", "central's answer to the downlink poll was not understood");
       position = await record(deps, position, parsed.data);
       if (parsed.data.desired.revision !== deps.knownRevision()) deps.onDesired(parsed.data.desired.revision);
       delays = backoff({ baseMs: 300, capMs: 10_000 });

@@ -104,7 +104,10 @@ export class Session {
     if (told.code === "fenced") {
       if (this.#state.kind !== "fenced") {
         await this.#deps.onFenced(reason);
-        this.#deps.log.error({ event: "link.session.fenced", reason }, "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real");
+        this.#deps.log.error(
+          { event: "link.session.fenced", reason },
+          "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real",
+        );
         this.#become({ kind: "fenced", reason });
       }
       throw new PlantgateError("LINK_FENCED", reason);
@@ -126,13 +129,24 @@ export class Session {
       gatewayVersion: version,
       bootId: this.#bootId,
       sentAt: toInstant(clock.now()),
-      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, predecessor }) => ({ lane, epoch, firstSequence: epochFirst, ...(predecessor ? { predecessor } : {}) })),
+      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, predecessor }) => ({
+        lane,
+        epoch,
+        firstSequence: epochFirst,
+        ...(predecessor ? { predecessor } : {}),
+      })),
     };
-    const answer = await transport.send({ method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, timeoutMs: 15_000 }, signal);
+    const answer = await transport.send(
+      { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, timeoutMs: 15_000 },
+      signal,
+    );
     if (answer.kind === "problem") {
       const reason = answer.problem.detail ?? answer.problem.title;
       if (denied.has(answer.problem.code) && this.#state.kind !== "denied") {
-        log.error({ event: "link.hello.refused", code: answer.problem.code, reason }, "central refuses this gateway; the plant runs on, messages wait on disk");
+        log.error(
+          { event: "link.hello.refused", code: answer.problem.code, reason },
+          "central refuses this gateway; the plant runs on, messages wait on disk",
+        );
       }
       this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
       throw new PlantgateError("LINK_DENIED", reason);
@@ -150,7 +164,10 @@ export class Session {
     for (const { lane, epoch, watermark } of welcome.watermarks) {
       const depth = own.find((entry) => entry.lane === lane && entry.epoch === epoch);
       if (!depth || watermark <= depth.last) continue;
-      this.#deps.log.error({ event: "link.lane.forked", lane, watermark, last: depth.last }, "central holds messages that this disk does not know: a new epoch begins");
+      this.#deps.log.error(
+        { event: "link.lane.forked", lane, watermark, last: depth.last },
+        "central holds messages that this disk does not know: a new epoch begins",
+      );
       await this.#deps.queue.openEpoch(lane);
       opened = true;
     }
@@ -164,7 +181,10 @@ export class Session {
 
   #lose(session: string, next: LinkState): void {
     if (this.#state.kind !== "online" || this.#state.session !== session) return;
-    this.#deps.log.warn({ event: "link.session.lost", reason: "reason" in next ? next.reason : "" }, "the link to central is down, messages wait on disk");
+    this.#deps.log.warn(
+      { event: "link.session.lost", reason: "reason" in next ? next.reason : "" },
+      "the link to central is down, messages wait on disk",
+    );
     this.#become(next);
   }
 

@@ -1,4 +1,11 @@
-import { type Clock, type ConnectorReport, describeError, PlantgateError, type StatusReport, toInstant } from "../../protocol/index.ts";
+import {
+  type Clock,
+  type ConnectorReport,
+  describeError,
+  PlantgateError,
+  type StatusReport,
+  toInstant,
+} from "../../protocol/index.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Session } from "./session.ts";
@@ -26,8 +33,16 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
     if (!online) return;
     try {
       const report = await makeReport(deps, online.session);
-      const answer = await session.send(online.session, { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, timeoutMs: 10_000 }, signal);
-      if (answer.kind === "problem") log.warn({ event: "status.report.refused", code: answer.problem.code, reason: answer.problem.detail ?? answer.problem.title }, "central did not take the status report");
+      const answer = await session.send(
+        online.session,
+        { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, timeoutMs: 10_000 },
+        signal,
+      );
+      if (answer.kind === "problem")
+        log.warn(
+          { event: "status.report.refused", code: answer.problem.code, reason: answer.problem.detail ?? answer.problem.title },
+          "central did not take the status report",
+        );
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
@@ -46,7 +61,9 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
     pid: process.pid,
     gatewayVersion: deps.version,
     lanes: depth.lanes.flatMap(({ lane, epoch, last, acknowledged, oldestAt, waitingBytes }) =>
-      lane === "inbound" ? [] : [{ lane, epoch, last, acknowledged, waitingBytes, ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }) }],
+      lane === "inbound"
+        ? []
+        : [{ lane, epoch, last, acknowledged, waitingBytes, ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }) }],
     ),
     deliveries: {
       waiting: depth.deliveries.waiting,

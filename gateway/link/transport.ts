@@ -75,7 +75,8 @@ export class Transport {
       if (response.ok) return { kind: "ok", status: response.status, body, text };
       const told = problem.safeParse(body);
       // a proxy's error page is not central's word: nothing may follow from it
-      if (!told.success) throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${response.status}, but not as central does`);
+      if (!told.success)
+        throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${response.status}, but not as central does`);
       return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(response.headers.get("retry-after")) };
     } catch (cause) {
       if (cause instanceof PlantgateError) throw cause;

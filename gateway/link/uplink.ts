@@ -1,4 +1,12 @@
-import { backoff, batchHeaders, batchLimits, type Clock, type Lane, PlantgateError, watermarkAnswer } from "../../protocol/index.ts";
+import {
+  backoff,
+  batchHeaders,
+  batchLimits,
+  type Clock,
+  type Lane,
+  PlantgateError,
+  watermarkAnswer,
+} from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
 import type { LaneDepth, StoredFrame } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -56,12 +64,18 @@ export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSigna
             break;
           case "gap":
             // central was set back, or a predecessor is in flight
-            log.warn({ event: "uplink.batch.gap", lane, watermark: result.watermark, acknowledged }, "central misses messages before this batch");
+            log.warn(
+              { event: "uplink.batch.gap", lane, watermark: result.watermark, acknowledged },
+              "central misses messages before this batch",
+            );
             acknowledged = Math.min(acknowledged, result.watermark);
             await clock.sleep(1000, signal);
             break;
           case "fork":
-            log.error({ event: "uplink.lane.forked", lane, epoch: depth.epoch, watermark: result.watermark }, "central holds other messages under the same sequences: a new epoch begins");
+            log.error(
+              { event: "uplink.lane.forked", lane, epoch: depth.epoch, watermark: result.watermark },
+              "central holds other messages under the same sequences: a new epoch begins",
+            );
             await queue.openEpoch(lane);
             session.renew(online.session);
             break;
@@ -84,7 +98,14 @@ export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSigna
   }
 }
 
-async function sendBatch(deps: UplinkDeps, lane: Lane, session: string, epoch: string, frames: readonly StoredFrame[], signal: AbortSignal): Promise<BatchResult> {
+async function sendBatch(
+  deps: UplinkDeps,
+  lane: Lane,
+  session: string,
+  epoch: string,
+  frames: readonly StoredFrame[],
+  signal: AbortSignal,
+): Promise<BatchResult> {
   const [first, last] = [frames[0], frames.at(-1)];
   if (!first || !last) throw new PlantgateError("INVARIANT", "a batch without frames");
   const answer = await deps.session.send(

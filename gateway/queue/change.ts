@@ -69,7 +69,12 @@ export interface Change {
   /** Everything up to it has its deliveries. */
   readonly dispatched?: { readonly lane: QueueLane; readonly upTo: number };
   readonly newDeliveries?: readonly NewDelivery[];
-  readonly deliveryUpdates?: readonly { readonly id: number; readonly state: DeliveryState; readonly attempts: number; readonly reason: string | null }[];
+  readonly deliveryUpdates?: readonly {
+    readonly id: number;
+    readonly state: DeliveryState;
+    readonly attempts: number;
+    readonly reason: string | null;
+  }[];
   readonly doneDeliveries?: readonly number[];
 }
 

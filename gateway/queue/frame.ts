@@ -18,7 +18,10 @@ export function decodeLines(events: Uint8Array, count: number): string[] {
     throw new PlantgateError("FRAME_CORRUPT", "the frame cannot be inflated", { cause });
   }
   const lines = text.slice(0, -1).split("\n");
-  if (lines.length !== count) throw new PlantgateError("FRAME_CORRUPT", "the frame does not hold as many messages as it says", { context: { count, found: lines.length } });
+  if (lines.length !== count)
+    throw new PlantgateError("FRAME_CORRUPT", "the frame does not hold as many messages as it says", {
+      context: { count, found: lines.length },
+    });
   return lines;
 }
 

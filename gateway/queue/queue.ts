@@ -34,7 +34,9 @@ export class Queue {
    * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID (another site's folder), DISK_FAILED
    */
   static async open(options: { path: string; site: string; onFailure: (error: PlantgateError) => void }): Promise<Queue> {
-    const worker = new Worker(workerUrl("queue/worker"), { workerData: { path: options.path, site: options.site, kernelBoot: kernelBootId() } });
+    const worker = new Worker(workerUrl("queue/worker"), {
+      workerData: { path: options.path, site: options.site, kernelBoot: kernelBootId() },
+    });
     const queue = new Queue(worker, options.onFailure);
     try {
       await new Promise<void>((resolve, reject) => queue.#open.set(0, { resolve, reject }));
@@ -52,7 +54,9 @@ export class Queue {
    */
   async commit(change: Change): Promise<Committed> {
     const committed: Committed = await this.#ask({ op: "commit", change });
-    if (committed.appended > 0) for (const lane of new Set(change.messages?.map((message) => message.lane))) for (const listener of this.#listeners.get(lane) ?? []) listener();
+    if (committed.appended > 0)
+      for (const lane of new Set(change.messages?.map((message) => message.lane)))
+        for (const listener of this.#listeners.get(lane) ?? []) listener();
     return committed;
   }
 

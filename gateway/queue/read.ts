@@ -6,27 +6,39 @@ import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 /** What can be asked of a queue's file; used by the writer's thread and, on a read-only handle that never disturbs it, by `plantgate queue`. */
 
 export function readDepth(db: DatabaseSync): QueueDepth {
-  const lanes = db.prepare("SELECT * FROM lanes ORDER BY lane").all().map((row): LaneDepth => {
-    const lane = row.lane as QueueLane;
-    const done = (lane === "inbound" ? row.dispatched : row.acknowledged) as number;
-    // the frame that holds `done` was deleted or ends there, so all frames after it wait
-    const from = framePosition(lane, done);
-    const waiting = db
-      .prepare("SELECT min(recorded_at) AS oldest, coalesce(sum(length(events)), 0) AS bytes FROM frames WHERE position > ? AND position <= ?")
-      .get(from, laneEnd(lane));
-    return {
-      lane,
-      epoch: row.epoch as string,
-      predecessor: row.predecessor_epoch === null ? null : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
-      epochFirst: row.epoch_first as number,
-      last: (row.next as number) - 1,
-      acknowledged: row.acknowledged as number,
-      dispatched: row.dispatched as number,
-      oldestAt: (waiting?.oldest as number | null) ?? null,
-      waitingBytes: (waiting?.bytes as number) ?? 0,
-    };
-  });
-  const deliveries = db.prepare("SELECT count(*) AS all_of_them, coalesce(sum(state = 'unknown'), 0) AS unknown, min(created_at) AS oldest FROM deliveries").get();
+  const lanes = db
+    .prepare("SELECT * FROM lanes ORDER BY lane")
+    .all()
+    .map((row): LaneDepth => {
+      const lane = row.lane as QueueLane;
+      const done = (lane === "inbound" ? row.dispatched : row.acknowledged) as number;
+      // the frame that holds `done` was deleted or ends there, so all frames after it wait
+      const from = framePosition(lane, done);
+      const waiting = db
+        .prepare(
+          "SELECT min(recorded_at) AS oldest, coalesce(sum(length(events)), 0) AS bytes FROM frames WHERE position > ? AND position <= ?",
+        )
+        .get(from, laneEnd(lane));
+      return {
+        lane,
+        epoch: row.epoch as string,
+        predecessor:
+          row.predecessor_epoch === null
+            ? null
+            : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
+        epochFirst: row.epoch_first as number,
+        last: (row.next as number) - 1,
+        acknowledged: row.acknowledged as number,
+        dispatched: row.dispatched as number,
+        oldestAt: (waiting?.oldest as number | null) ?? null,
+        waitingBytes: (waiting?.bytes as number) ?? 0,
+      };
+    });
+  const deliveries = db
+    .prepare(
+      "SELECT count(*) AS all_of_them, coalesce(sum(state = 'unknown'), 0) AS unknown, min(created_at) AS oldest FROM deliveries",
+    )
+    .get();
   return {
     lanes,
     deliveries: {
@@ -41,7 +53,9 @@ export function readDepth(db: DatabaseSync): QueueDepth {
 /** The first delivery of each key of a connector, oldest first: what may be tried now (P4). */
 export function readDeliveryHeads(db: DatabaseSync, connector: string, limit: number): Delivery[] {
   return db
-    .prepare("SELECT d.* FROM (SELECT min(id) AS id FROM deliveries WHERE connector = ? GROUP BY key) AS head JOIN deliveries AS d USING (id) ORDER BY d.id LIMIT ?")
+    .prepare(
+      "SELECT d.* FROM (SELECT min(id) AS id FROM deliveries WHERE connector = ? GROUP BY key) AS head JOIN deliveries AS d USING (id) ORDER BY d.id LIMIT ?",
+    )
     .all(connector, limit)
     .map(toDelivery);
 }
@@ -98,7 +112,9 @@ export interface QueuedMessage {
 
 /** Messages that lie in a lane, oldest first, from `sequence` on. */
 export function* readMessages(db: DatabaseSync, lane: QueueLane, sequence = 0): Generator<QueuedMessage> {
-  const rows = db.prepare("SELECT position, count, recorded_at, events FROM frames WHERE position + count > ? AND position >= ? AND position <= ? ORDER BY position");
+  const rows = db.prepare(
+    "SELECT position, count, recorded_at, events FROM frames WHERE position + count > ? AND position >= ? AND position <= ? ORDER BY position",
+  );
   for (const row of rows.iterate(framePosition(lane, sequence), framePosition(lane, 0), laneEnd(lane))) {
     const first = sequenceAt(row.position as number);
     for (const [index, line] of decodeLines(row.events as Uint8Array, row.count as number).entries()) {

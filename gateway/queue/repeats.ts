@@ -15,7 +15,10 @@ export interface RepeatEntry {
 
 /** Fixed-size forms of a key and a payload hash, as they are kept: 128 bits of the key, 64 of the hash. */
 export function toRepeatEntry(key: string, payloadHash: string): RepeatEntry {
-  return { key: createHash("sha256").update(key).digest("latin1").slice(0, keyBytes), hash: Buffer.from(payloadHash, "hex").toString("latin1").slice(0, hashBytes) };
+  return {
+    key: createHash("sha256").update(key).digest("latin1").slice(0, keyBytes),
+    hash: Buffer.from(payloadHash, "hex").toString("latin1").slice(0, hashBytes),
+  };
 }
 
 /**
@@ -55,7 +58,10 @@ export class RepeatWindow {
 
   /** Deletes rows that are wholly older than the window. Rows are counted by their blobs, newest first. */
   prune(db: DatabaseSync): void {
-    const rows = db.prepare("SELECT first, length(entries) AS size FROM repeats ORDER BY first DESC").all() as { first: number; size: number }[];
+    const rows = db.prepare("SELECT first, length(entries) AS size FROM repeats ORDER BY first DESC").all() as {
+      first: number;
+      size: number;
+    }[];
     let kept = 0;
     for (const row of rows) {
       if (kept >= this.#limit) {

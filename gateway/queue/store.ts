@@ -48,7 +48,9 @@ export class QueueStore {
     this.#site = options.site;
     this.#now = options.now;
     this.#db = new DatabaseSync(options.path);
-    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA busy_timeout = 5000;");
+    this.#db.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA busy_timeout = 5000;",
+    );
     this.#open(options.kernelBoot);
     this.#repeats = new RepeatWindow(this.#db);
   }
@@ -66,14 +68,25 @@ export class QueueStore {
         this.#run(insert, lane, epoch, genesis, genesis);
       }
     }
-    const meta = new Map(this.#db.prepare("SELECT name, value FROM meta").all().map((row) => [row.name as string, row.value as string]));
+    const meta = new Map(
+      this.#db
+        .prepare("SELECT name, value FROM meta")
+        .all()
+        .map((row) => [row.name as string, row.value as string]),
+    );
     if (Number(meta.get("format")) > formatVersion) {
       this.#db.exec("ROLLBACK");
-      throw new PlantgateError("FORMAT_NEWER", `the queue has format ${meta.get("format")}; this program knows ${formatVersion}. Use the version that wrote it; nothing was changed`);
+      throw new PlantgateError(
+        "FORMAT_NEWER",
+        `the queue has format ${meta.get("format")}; this program knows ${formatVersion}. Use the version that wrote it; nothing was changed`,
+      );
     }
     if (meta.get("site") !== this.#site) {
       this.#db.exec("ROLLBACK");
-      throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${meta.get("site")}", not to "${this.#site}"`);
+      throw new PlantgateError(
+        "CONFIG_INVALID",
+        `this data folder belongs to site "${meta.get("site")}", not to "${this.#site}"`,
+      );
     }
     this.#run("INSERT INTO boots VALUES (?, ?, ?)", randomUUID(), this.#now(), kernelBoot);
     this.#db.exec("COMMIT");
@@ -81,7 +94,10 @@ export class QueueStore {
       this.#lanes.set(row.lane as QueueLane, {
         epoch: row.epoch as string,
         epochFirst: row.epoch_first as number,
-        predecessor: row.predecessor_epoch === null ? null : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
+        predecessor:
+          row.predecessor_epoch === null
+            ? null
+            : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
         next: row.next as number,
         acknowledged: row.acknowledged as number,
         dispatched: row.dispatched as number,
@@ -109,12 +125,19 @@ export class QueueStore {
     } catch (cause) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       if (isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
-      throw cause instanceof PlantgateError ? cause : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+      throw cause instanceof PlantgateError
+        ? cause
+        : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
     }
   }
 
   #apply(change: Change, staged: Staged): Committed {
-    if (change.releaseMarker) this.#run("DELETE FROM markers WHERE client = ? AND packet = ?", change.releaseMarker.client, change.releaseMarker.packetId);
+    if (change.releaseMarker)
+      this.#run(
+        "DELETE FROM markers WHERE client = ? AND packet = ?",
+        change.releaseMarker.client,
+        change.releaseMarker.packetId,
+      );
     if (change.marker) {
       const { changes } = this.#run("INSERT OR IGNORE INTO markers VALUES (?, ?)", change.marker.client, change.marker.packetId);
       if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
@@ -200,7 +223,13 @@ export class QueueStore {
       this.#run(insert, row.connector, row.key, row.flow, row.destination, row.line, row.createdAt);
     }
     for (const row of change.deliveryUpdates ?? []) {
-      this.#run("UPDATE deliveries SET state = ?, attempts = ?, reason = ? WHERE id = ?", row.state, row.attempts, row.reason, row.id);
+      this.#run(
+        "UPDATE deliveries SET state = ?, attempts = ?, reason = ? WHERE id = ?",
+        row.state,
+        row.attempts,
+        row.reason,
+        row.id,
+      );
     }
     for (const id of change.doneDeliveries ?? []) this.#run("DELETE FROM deliveries WHERE id = ?", id);
   }
@@ -214,8 +243,21 @@ export class QueueStore {
       for (const frame of cutFrames(entries.map((entry) => ({ ...entry, line: entry.message.line })))) {
         const events = encodeLines(frame.map((entry) => entry.line));
         chain = chainNext(chain, events);
-        const inputs = lane === "transaction" ? encodeInputs(frame.map((entry) => (entry.message.input === undefined ? undefined : entry.inputs?.[entry.message.input]))) : null;
-        this.#run("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)", framePosition(lane, next), frame.length, this.#now(), chain, events, inputs);
+        const inputs =
+          lane === "transaction"
+            ? encodeInputs(
+                frame.map((entry) => (entry.message.input === undefined ? undefined : entry.inputs?.[entry.message.input])),
+              )
+            : null;
+        this.#run(
+          "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
+          framePosition(lane, next),
+          frame.length,
+          this.#now(),
+          chain,
+          events,
+          inputs,
+        );
         next += frame.length;
       }
       this.#run("UPDATE lanes SET next = ?, chain = ? WHERE lane = ?", next, chain, lane);
@@ -228,7 +270,10 @@ export class QueueStore {
     const state = this.#lane(ack.lane);
     // an answer to a batch of an epoch that was closed meanwhile says nothing about this one
     if (ack.epoch !== state.epoch || ack.watermark <= state.acknowledged || ack.watermark >= state.next) return;
-    const frame = this.#get("SELECT position, count, chain FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1", framePosition(ack.lane, ack.watermark));
+    const frame = this.#get(
+      "SELECT position, count, chain FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1",
+      framePosition(ack.lane, ack.watermark),
+    );
     if (!frame || sequenceAt(frame.position as number) + (frame.count as number) - 1 !== ack.watermark) {
       throw new PlantgateError("INVARIANT", "central acknowledged a part of a frame", { context: { ...ack } });
     }
@@ -245,14 +290,20 @@ export class QueueStore {
     const dispatched = lane === "telemetry" ? Number.MAX_SAFE_INTEGER : Math.max(now.dispatched ?? 0, state.dispatched);
     const upTo = Math.min(acknowledged, dispatched);
     const last = framePosition(lane, upTo);
-    this.#run("DELETE FROM frames WHERE position >= ? AND position <= ? AND position + count - 1 <= ?", framePosition(lane, 0), last, last);
+    this.#run(
+      "DELETE FROM frames WHERE position >= ? AND position <= ? AND position + count - 1 <= ?",
+      framePosition(lane, 0),
+      last,
+      last,
+    );
   }
 
   /** Frames after `sequence`, in order, at least one if there is any. */
   frames(lane: QueueLane, sequence: number, limits: { frames: number; bytes: number }): StoredFrame[] {
     const result: StoredFrame[] = [];
     let bytes = 0;
-    const query = "SELECT position, count, recorded_at, chain, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
+    const query =
+      "SELECT position, count, recorded_at, chain, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
     for (const row of this.#statement(query).iterate(framePosition(lane, sequence), laneEnd(lane), limits.frames)) {
       const events = row.events as Uint8Array;
       if (result.length > 0 && bytes + events.byteLength > limits.bytes) break;
@@ -281,12 +332,15 @@ export class QueueStore {
     let chain: Buffer = genesis;
     this.#db.exec("BEGIN IMMEDIATE");
     try {
-      const rows = this.#db.prepare("SELECT position, events FROM frames WHERE position >= ? AND position <= ? ORDER BY position").all(framePosition(lane, first), laneEnd(lane));
+      const rows = this.#db
+        .prepare("SELECT position, events FROM frames WHERE position >= ? AND position <= ? ORDER BY position")
+        .all(framePosition(lane, first), laneEnd(lane));
       for (const row of rows) {
         chain = chainNext(chain, row.events as Uint8Array);
         this.#run("UPDATE frames SET chain = ? WHERE position = ?", chain, row.position as number);
       }
-      const update = "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, chain = ?, acknowledged_chain = ? WHERE lane = ?";
+      const update =
+        "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, chain = ?, acknowledged_chain = ? WHERE lane = ?";
       this.#run(update, epoch, first, predecessor.epoch, predecessor.lastSequence, chain, genesis, lane);
       this.#db.exec("COMMIT");
     } catch (cause) {

@@ -7,7 +7,13 @@ import { QueueStore } from "./store.ts";
 /** What the main thread asks; answered in order, commits of one turn by one flush. */
 export type QueueRequest =
   | { readonly id: number; readonly op: "commit"; readonly change: Change }
-  | { readonly id: number; readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: { frames: number; bytes: number } }
+  | {
+      readonly id: number;
+      readonly op: "frames";
+      readonly lane: QueueLane;
+      readonly after: number;
+      readonly limits: { frames: number; bytes: number };
+    }
   | { readonly id: number; readonly op: "depth" }
   | { readonly id: number; readonly op: "heads"; readonly connector: string; readonly limit: number }
   | { readonly id: number; readonly op: "cursor"; readonly name: string }

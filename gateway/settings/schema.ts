@@ -2,12 +2,27 @@ import { z } from "zod";
 
 /** The little that is local to a gateway; everything else comes from central as a bundle. */
 export const gatewaySettings = z.strictObject({
-  site: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/).meta({ description: "Name of the site, as central knows it." }),
+  site: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .meta({ description: "Name of the site, as central knows it." }),
   dataDir: z.string().min(1).meta({ description: "Folder that the gateway owns: key, queue, secrets, bundles." }),
   centralUrl: z.url({ protocol: /^https?$/ }).meta({ description: "Central's address." }),
-  centralKeyFile: z.string().min(1).meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it." }),
-  host: z.string().default("127.0.0.1").meta({ description: "Address of the local listener (webhooks, health); loopback unless said otherwise." }),
-  port: z.coerce.number().int().min(0).max(65535).default(8430).meta({ description: "Port of the local listener; 0: any free one." }),
+  centralKeyFile: z
+    .string()
+    .min(1)
+    .meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it." }),
+  host: z
+    .string()
+    .default("127.0.0.1")
+    .meta({ description: "Address of the local listener (webhooks, health); loopback unless said otherwise." }),
+  port: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(8430)
+    .meta({ description: "Port of the local listener; 0: any free one." }),
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 export type GatewaySettings = z.infer<typeof gatewaySettings>;

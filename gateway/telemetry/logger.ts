@@ -18,7 +18,10 @@ export function openLogger(options: { level: string; site: string; destination?:
     level: options.level,
     base: { site: options.site },
     timestamp: pino.stdTimeFunctions.isoTime,
-    redact: { paths: ["password", "secret", "apiKey", "authorization", "*.password", "*.secret", "*.apiKey", "*.authorization"], censor: "[redacted]" },
+    redact: {
+      paths: ["password", "secret", "apiKey", "authorization", "*.password", "*.secret", "*.apiKey", "*.authorization"],
+      censor: "[redacted]",
+    },
   };
   return options.destination ? pino(settings, options.destination) : pino(settings);
 }

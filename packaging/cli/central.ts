@@ -23,6 +23,8 @@ export function addCentralCommand(program: Command, done: Run): void {
 
 /** Where the console lies once it is built: beside what is built, or in `dist` of the sources. */
 function builtConsole(): string | undefined {
-  const folder = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../../dist/console" : "../../console", import.meta.url));
+  const folder = fileURLToPath(
+    new URL(import.meta.url.endsWith(".ts") ? "../../dist/console" : "../../console", import.meta.url),
+  );
   return existsSync(folder) ? folder : undefined;
 }

@@ -30,7 +30,10 @@ export class CentralClient {
     const url = options.central ?? known?.url;
     const tokenFile = options.tokenFile ?? known?.tokenFile;
     if (url === undefined || tokenFile === undefined) {
-      throw new PlantgateError("USAGE", "no central is known here: give --central URL and --token-file FILE, or run this where the demo runs");
+      throw new PlantgateError(
+        "USAGE",
+        "no central is known here: give --central URL and --token-file FILE, or run this where the demo runs",
+      );
     }
     this.#url = url;
     try {
@@ -46,7 +49,10 @@ export class CentralClient {
     try {
       response = await fetch(new URL(path, this.#url), {
         method,
-        headers: { authorization: `Bearer ${this.#token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        headers: {
+          authorization: `Bearer ${this.#token}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
         body: body === undefined ? undefined : JSON.stringify(body),
         signal: AbortSignal.timeout(30_000),
       });
@@ -56,7 +62,8 @@ export class CentralClient {
     const answer: unknown = await response.json().catch(() => undefined);
     if (response.ok) return answer;
     const told = problem.safeParse(answer);
-    if (!told.success) throw new PlantgateError("PEER_REFUSED", `${this.#url} answered ${response.status}, but not as central does`);
+    if (!told.success)
+      throw new PlantgateError("PEER_REFUSED", `${this.#url} answered ${response.status}, but not as central does`);
     throw new ProblemError(told.data);
   }
 }

@@ -15,6 +15,13 @@ export function addDemoCommand(program: Command, done: Run): void {
       const { runDemo } = (await loadModule("packaging/demo/demo")) as {
         runDemo: (options: { outage: boolean; dataDir: string; keep: boolean; port: number }) => Promise<number>;
       };
-      done(await runDemo({ outage: options.outage ?? false, dataDir: options.data, keep: options.keep ?? false, port: Number(options.port) }));
+      done(
+        await runDemo({
+          outage: options.outage ?? false,
+          dataDir: options.data,
+          keep: options.keep ?? false,
+          port: Number(options.port),
+        }),
+      );
     });
 }

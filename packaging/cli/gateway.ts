@@ -13,7 +13,10 @@ export function addGatewayCommand(program: Command, done: Run): void {
     .option("--host <address>", "address of the local listener for webhooks and health", "127.0.0.1")
     .option("--http-port <number>", "port of the local listener; 0: any free one", "8430")
     .option("--log-level <level>", "debug, info, warn or error", "info")
-    .addHelpText("after", "\nBefore the first start: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.")
+    .addHelpText(
+      "after",
+      "\nBefore the first start: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.",
+    )
     .action(async (options: Record<string, string>) => {
       const { runGateway } = (await loadModule("gateway/main")) as { runGateway: (raw: unknown) => Promise<number> };
       const code = await runGateway({

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { version } from "../../gateway/version.ts";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { addCentralCommand } from "./central.ts";
 import { addDemoCommand } from "./demo.ts";
@@ -8,7 +9,6 @@ import { addPushCommand } from "./push.ts";
 import { addQueueCommand } from "./queue.ts";
 import { addSiteCommand } from "./site.ts";
 import { addValidateCommand } from "./validate-command.ts";
-import { version } from "../../gateway/version.ts";
 
 /** What a command resolves with is the exit code. */
 export type Run = (code: number) => void;

@@ -8,7 +8,13 @@ import type { Run } from "./main.ts";
 import { readText } from "./site.ts";
 
 const revised = z.looseObject({ revision: z.int(), created: z.boolean().optional() });
-const placed = z.looseObject({ file: z.string().optional(), line: z.int().optional(), column: z.int().optional(), path: z.union([z.string(), z.array(z.union([z.string(), z.number()]))]).optional(), message: z.string() });
+const placed = z.looseObject({
+  file: z.string().optional(),
+  line: z.int().optional(),
+  column: z.int().optional(),
+  path: z.union([z.string(), z.array(z.union([z.string(), z.number()]))]).optional(),
+  message: z.string(),
+});
 
 export function addPushCommand(program: Command, done: Run): void {
   addConnectionOptions(
@@ -22,13 +28,21 @@ export function addPushCommand(program: Command, done: Run): void {
     const examples = documents.flatMap((document) => readExamples(document));
     const unique = [...new Map([...documents, ...examples].map((file) => [file.name, file])).values()];
     try {
-      const answer = revised.parse(await new CentralClient(options).call("POST", `/v1/sites/${encodeURIComponent(site)}/revisions`, { files: unique }));
+      const answer = revised.parse(
+        await new CentralClient(options).call("POST", `/v1/sites/${encodeURIComponent(site)}/revisions`, { files: unique }),
+      );
       const same = answer.created === false;
-      process.stdout.write(same ? `${site}: revision ${answer.revision} holds exactly this already; nothing changes\n` : `${site}: revision ${answer.revision} is desired now\n`);
+      process.stdout.write(
+        same
+          ? `${site}: revision ${answer.revision} holds exactly this already; nothing changes\n`
+          : `${site}: revision ${answer.revision} is desired now\n`,
+      );
     } catch (error) {
       if (!(error instanceof ProblemError) || !error.problem.problems) throw error;
       for (const problem of error.problem.problems) process.stderr.write(`${describe(problem)}\n`);
-      process.stderr.write(`${site}: refused whole, ${error.problem.problems.length} problem(s); the running configuration stays\n`);
+      process.stderr.write(
+        `${site}: refused whole, ${error.problem.problems.length} problem(s); the running configuration stays\n`,
+      );
       done(1);
     }
   });
@@ -38,9 +52,12 @@ export function addPushCommand(program: Command, done: Run): void {
 function readExamples({ name, text }: { name: string; text: string }): { name: string; text: string }[] {
   const refs = new Set<string>();
   for (const document of parseAllDocuments(text)) {
-    const flows = (document.toJS() as { spec?: { flows?: Record<string, { examples?: { given?: unknown; expect?: unknown }[] }> } } | null)?.spec?.flows;
+    const flows = (
+      document.toJS() as { spec?: { flows?: Record<string, { examples?: { given?: unknown; expect?: unknown }[] }> } } | null
+    )?.spec?.flows;
     for (const flow of Object.values(flows ?? {})) {
-      for (const { given, expect } of Array.isArray(flow?.examples) ? flow.examples : []) for (const ref of [given, expect]) if (typeof ref === "string") refs.add(ref);
+      for (const { given, expect } of Array.isArray(flow?.examples) ? flow.examples : [])
+        for (const ref of [given, expect]) if (typeof ref === "string") refs.add(ref);
     }
   }
   // a missing example is central's to report, with its place in the document

@@ -16,10 +16,14 @@ export function addSiteCommand(program: Command): void {
       .requiredOption("--public-key <file>", 'the gateway\'s public key, from "plantgate key --data FOLDER"')
       .option("--out <file>", "write central's key there instead of printing it"),
   ).action(async (name: string, options: ConnectionOptions & { publicKey: string; out?: string }) => {
-    const { signingKey } = added.parse(await new CentralClient(options).call("POST", "/v1/sites", { name, publicKey: readText(options.publicKey) }));
+    const { signingKey } = added.parse(
+      await new CentralClient(options).call("POST", "/v1/sites", { name, publicKey: readText(options.publicKey) }),
+    );
     if (options.out === undefined) process.stdout.write(signingKey.endsWith("\n") ? signingKey : `${signingKey}\n`);
     else writeFileSync(options.out, signingKey);
-    process.stderr.write(`Site "${name}" is registered. Give the gateway central's key: plantgate gateway --site ${name} --central-key FILE …\n`);
+    process.stderr.write(
+      `Site "${name}" is registered. Give the gateway central's key: plantgate gateway --site ${name} --central-key FILE …\n`,
+    );
   });
   addConnectionOptions(
     site

@@ -4,7 +4,9 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   const widths = head.map((_, column) => Math.max(...all.map((row) => String(row[column] ?? "").length)));
   const line = (row: readonly (string | number)[]): string =>
     row
-      .map((cell, column) => (typeof cell === "number" ? String(cell).padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .map((cell, column) =>
+        typeof cell === "number" ? String(cell).padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+      )
       .join("  ")
       .trimEnd();
   return all.map(line).join("\n");

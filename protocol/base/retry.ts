@@ -9,10 +9,7 @@ export function* backoff(options: { baseMs: number; capMs: number; random?: () =
 }
 
 /** The delay before attempt `attempt` (1, 2, …) for a caller that keeps only the count: exponential, half of it random. */
-export function delayForAttempt(
-  attempt: number,
-  options: { baseMs: number; capMs: number; random?: () => number },
-): number {
+export function delayForAttempt(attempt: number, options: { baseMs: number; capMs: number; random?: () => number }): number {
   const ceiling = Math.min(options.capMs, options.baseMs * 2 ** Math.min(attempt - 1, 30));
   return Math.round(ceiling / 2 + ((options.random ?? Math.random)() * ceiling) / 2);
 }

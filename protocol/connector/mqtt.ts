@@ -11,7 +11,9 @@ export const mqttConnector = z.strictObject({
   username: z.string().optional(),
   password: secretRef.optional(),
   keepAlive: duration.default("15s"),
-  sessionExpiry: duration.default("7d").meta({ description: "How long the broker keeps messages for a gateway that is away (MQTT 5)." }),
+  sessionExpiry: duration
+    .default("7d")
+    .meta({ description: "How long the broker keeps messages for a gateway that is away (MQTT 5)." }),
   grants: z.strictObject({ subscribe: z.array(topicFilter).default([]), publish: z.array(topicFilter).default([]) }),
 });
 export type MqttConnectorConfig = z.infer<typeof mqttConnector>;
@@ -22,7 +24,14 @@ export const mqttBrokerConnector = z.strictObject({
   host: z.string().default("127.0.0.1").meta({ description: "Address to listen on; loopback unless said otherwise." }),
   port: z.int().min(0).max(65535),
   users: z
-    .array(z.strictObject({ username: z.string().min(1), password: secretRef, publish: z.array(topicFilter), subscribe: z.array(topicFilter).default([]) }))
+    .array(
+      z.strictObject({
+        username: z.string().min(1),
+        password: secretRef,
+        publish: z.array(topicFilter),
+        subscribe: z.array(topicFilter).default([]),
+      }),
+    )
     .min(1)
     .meta({ description: "Who may connect, and the topics that each may publish and subscribe to." }),
   grants: z.strictObject({ subscribe: z.array(topicFilter).default([]), publish: z.array(topicFilter).default([]) }),

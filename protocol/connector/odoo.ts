@@ -4,7 +4,13 @@ import { secretRef } from "./shared.ts";
 
 /** What the connector can bring in, and what it can book. */
 export const odooSources = ["production-order.released"] as const;
-export const odooOperations = ["transfer.confirm", "material.consume", "production.report", "scrap.book", "shortage.note"] as const;
+export const odooOperations = [
+  "transfer.confirm",
+  "material.consume",
+  "production.report",
+  "scrap.book",
+  "shortage.note",
+] as const;
 
 /** Odoo 19 over JSON-2. */
 export const odooConnector = z.strictObject({
@@ -13,8 +19,14 @@ export const odooConnector = z.strictObject({
   database: z.string().min(1),
   apiKey: secretRef,
   /** Prefix of canonical ids: `<erp>-mo-<id>`. */
-  erp: z.string().regex(/^[a-z0-9-]{1,32}$/).default("hq"),
-  warehouses: z.array(z.string().min(1).max(5)).min(1).meta({ description: "Codes of the warehouses whose orders are released." }),
+  erp: z
+    .string()
+    .regex(/^[a-z0-9-]{1,32}$/)
+    .default("hq"),
+  warehouses: z
+    .array(z.string().min(1).max(5))
+    .min(1)
+    .meta({ description: "Codes of the warehouses whose orders are released." }),
   units: z.record(z.string(), z.string()).meta({ description: "Odoo's unit names to UN/ECE Rec 20 codes." }),
   every: duration.default("5s").meta({ description: "Time between two polls." }),
   timeout: duration.default("60s").meta({ description: "Odoo's own conflict retries can take 15 s and more." }),

@@ -12,7 +12,12 @@ export const opcuaItem = z.strictObject({
   unit: z.string().max(16).optional().meta({ description: "UN/ECE Rec 20 code, where the node's EUInformation does not say." }),
   access: z.enum(["read", "write", "readWrite"]).default("read"),
   sampling: duration.default("100ms").meta({ description: "Sampling interval; 0ms: every change." }),
-  queueSize: z.int().min(1).max(100_000).default(600).meta({ description: "Values the server keeps per item while we are away: rate × seconds to bridge." }),
+  queueSize: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(600)
+    .meta({ description: "Values the server keeps per item while we are away: rate × seconds to bridge." }),
 });
 
 /** Client of an OPC UA server: one session, one subscription. */
@@ -26,7 +31,10 @@ export const opcuaConnector = z.strictObject({
     })
     .optional(),
   auth: z.strictObject({ username: z.string().min(1), password: secretRef }).optional(),
-  trust: z.array(z.string().regex(/^[0-9a-fA-F]{40}$/)).default([]).meta({ description: "SHA-1 thumbprints of server certificates that a person has checked." }),
+  trust: z
+    .array(z.string().regex(/^[0-9a-fA-F]{40}$/))
+    .default([])
+    .meta({ description: "SHA-1 thumbprints of server certificates that a person has checked." }),
   publishing: duration.default("200ms"),
   sessionTimeout: duration.default("120s").meta({ description: "The longest outage that the server bridges for us." }),
   items: z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/), opcuaItem),

@@ -1,7 +1,9 @@
 import { z } from "zod";
 
 /** A secret by name: read from the file `secrets/<name>` of the gateway's data folder. Never a value. */
-export const secretRef = z.strictObject({ secret: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, "a secret's name: letters, digits, dot, dash") });
+export const secretRef = z.strictObject({
+  secret: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, "a secret's name: letters, digits, dot, dash"),
+});
 export type SecretRef = z.infer<typeof secretRef>;
 
 /** An MQTT topic filter (MQTT 3.1.1, 4.7): `+` stands for a level, `#` for all that follow, and only at the end. */
@@ -12,7 +14,7 @@ export const topicFilter = z
   .refine(isTopicFilter, "not a topic filter: + and # stand alone in a level, # only at the end");
 
 export function isTopicFilter(filter: string): boolean {
-  if (/[\u0000-\u001f\u007f]/.test(filter)) return false;
+  if (/\p{Cc}/u.test(filter)) return false;
   const levels = filter.split("/");
   return levels.every((level, index) => level === "+" || (level === "#" ? index === levels.length - 1 : !/[+#]/.test(level)));
 }

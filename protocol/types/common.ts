@@ -1,12 +1,19 @@
 import { z } from "zod";
 
 /** UTC with `Z` and milliseconds. */
-export const instant = z.iso.datetime({ precision: 3, error: 'an instant in UTC with milliseconds, such as "2026-01-31T08:00:00.000Z"' });
+export const instant = z.iso.datetime({
+  precision: 3,
+  error: 'an instant in UTC with milliseconds, such as "2026-01-31T08:00:00.000Z"',
+});
 
-const controlCharacter = /[\u0000-\u001f\u007f]/;
+const controlCharacter = /\p{Cc}/u;
 
 /** An identifier of a business object: printable, not empty. */
-export const identifier = z.string().min(1).max(128).refine((text) => !controlCharacter.test(text), "must not hold control characters");
+export const identifier = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine((text) => !controlCharacter.test(text), "must not hold control characters");
 
 /** Free text from a person or a machine. */
 export const text = z.string().max(1000);
@@ -15,7 +22,11 @@ export const text = z.string().max(1000);
 export const sscc = z.string().regex(/^\d{18}$/, "an SSCC has 18 digits");
 
 /** Why something was held, scrapped or short. */
-export const reason = z.strictObject({ code: z.string().min(1).max(64), text: text.optional(), category: z.string().max(64).optional() });
+export const reason = z.strictObject({
+  code: z.string().min(1).max(64),
+  text: text.optional(),
+  category: z.string().max(64).optional(),
+});
 
 /** `lineNo` of a repeated element, stable across revisions. */
 export const lineNo = z.int().min(0);

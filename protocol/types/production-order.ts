@@ -18,8 +18,14 @@ export const productionOrderReleased = messageType({
     warehouse: identifier,
     needBy: instant.optional(),
     priority: z.int().min(0).max(9),
-    components: z.array(z.strictObject({ lineNo, item: identifier, quantity, operation: z.int().optional(), location: identifier.optional() })).max(1000),
-    operations: z.array(z.strictObject({ seq: z.int(), workCentre: identifier, minutes: z.number().min(0), name: text.optional() })).max(200),
+    components: z
+      .array(
+        z.strictObject({ lineNo, item: identifier, quantity, operation: z.int().optional(), location: identifier.optional() }),
+      )
+      .max(1000),
+    operations: z
+      .array(z.strictObject({ seq: z.int(), workCentre: identifier, minutes: z.number().min(0), name: text.optional() }))
+      .max(200),
     bomRevision: z.string().max(64).optional(),
     routingRevision: z.string().max(64).optional(),
     targetLot: identifier.optional(),

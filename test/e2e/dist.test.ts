@@ -15,7 +15,18 @@ let outDir: string;
 // below node_modules, so that what is built finds its packages as it does in dist
 beforeAll(() => {
   outDir = mkdtempSync(join(root, "node_modules", ".dist-test-"));
-  execFileSync(process.execPath, [join(root, "node_modules", "tsup", "dist", "cli-default.js"), "--config", "packaging/tsup.config.ts", "--out-dir", outDir, "--silent"], { cwd: root });
+  execFileSync(
+    process.execPath,
+    [
+      join(root, "node_modules", "tsup", "dist", "cli-default.js"),
+      "--config",
+      "packaging/tsup.config.ts",
+      "--out-dir",
+      outDir,
+      "--silent",
+    ],
+    { cwd: root },
+  );
 });
 afterAll(() => rmSync(outDir, { recursive: true, force: true }));
 
@@ -31,9 +42,20 @@ it("starts from what is built and passes one exchange", async () => {
   const flows = (documents[0]!.spec as unknown as { flows: Record<string, { from: unknown }> }).flows;
   flows.picks!.from = { central: "shortage.reported" };
   await reported(central, "hq", await central.push("hq", documents));
-  const body = JSON.stringify({ txn: "S-1", order: "hq-mo-42", sku: "RM-ALU", short: "2.5", uom: "KGM", cause: "empty-bin", at: "2026-11-24T08:00:00.000Z" });
+  const body = JSON.stringify({
+    txn: "S-1",
+    order: "hq-mo-42",
+    sku: "RM-ALU",
+    short: "2.5",
+    uom: "KGM",
+    cause: "empty-bin",
+    at: "2026-11-24T08:00:00.000Z",
+  });
   expect((await fetch(`${lyon.url}/in/hooks/shortages`, { method: "POST", body })).status).toBe(202);
-  await until(() => erp.received, (received) => received.length === 1);
+  await until(
+    () => erp.received,
+    (received) => received.length === 1,
+  );
   expect(erp.received[0]!.body).toMatchObject({ shortageId: "S-1", qtyShort: { value: "2.5", unitCode: "KGM" } });
   expect((await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1")).messages).toHaveLength(1);
 });

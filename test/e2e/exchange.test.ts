@@ -29,22 +29,39 @@ it("takes an order from the ERP to the warehouse, and the picks back, once each"
   const orders: string[] = [];
   wms.on("message", (topic, payload) => {
     orders.push(payload.toString());
-    wms.publish(`${topic}/ack`, JSON.stringify({ order: JSON.parse(payload.toString()).order, revision: 1, accepted: true }), { qos: 1 });
+    wms.publish(`${topic}/ack`, JSON.stringify({ order: JSON.parse(payload.toString()).order, revision: 1, accepted: true }), {
+      qos: 1,
+    });
   });
   await wms.subscribeAsync("wms/orders/+", { qos: 1 });
   try {
     const { central, hq } = await startPlant(system, broker.url, erp.url);
-    await until(async () => (await central.get<SitesAnswer>("/v1/sites")).sites.flatMap((site) => site.connectors), (all) => all.length >= 4 && all.every((connector) => connector.state === "up"));
+    await until(
+      async () => (await central.get<SitesAnswer>("/v1/sites")).sites.flatMap((site) => site.connectors),
+      (all) => all.length >= 4 && all.every((connector) => connector.state === "up"),
+    );
 
     const released = await fetch(`${hq.url}/in/erp/orders`, { method: "POST", body: JSON.stringify(orderPayload({ id: 42 })) });
     expect(released.status).toBe(202);
-    await until(() => orders.length, (count) => count === 1);
-    expect(JSON.parse(orders[0]!)).toMatchObject({ order: "hq-mo-42", name: "WH/MO/00042", qty: "100", uom: "C62", lines: [{ no: 1, item: "RM-ALU", qty: "12.5", uom: "KGM", op: 10 }] });
+    await until(
+      () => orders.length,
+      (count) => count === 1,
+    );
+    expect(JSON.parse(orders[0]!)).toMatchObject({
+      order: "hq-mo-42",
+      name: "WH/MO/00042",
+      qty: "100",
+      uom: "C62",
+      lines: [{ no: 1, item: "RM-ALU", qty: "12.5", uom: "KGM", op: 10 }],
+    });
 
     const pick = pickPayload({ txn: "T-1", lines: 2 });
     await wms.publishAsync("wms/picks/PK-7/confirmed", pick, { qos: 1 });
     await wms.publishAsync("wms/picks/PK-7/confirmed", pick, { qos: 1 });
-    await until(() => erp.received.length, (count) => count >= 2);
+    await until(
+      () => erp.received.length,
+      (count) => count >= 2,
+    );
     expect(erp.received.map(({ path, body }) => [path, body.txnId, body.lineNo, body.sscc])).toEqual([
       ["/picks", "T-1", 1, "340123450000000018"],
       ["/picks", "T-1", 2, "340123450000000018"],
@@ -53,9 +70,13 @@ it("takes an order from the ERP to the warehouse, and the picks back, once each"
 
     const view = await until(
       () => central.get<OrderView>(`/v1/orders/${encodeURIComponent("WH/MO/00042")}`),
-      (order) => order.messages.flatMap((message) => message.hops).filter((hop) => hop.kind === "accepted" || hop.kind === "delivered").length === 3,
+      (order) =>
+        order.messages.flatMap((message) => message.hops).filter((hop) => hop.kind === "accepted" || hop.kind === "delivered")
+          .length === 3,
     );
-    const hops = view.messages.find((message) => message.type === "mfg.production-order.released.v1")!.hops.map((hop) => hop.kind);
+    const hops = view.messages
+      .find((message) => message.type === "mfg.production-order.released.v1")!
+      .hops.map((hop) => hop.kind);
     expect(hops).toEqual(["happened", "recorded", "central", "routed", "received", "accepted"]);
   } finally {
     await wms.endAsync();
@@ -67,9 +88,15 @@ it("routes an order to its own plant only, and shows one for a plant that does n
   await using erp = await startErpServer();
   await using system = openSystem();
   const { central, hq } = await startPlant(system, broker.url, erp.url);
-  const answer = await fetch(`${hq.url}/in/erp/orders`, { method: "POST", body: JSON.stringify(orderPayload({ id: 7, warehouse: "XXX" })) });
+  const answer = await fetch(`${hq.url}/in/erp/orders`, {
+    method: "POST",
+    body: JSON.stringify(orderPayload({ id: 7, warehouse: "XXX" })),
+  });
   expect(answer.status).toBe(202);
-  await until(async () => (await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "hq")?.deadLetters, (count) => count === 1);
+  await until(
+    async () => (await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "hq")?.deadLetters,
+    (count) => count === 1,
+  );
   expect(await ledger(central, "mfg.production-order.released.v1")).toEqual([]);
 });
 
@@ -81,14 +108,31 @@ it("goes on after kill -9 with what it had acknowledged, and the plant works whi
   const wms = await connectAsync(broker.url, { clientId: "wms" });
   try {
     await central.process.kill("SIGKILL");
-    await Promise.all(Array.from({ length: 50 }, (_, index) => wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: `A-${index}` }), { qos: 1 })));
+    await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: `A-${index}` }), { qos: 1 }),
+      ),
+    );
     await lyon.process.kill("SIGKILL");
-    await Promise.all(Array.from({ length: 50 }, (_, index) => wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: `B-${index}` }), { qos: 1 })));
+    await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: `B-${index}` }), { qos: 1 }),
+      ),
+    );
     await lyon.restart();
     const again = await system.central({ port: Number(new URL(central.url).port) });
-    const picks = await until(() => ledger(again, "mfg.pick.confirmed.v1"), (found) => found.length >= 100);
-    expect(picks.map(({ event }) => (event.data as { txnId: string }).txnId)).toEqual([...Array.from({ length: 50 }, (_, index) => `A-${index}`), ...Array.from({ length: 50 }, (_, index) => `B-${index}`)]);
-    await until(() => erp.received.length, (count) => count >= 100);
+    const picks = await until(
+      () => ledger(again, "mfg.pick.confirmed.v1"),
+      (found) => found.length >= 100,
+    );
+    expect(picks.map(({ event }) => (event.data as { txnId: string }).txnId)).toEqual([
+      ...Array.from({ length: 50 }, (_, index) => `A-${index}`),
+      ...Array.from({ length: 50 }, (_, index) => `B-${index}`),
+    ]);
+    await until(
+      () => erp.received.length,
+      (count) => count >= 100,
+    );
     expect(new Set(erp.received.map(({ body }) => body.txnId)).size).toBe(100);
   } finally {
     await wms.endAsync();
@@ -101,19 +145,29 @@ it("puts a changed mapping into effect in a running plant without touching conne
   await using system = openSystem();
   const { central } = await startPlant(system, broker.url, erp.url);
   const view = async () => (await central.get<SitesAnswer>("/v1/sites")).sites;
-  const before = await until(view, (sites) => sites.every((site) => site.connectors.length > 0 && site.connectors.every((connector) => connector.state === "up")));
+  const before = await until(view, (sites) =>
+    sites.every((site) => site.connectors.length > 0 && site.connectors.every((connector) => connector.state === "up")),
+  );
   const documents = plantDocuments({ site: "lyon", wmsUrl: broker.url });
   const flows = (documents[0]!.spec as unknown as { flows: { picks: { map: string } } }).flows;
   flows.picks.map = flows.picks.map.replace("payload.operator", '"operator-" & payload.operator');
   const revision = await central.push("lyon", documents);
   await reported(central, "lyon", revision);
   const after = await view();
-  const counts = (sites: typeof before, name: string) => sites.find((site) => site.name === name)!.connectors.map((connector) => [connector.name, connector.connects, connector.since]);
+  const counts = (sites: typeof before, name: string) =>
+    sites
+      .find((site) => site.name === name)!
+      .connectors.map((connector) => [connector.name, connector.connects, connector.since]);
   expect(counts(after, "lyon")).toEqual(counts(before, "lyon"));
-  expect(after.find((site) => site.name === "hq")!.desiredRevision).toBe(before.find((site) => site.name === "hq")!.desiredRevision);
+  expect(after.find((site) => site.name === "hq")!.desiredRevision).toBe(
+    before.find((site) => site.name === "hq")!.desiredRevision,
+  );
   const wms = await connectAsync(broker.url, { clientId: "wms" });
   await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-9" }), { qos: 1 });
-  const [pick] = await until(() => ledger(central, "mfg.pick.confirmed.v1"), (found) => found.length === 1);
+  const [pick] = await until(
+    () => ledger(central, "mfg.pick.confirmed.v1"),
+    (found) => found.length === 1,
+  );
   expect((pick!.event.data as { operator: string }).operator).toBe("operator-u17");
   await wms.endAsync();
 });
@@ -124,12 +178,18 @@ it("refuses an invalid configuration whole, and the running one stays", async ()
   await using system = openSystem();
   const { central } = await startPlant(system, broker.url, erp.url);
   const documents = plantDocuments({ site: "lyon", wmsUrl: broker.url, map: '{ "txnId": payload.txn, ' });
-  const answer = await central.post<{ code: string; problems: { line: number; column: number; message: string }[] }>("/v1/sites/lyon/revisions", {
-    files: documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document, null, 2) })),
-  });
+  const answer = await central.post<{ code: string; problems: { line: number; column: number; message: string }[] }>(
+    "/v1/sites/lyon/revisions",
+    {
+      files: documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document, null, 2) })),
+    },
+  );
   expect(answer).toMatchObject({ status: 422, body: { code: "invalid" } });
   expect(answer.body.problems[0]).toMatchObject({ line: expect.any(Number), column: expect.any(Number) });
-  expect((await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "lyon")).toMatchObject({ desiredRevision: 1, reportedRevision: 1 });
+  expect((await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "lyon")).toMatchObject({
+    desiredRevision: 1,
+    reportedRevision: 1,
+  });
 });
 
 it("is refused by central with another key, and the plant takes in all the same", async () => {
@@ -147,7 +207,15 @@ it("is refused by central with another key, and the plant takes in all the same"
   await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), { qos: 1 });
   const answer = await fetch(`${impostor.url}/in/hooks/shortages`, {
     method: "POST",
-    body: JSON.stringify({ txn: "S-1", order: "hq-mo-42", sku: "RM-ALU", short: "2.5", uom: "KGM", cause: "empty-bin", at: "2026-11-24T08:00:00.000Z" }),
+    body: JSON.stringify({
+      txn: "S-1",
+      order: "hq-mo-42",
+      sku: "RM-ALU",
+      short: "2.5",
+      uom: "KGM",
+      cause: "empty-bin",
+      at: "2026-11-24T08:00:00.000Z",
+    }),
   });
   expect(answer.status).toBe(202);
   expect(await ledger(central, "mfg.shortage.reported.v1")).toEqual([]);

@@ -16,12 +16,23 @@ async function startPlant(system: System) {
 }
 
 async function report(gateway: { url: string }, txn: string): Promise<number> {
-  const body = JSON.stringify({ txn, order: "hq-mo-42", sku: "RM-ALU", short: "2.5", uom: "KGM", cause: "empty-bin", at: "2026-11-24T08:00:00.000Z" });
+  const body = JSON.stringify({
+    txn,
+    order: "hq-mo-42",
+    sku: "RM-ALU",
+    short: "2.5",
+    uom: "KGM",
+    cause: "empty-bin",
+    at: "2026-11-24T08:00:00.000Z",
+  });
   return (await fetch(`${gateway.url}/in/hooks/shortages`, { method: "POST", body })).status;
 }
 const recorded = async (central: CentralProcess): Promise<string[]> =>
-  (await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1&limit=500")).messages.map(({ event }) => (event.data as { shortageId: string }).shortageId);
-const site = async (central: CentralProcess) => (await central.get<SitesAnswer>("/v1/sites")).sites.find((entry) => entry.name === "lyon")!;
+  (await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1&limit=500")).messages.map(
+    ({ event }) => (event.data as { shortageId: string }).shortageId,
+  );
+const site = async (central: CentralProcess) =>
+  (await central.get<SitesAnswer>("/v1/sites")).sites.find((entry) => entry.name === "lyon")!;
 
 async function stopAndCopy(gateway: GatewayProcess, system: System): Promise<string> {
   await gateway.process.kill("SIGTERM");
@@ -34,20 +45,32 @@ it("swallows and overwrites nothing when a gateway's disk is set back to an olde
   await using system = openSystem();
   const { central, lyon } = await startPlant(system);
   await report(lyon, "S-1");
-  await until(() => recorded(central), (found) => found.length === 1);
+  await until(
+    () => recorded(central),
+    (found) => found.length === 1,
+  );
   const copy = await stopAndCopy(lyon, system);
   const later = await lyon.restart();
   for (const txn of ["S-2", "S-3"]) expect(await report(later, txn)).toBe(202);
-  await until(() => recorded(central), (found) => found.length === 3);
+  await until(
+    () => recorded(central),
+    (found) => found.length === 3,
+  );
   const before = (await site(central)).lanes.find((lane) => lane.lane === "transaction")!;
   await later.process.kill("SIGTERM");
   rmSync(lyon.dataDir, { recursive: true });
   cpSync(copy, lyon.dataDir, { recursive: true });
   const restored = await lyon.restart();
   for (const txn of ["S-4", "S-3"]) expect(await report(restored, txn)).toBe(202);
-  await until(() => recorded(central), (found) => found.includes("S-4"));
+  await until(
+    () => recorded(central),
+    (found) => found.includes("S-4"),
+  );
   expect((await recorded(central)).toSorted()).toEqual(["S-1", "S-2", "S-3", "S-4"]);
-  await until(async () => (await site(central)).lanes.find((lane) => lane.lane === "transaction")!.epoch, (epoch) => epoch !== before.epoch);
+  await until(
+    async () => (await site(central)).lanes.find((lane) => lane.lane === "transaction")!.epoch,
+    (epoch) => epoch !== before.epoch,
+  );
 });
 
 it("stops link and deliveries of the older of two that run as one site, keeps its intake, and does not say hello again after a restart", async () => {
@@ -56,12 +79,27 @@ it("stops link and deliveries of the older of two that run as one site, keeps it
   const copy = await stopAndCopy(lyon, system);
   const original = await lyon.restart();
   await original.process.logged("link.session.began");
-  await using clone = startPlantgate(["gateway", "--site", "lyon", "--data", copy, "--central", central.url, "--central-key", join(copy, "central.pub"), "--http-port", "0"]);
+  await using clone = startPlantgate([
+    "gateway",
+    "--site",
+    "lyon",
+    "--data",
+    copy,
+    "--central",
+    central.url,
+    "--central-key",
+    join(copy, "central.pub"),
+    "--http-port",
+    "0",
+  ]);
   const { listener } = (await clone.logged("gateway.process.started")) as { listener: string };
   await original.process.logged("link.session.fenced");
   expect(await report(original, "S-original")).toBe(202);
   expect(await report({ url: listener }, "S-clone")).toBe(202);
-  await until(() => recorded(central), (found) => found.includes("S-clone"));
+  await until(
+    () => recorded(central),
+    (found) => found.includes("S-clone"),
+  );
   expect(await recorded(central)).toEqual(["S-clone"]);
   await original.process.kill("SIGTERM");
   const again = await lyon.restart();
@@ -73,7 +111,19 @@ it("stops link and deliveries of the older of two that run as one site, keeps it
 it("lets one process at a time use a data folder", async () => {
   await using system = openSystem();
   const { central, lyon } = await startPlant(system);
-  await using second = startPlantgate(["gateway", "--site", "lyon", "--data", lyon.dataDir, "--central", central.url, "--central-key", join(lyon.dataDir, "central.pub"), "--http-port", "0"]);
+  await using second = startPlantgate([
+    "gateway",
+    "--site",
+    "lyon",
+    "--data",
+    lyon.dataDir,
+    "--central",
+    central.url,
+    "--central-key",
+    join(lyon.dataDir, "central.pub"),
+    "--http-port",
+    "0",
+  ]);
   expect(await second.ended).toBe(1);
   expect(second.output.join("\n")).toContain("another gateway runs on the data folder");
 });

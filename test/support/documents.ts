@@ -1,7 +1,12 @@
 import type { Document } from "../../protocol/index.ts";
 
 const owner = "integration@example.com";
-const metadata = (name: string, purpose: string, labels?: Record<string, string>) => ({ name, owner, purpose, ...(labels ? { labels } : {}) });
+const metadata = (name: string, purpose: string, labels?: Record<string, string>) => ({
+  name,
+  owner,
+  purpose,
+  ...(labels ? { labels } : {}),
+});
 
 export const pickMap = `{
   "txnId": payload.txn, "taskId": payload.task, "moId": payload.order, "lineNo": line.no, "item": line.sku, "lot": line.lot,
@@ -33,7 +38,12 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
         codes: {},
         connectors: {
           wms: { type: "mqtt", url: "${wmsUrl}", grants: { subscribe: ["wms/#"], publish: ["wms/orders/#"] } },
-          floor: { type: "mqtt-broker", port: 0, users: [{ username: "terminal", password: { secret: "terminal" }, publish: ["floor/#"] }], grants: { subscribe: ["floor/#"] } },
+          floor: {
+            type: "mqtt-broker",
+            port: 0,
+            users: [{ username: "terminal", password: { secret: "terminal" }, publish: ["floor/#"] }],
+            grants: { subscribe: ["floor/#"] },
+          },
           hooks: { type: "http" },
         },
         flows: {
@@ -45,7 +55,13 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
             map: options.map ?? pickMap,
             to: [{ central: true }],
           },
-          finished: { purpose: "Good quantity", from: { connector: "floor", topic: "floor/+/finished" }, as: "finished-goods.confirmed", map: finishedMap, to: [{ central: true }] },
+          finished: {
+            purpose: "Good quantity",
+            from: { connector: "floor", topic: "floor/+/finished" },
+            as: "finished-goods.confirmed",
+            map: finishedMap,
+            to: [{ central: true }],
+          },
           shortages: {
             purpose: "What is missing",
             from: { connector: "hooks", webhook: "/shortages" },
@@ -61,7 +77,12 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
                 connector: "wms",
                 topic: "wms/orders/{data.moId}",
                 body: orderBody,
-                accepted: { topic: "wms/orders/+/ack", match: ["payload.order", "payload.revision"], equals: ["data.moId", "data.revision"], within: options.acceptedWithin ?? "60s" },
+                accepted: {
+                  topic: "wms/orders/+/ack",
+                  match: ["payload.order", "payload.revision"],
+                  equals: ["data.moId", "data.revision"],
+                  within: options.acceptedWithin ?? "60s",
+                },
               },
             ],
           },
@@ -76,7 +97,10 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
         template: "small-plant",
         timeZone: "Europe/Paris",
         parameters: { wmsUrl: options.wmsUrl },
-        grants: { send: ["pick.confirmed", "finished-goods.confirmed", "shortage.reported"], receive: ["production-order.released"] },
+        grants: {
+          send: ["pick.confirmed", "finished-goods.confirmed", "shortage.reported"],
+          receive: ["production-order.released"],
+        },
       },
     },
   ];
@@ -113,7 +137,10 @@ export function erpDocuments(options: { erpUrl: string }): Document[] {
         template: "small-erp",
         timeZone: "UTC",
         parameters: { erpUrl: options.erpUrl },
-        grants: { send: ["production-order.released"], receive: ["pick.confirmed", "finished-goods.confirmed", "shortage.reported"] },
+        grants: {
+          send: ["production-order.released"],
+          receive: ["pick.confirmed", "finished-goods.confirmed", "shortage.reported"],
+        },
       },
     },
   ] as Document[];

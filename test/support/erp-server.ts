@@ -7,7 +7,11 @@ export async function startErpServer() {
   const received: { path: string; idempotencyKey: string | undefined; body: CloudEvent["data"] }[] = [];
   const app = new Hono();
   app.post("*", async (c) => {
-    received.push({ path: c.req.path, idempotencyKey: c.req.header("idempotency-key"), body: (await c.req.json()) as CloudEvent["data"] });
+    received.push({
+      path: c.req.path,
+      idempotencyKey: c.req.header("idempotency-key"),
+      body: (await c.req.json()) as CloudEvent["data"],
+    });
     return c.json({ ok: true }, 202);
   });
   const server = await new Promise<ReturnType<typeof serve>>((resolve) => {

@@ -1,5 +1,13 @@
 import { join } from "node:path";
-import type { AnyConnectorKind, Connector, ConnectorDeps, Inlet, Outbound, Outcome, Verdict } from "../../gateway/connector/connector.ts";
+import type {
+  AnyConnectorKind,
+  Connector,
+  ConnectorDeps,
+  Inlet,
+  Outbound,
+  Outcome,
+  Verdict,
+} from "../../gateway/connector/connector.ts";
 import { ConnectorHost } from "../../gateway/connector/host.ts";
 import { Attempts } from "../../gateway/delivery/attempt.ts";
 import { Dispatcher } from "../../gateway/delivery/dispatch.ts";
@@ -64,7 +72,11 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const log = openLogger({ level: "silent", site: "lyon" });
   const clock = systemClock;
   const failures: unknown[] = [];
-  const queue = await Queue.open({ path: join(dataDir, "queue.sqlite"), site: "lyon", onFailure: (error) => failures.push(error) });
+  const queue = await Queue.open({
+    path: join(dataDir, "queue.sqlite"),
+    site: "lyon",
+    onFailure: (error) => failures.push(error),
+  });
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log);
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, log });
@@ -72,13 +84,13 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const connectors = new Map<string, TestConnector>();
   const kind = (name: ConnectorKindName): AnyConnectorKind =>
     ({
-    kind: name,
-    create: (deps: ConnectorDeps) => {
-      const connector = new TestConnector(deps, options.receivers?.[deps.name] ?? { deliver: () => ({ kind: "done" }) });
-      connectors.set(deps.name, connector);
-      return connector;
-    },
-  }) as AnyConnectorKind;
+      kind: name,
+      create: (deps: ConnectorDeps) => {
+        const connector = new TestConnector(deps, options.receivers?.[deps.name] ?? { deliver: () => ({ kind: "done" }) });
+        connectors.set(deps.name, connector);
+        return connector;
+      },
+    }) as AnyConnectorKind;
   const kinds = (["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const).map(kind);
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });

@@ -16,9 +16,15 @@ export interface RunningProcess {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export function startPlantgate(args: readonly string[], options: { launcher?: string; wrapper?: readonly string[]; env?: Record<string, string> } = {}): RunningProcess {
+export function startPlantgate(
+  args: readonly string[],
+  options: { launcher?: string; wrapper?: readonly string[]; env?: Record<string, string> } = {},
+): RunningProcess {
   const [command, ...rest] = [...(options.wrapper ?? []), process.execPath, options.launcher ?? launcher, ...args];
-  const child: ChildProcess = spawn(command as string, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } });
+  const child: ChildProcess = spawn(command as string, rest, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+  });
   const output: string[] = [];
   const entries: Record<string, unknown>[] = [];
   const waiters = new Set<() => void>();
@@ -73,7 +79,11 @@ export function startPlantgate(args: readonly string[], options: { launcher?: st
 }
 
 /** Asks again until `judge` is satisfied; the last answer is in the error when it never is. */
-export async function until<Value>(ask: () => Promise<Value> | Value, judge: (value: Value) => boolean, deadlineMs = 30_000): Promise<Value> {
+export async function until<Value>(
+  ask: () => Promise<Value> | Value,
+  judge: (value: Value) => boolean,
+  deadlineMs = 30_000,
+): Promise<Value> {
   const end = performance.now() + deadlineMs;
   for (;;) {
     const value = await ask();

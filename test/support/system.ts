@@ -33,7 +33,13 @@ export interface System {
   gateway(
     site: string,
     central: { url: string; dataDir: string },
-    options?: { secrets?: Record<string, string>; launcher?: string; wrapper?: readonly string[]; centralUrl?: string; register?: boolean },
+    options?: {
+      secrets?: Record<string, string>;
+      launcher?: string;
+      wrapper?: readonly string[];
+      centralUrl?: string;
+      register?: boolean;
+    },
   ): Promise<GatewayProcess>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -57,17 +63,36 @@ export function openSystem(): System {
     async gateway(site, central, options = {}) {
       const dataDir = join(folder.path, "gateways", site);
       mkdirSync(join(dataDir, "secrets"), { recursive: true });
-      for (const [name, value] of Object.entries(options.secrets ?? {})) writeFileSync(join(dataDir, "secrets", name), value, { mode: 0o600 });
+      for (const [name, value] of Object.entries(options.secrets ?? {}))
+        writeFileSync(join(dataDir, "secrets", name), value, { mode: 0o600 });
       const keyFile = join(dataDir, "central.pub");
       if (options.register !== false) {
         const key = run(["key", "--data", dataDir], options);
         await key.ended;
-        const answer = await api(central.url, central.dataDir).post<{ signingKey: string }>("/v1/sites", { name: site, publicKey: `${key.output.join("\n")}\n` });
+        const answer = await api(central.url, central.dataDir).post<{ signingKey: string }>("/v1/sites", {
+          name: site,
+          publicKey: `${key.output.join("\n")}\n`,
+        });
         if (answer.status >= 300) throw new Error(`site add: ${JSON.stringify(answer)}`);
         writeFileSync(keyFile, answer.body.signingKey);
       }
       const start = async (): Promise<GatewayProcess> => {
-        const process = run(["gateway", "--site", site, "--data", dataDir, "--central", options.centralUrl ?? central.url, "--central-key", keyFile, "--http-port", "0"], options);
+        const process = run(
+          [
+            "gateway",
+            "--site",
+            site,
+            "--data",
+            dataDir,
+            "--central",
+            options.centralUrl ?? central.url,
+            "--central-key",
+            keyFile,
+            "--http-port",
+            "0",
+          ],
+          options,
+        );
         const { listener } = (await process.logged("gateway.process.started")) as { listener: string };
         return { process, site, dataDir, url: listener, restart: start };
       };
@@ -82,7 +107,10 @@ export function openSystem(): System {
 }
 
 function api(url: string, dataDir: string): Pick<CentralProcess, "get" | "post" | "push"> {
-  const headers = (): Record<string, string> => ({ authorization: `Bearer ${readFileSync(join(dataDir, "admin.token"), "utf8").trim()}`, "content-type": "application/json" });
+  const headers = (): Record<string, string> => ({
+    authorization: `Bearer ${readFileSync(join(dataDir, "admin.token"), "utf8").trim()}`,
+    "content-type": "application/json",
+  });
   const post = async <Value>(path: string, body?: unknown): Promise<{ status: number; body: Value }> => {
     const response = await fetch(new URL(path, url), { method: "POST", headers: headers(), body: JSON.stringify(body ?? {}) });
     return { status: response.status, body: (await response.json().catch(() => undefined)) as Value };
@@ -95,7 +123,10 @@ function api(url: string, dataDir: string): Pick<CentralProcess, "get" | "post" 
       return (await response.json()) as Value;
     },
     async push(site, documents) {
-      const files = documents.map((document) => ({ name: `${document.kind}-${document.metadata.name}.json`, text: JSON.stringify(document) }));
+      const files = documents.map((document) => ({
+        name: `${document.kind}-${document.metadata.name}.json`,
+        text: JSON.stringify(document),
+      }));
       const answer = await post<{ revision: number }>(`/v1/sites/${site}/revisions`, { files });
       if (answer.status >= 300) throw new Error(`push: ${JSON.stringify(answer)}`);
       return answer.body.revision;
@@ -106,7 +137,12 @@ function api(url: string, dataDir: string): Pick<CentralProcess, "get" | "post" 
 /** Waits until a site says that it runs this revision. */
 export async function reported(central: CentralProcess, site: string, revision: number): Promise<void> {
   await until(
-    async () => (await central.get<{ sites: { name: string; reportedRevision: number; configurationState: string; configurationReason: string | null }[] }>("/v1/sites")).sites.find((entry) => entry.name === site),
+    async () =>
+      (
+        await central.get<{
+          sites: { name: string; reportedRevision: number; configurationState: string; configurationReason: string | null }[];
+        }>("/v1/sites")
+      ).sites.find((entry) => entry.name === site),
     (view) => view?.reportedRevision === revision && view.configurationState === "active",
   );
 }

@@ -21,13 +21,27 @@ const post = (effect: "idempotent" | "checkable" | "once") => ({ connector: "sch
 const answered = (within = "60s") => ({
   connector: "wms",
   topic: "wms/orders/{data.moId}",
-  accepted: { topic: "wms/orders/+/ack", match: ["payload.order", "payload.revision"], equals: ["data.moId", "data.revision"], within },
+  accepted: {
+    topic: "wms/orders/+/ack",
+    match: ["payload.order", "payload.revision"],
+    equals: ["data.moId", "data.revision"],
+    within,
+  },
 });
 
 let next = 1;
 /** As the downlink records it. */
 async function receive(parts: Parts, ...orders: { id: number; revision?: number }[]): Promise<void> {
-  const lines = orders.map((order) => JSON.stringify(makeEvent("production-order.released", orderPayload(order), { id: `event-${next++}`, site: "hq", connector: "erp", recordedAt: 0 })));
+  const lines = orders.map((order) =>
+    JSON.stringify(
+      makeEvent("production-order.released", orderPayload(order), {
+        id: `event-${next++}`,
+        site: "hq",
+        connector: "erp",
+        recordedAt: 0,
+      }),
+    ),
+  );
   await parts.queue.commit({ messages: lines.map((line) => ({ lane: "inbound", line })) });
 }
 const orderOf = (message: Outbound): string => `${message.event.data.moId as string}/${message.event.data.revision as number}`;
@@ -41,15 +55,21 @@ function onDisk<Value>(parts: { dataDir: string }, read: (db: DatabaseSync) => V
   }
 }
 const outcomes = (parts: Parts): string[] =>
-  onDisk(parts, (db) => [...readMessages(db, "transaction")].map((message) => JSON.parse(message.line) as CloudEvent).filter((event) => event.type === "mfg.delivery.completed.v1"))
-    .map((event) => String(event.data.outcome));
+  onDisk(parts, (db) =>
+    [...readMessages(db, "transaction")]
+      .map((message) => JSON.parse(message.line) as CloudEvent)
+      .filter((event) => event.type === "mfg.delivery.completed.v1"),
+  ).map((event) => String(event.data.outcome));
 const deliveries = (parts: { dataDir: string }) => onDisk(parts, (db) => readDeliveries(db, 100));
 
 it("tells central how a delivery ended, in the transaction that removes it", async () => {
   await using parts = await openParts();
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   await receive(parts, { id: 42 });
-  await until(() => outcomes(parts), (found) => found.length === 1);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
   expect(outcomes(parts)).toEqual(["delivered"]);
   expect(deliveries(parts)).toEqual([]);
 });
@@ -66,19 +86,30 @@ it("keeps the order of a key while it is tried again, and lets other keys pass",
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2, revision: 1 }, { id: 1, revision: 3 });
-  await until(() => seen.length, (count) => count === 4);
+  await until(
+    () => seen.length,
+    (count) => count === 4,
+  );
   expect(seen.filter((order) => order.startsWith("hq-mo-1"))).toEqual(["hq-mo-1/1", "hq-mo-1/2", "hq-mo-1/3"]);
   expect(seen[0]).toBe("hq-mo-2/1");
 });
 
 it("keeps a refused message as a dead letter with the receiver's reason, and the key goes on", async () => {
-  const receiver = { deliver: (message: Outbound) => (orderOf(message) === "hq-mo-1/1" ? { kind: "refused" as const, reason: "unknown item" } : { kind: "done" as const }) };
+  const receiver = {
+    deliver: (message: Outbound) =>
+      orderOf(message) === "hq-mo-1/1" ? { kind: "refused" as const, reason: "unknown item" } : { kind: "done" as const },
+  };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 });
-  await until(() => outcomes(parts), (found) => found.length === 2);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 2,
+  );
   expect(outcomes(parts)).toEqual(["refused", "delivered"]);
-  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([{ direction: "out", code: "PEER_REFUSED", reason: "unknown item", connector: "scheduler", place: "POST /orders" }]);
+  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([
+    { direction: "out", code: "PEER_REFUSED", reason: "unknown item", connector: "scheduler", place: "POST /orders" },
+  ]);
 });
 
 it("waits for the receiver's own yes, and takes one that comes before the transport's acknowledgement", async () => {
@@ -92,13 +123,25 @@ it("waits for the receiver's own yes, and takes one that comes before the transp
   await using parts = await openParts({ receivers: { wms: receiver } });
   await parts.apply(await bundleOf(withDestinations([answered()]), "lyon"));
   const answer = (payload: object) =>
-    parts.connector("wms").inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body: Buffer.from(JSON.stringify(payload)), receivedAt: 1 }]);
+    parts.connector("wms").inlet.accept([
+      {
+        origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false },
+        body: Buffer.from(JSON.stringify(payload)),
+        receivedAt: 1,
+      },
+    ]);
   early.say = () => answer({ order: "hq-mo-1", revision: 1, accepted: true });
   await receive(parts, { id: 1, revision: 1 });
-  await until(() => outcomes(parts), (found) => found.length === 1);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
   early.say = undefined;
   await receive(parts, { id: 1, revision: 2 });
-  await until(() => deliveries(parts), (found) => found[0]?.state === "sent");
+  await until(
+    () => deliveries(parts),
+    (found) => found[0]?.state === "sent",
+  );
   await answer({ order: "hq-mo-1", revision: 1, accepted: true });
   expect(deliveries(parts)).toHaveLength(1);
   await answer({ order: "hq-mo-1", revision: 2, accepted: false, reason: "unknown item RM-ALU" });
@@ -110,7 +153,10 @@ it("sends again what its receiver did not answer in time", async () => {
   await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
   await parts.apply(await bundleOf(withDestinations([answered("100ms")]), "lyon"));
   await receive(parts, { id: 1 });
-  await until(() => parts.connector("wms").attempts.length, (count) => count >= 2);
+  await until(
+    () => parts.connector("wms").attempts.length,
+    (count) => count >= 2,
+  );
   expect(outcomes(parts)).toEqual([]);
 });
 
@@ -121,12 +167,17 @@ it("takes the answer after a restart to what was sent before it", async () => {
     await using before = await openParts({ folder: folder.path });
     await before.apply(bundle);
     await receive(before, { id: 1 });
-    await until(() => deliveries(before), (found) => found[0]?.state === "sent");
+    await until(
+      () => deliveries(before),
+      (found) => found[0]?.state === "sent",
+    );
   }
   await using after = await openParts({ folder: folder.path });
   await after.apply(bundle);
   const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", revision: 1, accepted: true }));
-  await after.connector("wms").inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body, receivedAt: 1 }]);
+  await after
+    .connector("wms")
+    .inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body, receivedAt: 1 }]);
   expect(outcomes(after)).toEqual(["accepted"]);
   expect(after.connector("wms").attempts).toEqual([]);
 });
@@ -144,40 +195,62 @@ it("flushes the intent before a receiver whose repeat is not harmless is called"
   open.parts = parts;
   await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
   await receive(parts, { id: 1 });
-  await until(() => outcomes(parts), (found) => found.length === 1);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
   expect(states).toEqual(["intent"]);
 });
 
 it("asks a checkable receiver after an unknown outcome, and does not send again what it has", async () => {
-  const receiver = { deliver: () => ({ kind: "unknown" as const, reason: "no answer" }), verify: () => ({ kind: "done" as const, detail: "found" }) };
+  const receiver = {
+    deliver: () => ({ kind: "unknown" as const, reason: "no answer" }),
+    verify: () => ({ kind: "done" as const, detail: "found" }),
+  };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
   await receive(parts, { id: 1 });
-  await until(() => outcomes(parts), (found) => found.length === 1);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
   expect(outcomes(parts)).toEqual(["delivered"]);
   expect(parts.connector("scheduler").attempts).toHaveLength(1);
 });
 
 it("sends again what a checkable receiver does not have", async () => {
   const receiver = {
-    deliver: (_message: Outbound, attempt: number) => (attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const }),
+    deliver: (_message: Outbound, attempt: number) =>
+      attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const },
     verify: () => ({ kind: "not-done" as const }),
   };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
   await receive(parts, { id: 1 });
-  await until(() => outcomes(parts), (found) => found.length === 1);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
   expect(parts.connector("scheduler").attempts).toHaveLength(2);
 });
 
 it("shows an unknown outcome to a person and holds its key, but no other, where nobody can tell", async () => {
-  const receiver = { deliver: (message: Outbound) => (orderOf(message) === "hq-mo-1/1" ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const }) };
+  const receiver = {
+    deliver: (message: Outbound) =>
+      orderOf(message) === "hq-mo-1/1" ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const },
+  };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("once")]), "lyon"));
   await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2 });
-  await until(() => outcomes(parts), (found) => found.length === 2);
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 2,
+  );
   expect(outcomes(parts).toSorted()).toEqual(["delivered", "unknown"]);
-  expect(deliveries(parts)).toMatchObject([{ key: "hq-mo-1", state: "unknown" }, { key: "hq-mo-1", state: "waiting" }]);
+  expect(deliveries(parts)).toMatchObject([
+    { key: "hq-mo-1", state: "unknown" },
+    { key: "hq-mo-1", state: "waiting" },
+  ]);
   expect(parts.connector("scheduler").attempts.map(orderOf).toSorted()).toEqual(["hq-mo-1/1", "hq-mo-2/1"]);
 });
 
@@ -190,7 +263,10 @@ it("checks an intent that was left by a crash before anything is sent again", as
     const before = await openParts({ folder: folder.path, receivers: { scheduler: { deliver: () => never } } });
     await before.apply(bundle);
     await receive(before, { id: 1 });
-    await until(() => deliveries(before), (found) => found[0]?.state === "intent");
+    await until(
+      () => deliveries(before),
+      (found) => found[0]?.state === "intent",
+    );
     // as a crash would: nothing more is written, the outcome is never known
     await before.queue.close();
   }
@@ -206,7 +282,10 @@ it("checks an intent that was left by a crash before anything is sent again", as
   };
   await using after = await openParts({ folder: folder.path, receivers: { scheduler: receiver } });
   await after.apply(bundle);
-  await until(() => outcomes(after), (found) => found.length === 1);
+  await until(
+    () => outcomes(after),
+    (found) => found.length === 1,
+  );
   expect(calls).toEqual(["verify", "deliver"]);
 });
 

@@ -18,7 +18,10 @@ const pick = (body: string | Uint8Array, more: Partial<Input> = {}): Input => ({
 function onDisk(parts: Parts) {
   const db = new DatabaseSync(join(parts.dataDir, "queue.sqlite"), { readOnly: true });
   try {
-    return { events: [...readMessages(db, "transaction")].map((message) => JSON.parse(message.line) as CloudEvent), dead: readDeadLetters(db, 100) };
+    return {
+      events: [...readMessages(db, "transaction")].map((message) => JSON.parse(message.line) as CloudEvent),
+      dead: readDeadLetters(db, 100),
+    };
   } finally {
     db.close();
   }
@@ -30,8 +33,16 @@ it("makes one message a line of a pick, with its keys, and is done when they are
   const receipt = await parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1", lines: 2 }))]);
   const { events } = onDisk(parts);
   expect(receipt).toMatchObject({ recorded: 2, repeats: 0, deadLetterIds: [], id: events[0]!.id });
-  expect(events.map(({ type, partitionkey, idempotencykey, flow, site }) => ({ type, partitionkey, idempotencykey, flow, site }))).toEqual(
-    [1, 2].map((line) => ({ type: "mfg.pick.confirmed.v1", partitionkey: "hq-mo-42", idempotencykey: `T-1/${line}`, flow: "picks", site: "lyon" })),
+  expect(
+    events.map(({ type, partitionkey, idempotencykey, flow, site }) => ({ type, partitionkey, idempotencykey, flow, site })),
+  ).toEqual(
+    [1, 2].map((line) => ({
+      type: "mfg.pick.confirmed.v1",
+      partitionkey: "hq-mo-42",
+      idempotencykey: `T-1/${line}`,
+      flow: "picks",
+      site: "lyon",
+    })),
   );
 });
 
@@ -39,13 +50,20 @@ it("carries an SSCC of 18 digits unchanged, though it came as a JSON number", as
   await using parts = await openParts();
   await parts.apply(await lyon());
   await parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1" }))]);
-  expect(onDisk(parts).events[0]!.data).toMatchObject({ sscc: "340123450000000018", qtyPicked: { value: "12.5", unitCode: "KGM" } });
+  expect(onDisk(parts).events[0]!.data).toMatchObject({
+    sscc: "340123450000000018",
+    qtyPicked: { value: "12.5", unitCode: "KGM" },
+  });
 });
 
 const bad: [string, string | Uint8Array, string][] = [
   ["a payload that is not JSON", "{ broken", "INPUT_NOT_JSON"],
   ["bytes that are not text", new Uint8Array([0xff, 0xfe, 0x00]), "INPUT_NOT_JSON"],
-  ["a payload that fails its schema", pickPayload({ txn: "T-1" }).replace('"at":"2026-11-24T08:00:00.000Z"', '"at":"yesterday"'), "INPUT_INVALID"],
+  [
+    "a payload that fails its schema",
+    pickPayload({ txn: "T-1" }).replace('"at":"2026-11-24T08:00:00.000Z"', '"at":"yesterday"'),
+    "INPUT_INVALID",
+  ],
   ["an unknown unit", pickPayload({ txn: "T-1", uom: "FURLONG" }), "UNIT_UNKNOWN"],
   ["a payload that lacks a part of its key", pickPayload({ txn: "T-1" }).replace('"txn":"T-1",', ""), "INPUT_INVALID"],
   ["a payload larger than the limit", `{"txn":"T-1","filler":"${"x".repeat(3 * 1024 * 1024)}"}`, "INPUT_TOO_LARGE"],
@@ -56,14 +74,18 @@ it.each(bad)("keeps %s as a dead letter with the raw bytes, and acknowledges it"
   const receipt = await parts.connector("wms").inlet.accept([pick(body)]);
   const { dead, events } = onDisk(parts);
   expect(events).toEqual([]);
-  expect(dead).toMatchObject([{ id: receipt.deadLetterIds[0], code, connector: "wms", flow: "picks", place: "wms/picks/PK-7/confirmed" }]);
+  expect(dead).toMatchObject([
+    { id: receipt.deadLetterIds[0], code, connector: "wms", flow: "picks", place: "wms/picks/PK-7/confirmed" },
+  ]);
   expect(Buffer.from(dead[0]!.body).equals(typeof body === "string" ? Buffer.from(body) : body)).toBe(true);
 });
 
 it("records none of a split when one of its lines is bad", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
-  await parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1", lines: 3 }).replace('"no":3,"sku":"RM-ALU"', '"no":3,"sku":""'))]);
+  await parts
+    .connector("wms")
+    .inlet.accept([pick(pickPayload({ txn: "T-1", lines: 3 }).replace('"no":3,"sku":"RM-ALU"', '"no":3,"sku":""'))]);
   const { events, dead } = onDisk(parts);
   expect(events).toEqual([]);
   expect(dead).toHaveLength(1);
@@ -73,7 +95,10 @@ it("acknowledges the WMS's repeat of a pick and records it once", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
   const { inlet } = parts.connector("wms");
-  const [first, second] = await Promise.all([inlet.accept([pick(pickPayload({ txn: "T-1" }))]), inlet.accept([pick(pickPayload({ txn: "T-1" }))])]);
+  const [first, second] = await Promise.all([
+    inlet.accept([pick(pickPayload({ txn: "T-1" }))]),
+    inlet.accept([pick(pickPayload({ txn: "T-1" }))]),
+  ]);
   expect([first, second]).toMatchObject([
     { recorded: 1, repeats: 0 },
     { recorded: 0, repeats: 1 },
@@ -84,14 +109,20 @@ it("acknowledges the WMS's repeat of a pick and records it once", async () => {
 it("ignores the retained copy of a message", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
-  await parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1" }), { origin: { kind: "topic", topic: "wms/picks/PK-7/confirmed", retained: true } })]);
+  await parts
+    .connector("wms")
+    .inlet.accept([
+      pick(pickPayload({ txn: "T-1" }), { origin: { kind: "topic", topic: "wms/picks/PK-7/confirmed", retained: true } }),
+    ]);
   expect(onDisk(parts)).toEqual({ events: [], dead: [] });
 });
 
 it("keeps what no flow takes as a dead letter", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
-  await parts.connector("floor").inlet.accept([pick("{}", { origin: { kind: "topic", topic: "floor/L1/unheard-of", retained: false } })]);
+  await parts
+    .connector("floor")
+    .inlet.accept([pick("{}", { origin: { kind: "topic", topic: "floor/L1/unheard-of", retained: false } })]);
   expect(onDisk(parts).dead).toMatchObject([{ code: "DESTINATION_INVALID", place: "floor/L1/unheard-of" }]);
 });
 
@@ -117,14 +148,29 @@ it("acknowledges nothing once the gateway is stopping", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
   parts.intake.stop();
-  await expect(parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1" }))])).rejects.toMatchObject({ code: "STOPPED" });
+  await expect(parts.connector("wms").inlet.accept([pick(pickPayload({ txn: "T-1" }))])).rejects.toMatchObject({
+    code: "STOPPED",
+  });
   expect(onDisk(parts).events).toEqual([]);
 });
 
 it("states a gap of samples in the transaction lane, without a flow", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
-  const data = { equipment: "PRESS-7", item: "strokes", after: "2026-11-24T08:00:00.000Z", until: "2026-11-24T08:00:09.000Z", cause: "gateway-restarted" };
-  await parts.connector("floor").inlet.accept([{ origin: { kind: "fact", type: "mfg.equipment.sampling-interrupted.v1" }, decoded: data, body: Buffer.from(JSON.stringify(data)), receivedAt: 1 }]);
+  const data = {
+    equipment: "PRESS-7",
+    item: "strokes",
+    after: "2026-11-24T08:00:00.000Z",
+    until: "2026-11-24T08:00:09.000Z",
+    cause: "gateway-restarted",
+  };
+  await parts.connector("floor").inlet.accept([
+    {
+      origin: { kind: "fact", type: "mfg.equipment.sampling-interrupted.v1" },
+      decoded: data,
+      body: Buffer.from(JSON.stringify(data)),
+      receivedAt: 1,
+    },
+  ]);
   expect(onDisk(parts).events).toMatchObject([{ type: "mfg.equipment.sampling-interrupted.v1", data }]);
 });

@@ -11,7 +11,11 @@ it("resolves commits in the order in which they were asked for", async () => {
   using folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
   const order: number[] = [];
-  await Promise.all(Array.from({ length: 200 }, (_, index) => queue.commit({ messages: [{ lane: "transaction", line: `"${index}"` }] }).then(() => order.push(index))));
+  await Promise.all(
+    Array.from({ length: 200 }, (_, index) =>
+      queue.commit({ messages: [{ lane: "transaction", line: `"${index}"` }] }).then(() => order.push(index)),
+    ),
+  );
   expect(order).toEqual(Array.from({ length: 200 }, (_, index) => index));
   const frames = await queue.frames("transaction", 0, { frames: 1000, bytes: 1e9 });
   expect(frames.reduce((sum, frame) => sum + frame.count, 0)).toBe(200);

@@ -10,7 +10,8 @@ import { QueueStore } from "../../../gateway/queue/store.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
-const openStore = (folder: string): QueueStore => new QueueStore({ path: join(folder, "queue.sqlite"), site: "lyon", kernelBoot: "boot", now: () => 1_700_000_000_000 });
+const openStore = (folder: string): QueueStore =>
+  new QueueStore({ path: join(folder, "queue.sqlite"), site: "lyon", kernelBoot: "boot", now: () => 1_700_000_000_000 });
 const transaction = (line: string): Change => ({ messages: [{ lane: "transaction", line }] });
 const laneOf = (store: QueueStore, lane: string) => readDepth(store.database).lanes.find((entry) => entry.lane === lane)!;
 const lines = (store: QueueStore): string[] => [...readMessages(store.database, "transaction")].map((message) => message.line);
@@ -59,7 +60,9 @@ it("keeps each frame's place in the chain, so that other content under the same 
 
 it("acknowledges a repeat without recording it again, also after a restart and within one flush", () => {
   using folder = temporaryFolder();
-  const change = (line: string, content: string): Change => ({ messages: [{ lane: "transaction", line, repeat: { key: "picks/T-1/1", hash: hash(content) } }] });
+  const change = (line: string, content: string): Change => ({
+    messages: [{ lane: "transaction", line, repeat: { key: "picks/T-1/1", hash: hash(content) } }],
+  });
   const first = openStore(folder.path);
   expect(first.commit([change("a", "x"), change("a again", "x")])).toMatchObject([
     { appended: 1, repeats: 0 },
@@ -84,7 +87,9 @@ it("keeps the same key with other content as a dead letter with the raw bytes, a
   const [second] = store.commit([change("second", "99")]);
   expect(second!.conflicts).toHaveLength(1);
   expect(lines(store)).toEqual(["first"]);
-  expect(readDeadLetters(store.database, 10)).toMatchObject([{ id: second!.conflicts[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/7/confirmed" }]);
+  expect(readDeadLetters(store.database, 10)).toMatchObject([
+    { id: second!.conflicts[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/7/confirmed" },
+  ]);
   expect(Buffer.from(readDeadLetters(store.database, 10)[0]!.body).toString()).toBe("99");
   store.close();
 });
@@ -107,7 +112,9 @@ it("keeps the raw input beside the frame, once for all messages of a split", () 
   using folder = temporaryFolder();
   const store = openStore(folder.path);
   const inputs = [Buffer.from("raw one"), Buffer.from("raw two")];
-  store.commit([{ messages: [0, 0, 1].map((input, index) => ({ lane: "transaction" as const, line: `m${index}`, input })), inputs }]);
+  store.commit([
+    { messages: [0, 0, 1].map((input, index) => ({ lane: "transaction" as const, line: `m${index}`, input })), inputs },
+  ]);
   const row = store.database.prepare("SELECT inputs FROM frames").get()!;
   expect(decodeInputs(row.inputs as Uint8Array).map((input) => input?.toString())).toEqual(["raw one", "raw one", "raw two"]);
   store.close();
@@ -182,7 +189,8 @@ it("refuses the file of a newer format and leaves it as it is", () => {
 it("refuses the folder of another site", () => {
   using folder = temporaryFolder();
   openStore(folder.path).close();
-  const other = () => new QueueStore({ path: join(folder.path, "queue.sqlite"), site: "porto", kernelBoot: "boot", now: () => 0 });
+  const other = () =>
+    new QueueStore({ path: join(folder.path, "queue.sqlite"), site: "porto", kernelBoot: "boot", now: () => 0 });
   expect(other).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
 });
 
@@ -191,7 +199,12 @@ it("writes nothing of any change when one of a group cannot be written", () => {
   const store = openStore(folder.path);
   store.database.exec("PRAGMA max_page_count = 40");
   const noise = Array.from({ length: 300 }, (_, index) => hash(String(index))).join("");
-  expect(() => store.commit([transaction("small"), ...Array.from({ length: 40 }, (_, index) => transaction(noise + index + hash(noise + index)))])).not.toThrow();
+  expect(() =>
+    store.commit([
+      transaction("small"),
+      ...Array.from({ length: 40 }, (_, index) => transaction(noise + index + hash(noise + index))),
+    ]),
+  ).not.toThrow();
   let refused: unknown;
   let kept = lines(store).length;
   for (let round = 0; round < 50 && refused === undefined; round++) {
@@ -213,7 +226,16 @@ it("writes nothing of any change when one of a group cannot be written", () => {
 
 it("holds exactly what was committed, in order, for any sequence of changes and restarts", () => {
   const step = fc.oneof(
-    fc.record({ kind: fc.constant("append" as const), groups: fc.array(fc.array(fc.string({ minLength: 1, maxLength: 20 }).map((text) => JSON.stringify(text)), { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 }) }),
+    fc.record({
+      kind: fc.constant("append" as const),
+      groups: fc.array(
+        fc.array(
+          fc.string({ minLength: 1, maxLength: 20 }).map((text) => JSON.stringify(text)),
+          { minLength: 1, maxLength: 5 },
+        ),
+        { minLength: 1, maxLength: 4 },
+      ),
+    }),
     fc.constant({ kind: "reopen" as const }),
     fc.record({ kind: fc.constant("acknowledge" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
   );
@@ -235,11 +257,19 @@ it("holds exactly what was committed, in order, for any sequence of changes and 
           const last = frames[Math.floor(action.share * frames.length) - 1];
           if (!last) continue;
           gone = last.first + last.count - 1;
-          store.commit([{ acknowledged: { lane: "transaction", epoch: laneOf(store, "transaction").epoch, watermark: gone }, dispatched: { lane: "transaction", upTo: gone } }]);
+          store.commit([
+            {
+              acknowledged: { lane: "transaction", epoch: laneOf(store, "transaction").epoch, watermark: gone },
+              dispatched: { lane: "transaction", upTo: gone },
+            },
+          ]);
         }
       }
-      expect([...readMessages(store.database, "transaction")].map(({ sequence, line }) => [sequence, line])).toEqual(model.slice(gone).map((line, index) => [gone + index + 1, line]));
-      for (const frame of store.frames("transaction", 0, { frames: 1000, bytes: 1e9 })) expect(decodeLines(frame.events, frame.count)).toHaveLength(frame.count);
+      expect([...readMessages(store.database, "transaction")].map(({ sequence, line }) => [sequence, line])).toEqual(
+        model.slice(gone).map((line, index) => [gone + index + 1, line]),
+      );
+      for (const frame of store.frames("transaction", 0, { frames: 1000, bytes: 1e9 }))
+        expect(decodeLines(frame.events, frame.count)).toHaveLength(frame.count);
       store.close();
     }),
     { numRuns: 40 },
