@@ -41,6 +41,8 @@ export interface CentralParts {
 /** Bodies of batches that are in memory at once, by their announced length. */
 const bodyBudgetBytes = 64 * 1024 * 1024;
 const saveEveryMs = 5000;
+/** A request that does not arrive whole by then gives its share of the budget back; answers may take longer. */
+const requestTimeoutMs = 30_000;
 
 /**
  * Starts the control plane; on return it takes requests.
@@ -138,7 +140,15 @@ async function savePresence(presence: Presence, clock: Clock, log: Logger, signa
 
 function listen(fetch: Parameters<typeof serve>[0]["fetch"], settings: CentralSettings): Promise<ServerType> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch, hostname: settings.host, port: settings.port }, () => resolve(server));
+    const server = serve(
+      {
+        fetch,
+        hostname: settings.host,
+        port: settings.port,
+        serverOptions: { requestTimeout: requestTimeoutMs, headersTimeout: 10_000, connectionsCheckingInterval: 5000 },
+      },
+      () => resolve(server),
+    );
     server.once("error", (cause) => {
       reject(new PlantgateError("PEER_UNREACHABLE", `cannot listen on ${settings.host}:${settings.port}`, { cause }));
     });

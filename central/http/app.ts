@@ -31,6 +31,8 @@ export function makeApp(deps: AppDeps): Hono {
   const { identity } = deps;
   app.onError((error, c) => {
     if (error instanceof ProblemError) return problemResponse(c, error);
+    // nobody is there any more to answer
+    if (c.req.raw.signal.aborted) return c.body(null, 400);
     if (isOutage(error)) {
       deps.log.error(
         { event: "http.storage.failed", err: error, path: c.req.path },

@@ -1,8 +1,8 @@
 import { type CloudEvent, messageTypeOf } from "../../protocol/index.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 
-export const orderReleased = "mfg.production-order.released.v1";
-const deliveryCompleted = "mfg.delivery.completed.v1";
+const orderReleased = "mfg.production-order.released.v1";
+export const deliveryCompleted = "mfg.delivery.completed.v1";
 
 interface Recorded {
   readonly position: number;

@@ -4,7 +4,7 @@ import type { Routes } from "../router/routes.ts";
 import type { Schema } from "../storage/schema.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 import { type Judged, judgeLine, type PlacedLine, sameInput } from "./judge.ts";
-import { noteOrders } from "./orders.ts";
+import { deliveryCompleted, noteOrders } from "./orders.ts";
 
 /** Where a slice's lines come from. */
 export interface Sender {
@@ -15,8 +15,6 @@ export interface Sender {
 }
 type MessageRow = Insertable<Schema["messages"]>;
 type Placed = MessageRow & { readonly parsed: CloudEvent };
-
-export const deliveryCompleted = "mfg.delivery.completed.v1";
 
 /** Rows of one INSERT: SQLite takes 32,766 values a statement, and equal texts are compiled once. */
 const rowsPerInsert = 100;
@@ -218,6 +216,6 @@ async function noteUnrouted(tx: StorageTransaction, row: Insertable<Schema["exce
 }
 
 /** Inserts in parts of equal size, so that the statements' texts repeat. */
-export async function insertAll<Row>(rows: readonly Row[], insert: (part: Row[]) => Promise<unknown>): Promise<void> {
+async function insertAll<Row>(rows: readonly Row[], insert: (part: Row[]) => Promise<unknown>): Promise<void> {
   for (let at = 0; at < rows.length; at += rowsPerInsert) await insert(rows.slice(at, at + rowsPerInsert));
 }
