@@ -25,7 +25,7 @@ export const deliveryCompleted = messageType({
   }),
   subject: (data) => `message/${data.messageId}`,
   key: (data) => `${data.connector}/${data.messageId}`,
-  idempotencyKey: (data) => [data.messageId, data.destination, data.completedAt],
+  idempotencyKey: (data) => [data.messageId, data.connector, data.destination, data.completedAt],
   orders: (data) => data.orders,
   time: (data) => data.completedAt,
 });
