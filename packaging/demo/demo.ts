@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeError } from "../../protocol/index.ts";
@@ -11,7 +11,7 @@ import { emptyFolder, type Stage, startStage } from "./stage.ts";
 export interface DemoOptions {
   readonly outage: boolean;
   readonly dataDir: string;
-  /** Go on with what the folder holds instead of emptying it. */
+  /** Move what an earlier run left aside instead of deleting it. The simulated systems start from nothing, so no run goes on with another's ledger. */
   readonly keep?: boolean;
   /** Of central and its console. */
   readonly port: number;
@@ -39,7 +39,12 @@ export async function runDemo(
   process.on("SIGTERM", ask);
   let stage: Stage | undefined;
   try {
-    if (!(options.keep && existsSync(folder))) emptyFolder(folder);
+    if (options.keep && existsSync(folder)) {
+      const aside = `${folder}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+      renameSync(folder, aside);
+      out(`What was in ${relative(process.cwd(), folder)} is in ${relative(process.cwd(), aside)} now\n`);
+    }
+    emptyFolder(folder);
     out("Building the console where it is needed …\n");
     await buildConsole();
     stage = await startStage(
@@ -56,6 +61,8 @@ export async function runDemo(
     if (asked.signal.aborted) return 0;
     writeConnection(options.port, stage.tokenFile);
     await invite(stage, folder, out);
+    out("… waiting until every site runs its configuration\n");
+    await Promise.race([untilConfigured(stage, asked.signal), stage.failed]);
     stage.run();
     if (options.outage) return await Promise.race([runOutage(stage, { folder, out }, asked.signal), stage.failed]);
     await Promise.race([watch(stage, out, asked.signal), stage.failed]);
@@ -97,6 +104,24 @@ async function invite(stage: Stage, folder: string, out: (text: string) => unkno
       "",
     ].join("\n"),
   );
+}
+
+/** An ERP whose plants are not there yet would only show a queue that fills. */
+async function untilConfigured(stage: Stage, signal: AbortSignal): Promise<void> {
+  for (const end = performance.now() + 90_000; ; await sleep(500, undefined, { signal })) {
+    const { sites } = await stage.central.sites();
+    if (sites.every(({ configurationState }) => configurationState === "active")) return;
+    if (performance.now() < end) continue;
+    const waiting = sites.filter(({ configurationState }) => configurationState !== "active");
+    throw new Error(
+      waiting
+        .map(
+          ({ name, configurationState, configurationReason }) =>
+            `${name}: configuration ${configurationState} ${configurationReason ?? ""}`,
+        )
+        .join("; "),
+    );
+  }
 }
 
 async function watch(stage: Stage, out: (text: string) => unknown, signal: AbortSignal): Promise<void> {

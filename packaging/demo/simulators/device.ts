@@ -66,16 +66,14 @@ export async function startDevices(options: DeviceOptions): Promise<Devices> {
     return { outbox, sample };
   });
 
-  // one tick serves all devices, each at its own turn of the second
-  const everyMs = 1000 / options.samplesPerSecond;
+  // one tick serves all devices, each at its own turn of the second; a late tick makes up for the turns it missed
+  const perSecond = options.samplesPerSecond * options.count;
+  const began = performance.now();
   let turn = 0;
-  const timer = setInterval(
-    () => {
+  const timer = setInterval(() => {
+    for (const due = ((performance.now() - began) / 1000) * perSecond; turn < due; turn += 1)
       devices[turn % devices.length]?.sample();
-      turn += 1;
-    },
-    Math.max(2, everyMs / options.count),
-  );
+  }, 10);
 
   return {
     quiet: () => clearInterval(timer),
