@@ -18,6 +18,7 @@ export class MqttConnector implements Connector {
   readonly #condition: Condition;
   readonly #options: IClientOptions;
   readonly #wanted: Wanted;
+  readonly #memory: SubscriptionMemory;
   readonly #address: string;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
@@ -31,6 +32,7 @@ export class MqttConnector implements Connector {
     this.#condition = new Condition(deps.name, "mqtt", deps.clock);
     this.#options = clientOptions(deps);
     this.#wanted = wantedSubscriptions(deps.wiring, deps.config.grants);
+    this.#memory = new SubscriptionMemory(deps.folder());
     this.#address = addressOf(deps.config.url);
   }
 
@@ -64,7 +66,7 @@ export class MqttConnector implements Connector {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { config, inlet, clock, log } = this.#deps;
-    const memory = new SubscriptionMemory(this.#deps.folder());
+    const memory = this.#memory;
     const fresh = () => backoff({ baseMs: 500, capMs: 30_000 });
     let delays = fresh();
     while (!signal.aborted) {
