@@ -63,7 +63,6 @@ export type FromWebhook = z.infer<typeof fromWebhook>;
 export type FromPoll = z.infer<typeof fromPoll>;
 export type FromItems = z.infer<typeof fromItems>;
 export type FromSource = z.infer<typeof fromSource>;
-export type FromCentral = z.infer<typeof fromCentral>;
 
 /**
  * What a repeat does at the receiver. `idempotent`: nothing more. `checkable`: it doubles, but the receiver can be asked whether it has it.
@@ -114,9 +113,6 @@ export const toOperation = z.strictObject({
 export const localDestination = z.union([toTopic, toPost, toWrite, toOperation]);
 export type LocalDestination = z.infer<typeof localDestination>;
 export type ToTopic = z.infer<typeof toTopic>;
-export type ToPost = z.infer<typeof toPost>;
-export type ToWrite = z.infer<typeof toWrite>;
-export type ToOperation = z.infer<typeof toOperation>;
 
 export const exampleRef = z.strictObject({ given: z.string().min(1), expect: z.string().min(1), topic: z.string().optional() });
 

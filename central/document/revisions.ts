@@ -1,9 +1,17 @@
 import { createHash } from "node:crypto";
 import { CompactSign } from "jose";
-import { buildBundle, type DocumentProblem, type SourceFile } from "../../protocol/flow/index.ts";
-import { type Bundle, type Clock, type Site, toInstant } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  buildBundle,
+  type Clock,
+  type DocumentProblem,
+  type Site,
+  type SourceFile,
+  toInstant,
+} from "../../protocol/index.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Storage } from "../storage/storage.ts";
+import { completePush } from "./merge.ts";
 
 export type PushOutcome =
   | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
@@ -22,7 +30,7 @@ export class Revisions {
 
   /**
    * Makes the documents the site's desired revision. What says the same as the desired one is no new revision; what says the same as
-   * an older one is (a way back). Durable on return.
+   * an older one is (a way back). What the push does not bring stays as it was in the last revision. Durable on return.
    */
   push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
     const turn = this.#turn.then(() => this.#push(site, files));
@@ -33,8 +41,9 @@ export class Revisions {
     return turn;
   }
 
-  async #push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
+  async #push(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome> {
     const { storage, clock } = this.#deps;
+    const files = completePush(pushed, await this.#lastFiles(site));
     const createdAt = toInstant(clock.now());
     const desired = await this.#desired(site);
     const revision = (await this.#last(site)) + 1;
@@ -90,6 +99,18 @@ export class Revisions {
       .select(["revisions.revision", "revisions.content", "revisions.digest"])
       .where("sites.name", "=", site)
       .executeTakeFirst();
+  }
+
+  /** The documents of the desired revision. */
+  async #lastFiles(site: string): Promise<SourceFile[]> {
+    const { revision } = await this.desired(site);
+    const row = await this.#deps.storage
+      .selectFrom("revisions")
+      .select("files")
+      .where("site", "=", site)
+      .where("revision", "=", revision)
+      .executeTakeFirst();
+    return row ? (JSON.parse(row.files) as SourceFile[]) : [];
   }
 
   async #last(site: string): Promise<number> {

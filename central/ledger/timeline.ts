@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { type CloudEvent, toInstant } from "../../protocol/index.ts";
 import type { Hop, OrderMessage, OrdersAnswer, OrderView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -13,17 +14,17 @@ export class Timeline {
     this.#storage = storage;
   }
 
-  /** Orders whose id or name begins with the text, the most recently touched first; without text all. */
+  /** Orders whose id or name holds the text, the most recently touched first; without text all. */
   async search(text: string, limit: number): Promise<OrdersAnswer> {
-    const prefix = `${text.replace(/[\\%_]/g, "\\$&")}%`;
+    const part = `%${text.replace(/[\\%_]/g, "\\$&")}%`;
     const rows = await this.#storage
       .selectFrom("orders")
       .selectAll()
       .$if(text !== "", (query) =>
         query.where((eb) =>
           eb.or([
-            eb("mo_id", "like", eb.val(prefix)),
-            eb("order_name", "like", eb.val(prefix)),
+            sql<boolean>`mo_id like ${part} escape '\\'`,
+            sql<boolean>`order_name like ${part} escape '\\'`,
             eb(
               "mo_id",
               "in",

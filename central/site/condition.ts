@@ -46,7 +46,17 @@ export function judgeCondition(facts: SiteFacts): { readonly condition: SiteCond
   }
   if (waiting > 0 && oldestAgeMs(status) > backlogAgeMs)
     return { condition: "draining", reason: `works off a backlog of ${waiting} messages` };
-  return { condition: "online", reason: "heard within its lease, nothing waits" };
+  return { condition: "online", reason: `heard within its lease; ${deliveriesIn(status)}` };
+}
+
+/** What waits for systems at the site, by the gateway's own clock. */
+function deliveriesIn(status: StatusReport | null): string {
+  const { waiting = 0, unknown = 0, oldestAt } = status?.deliveries ?? {};
+  const decide = unknown > 0 ? `; ${unknown} of unknown outcome: a person has to decide` : "";
+  if (waiting === 0) return `nothing waits${decide}`;
+  const age =
+    status && oldestAt !== undefined ? `, the oldest for ${seconds(Date.parse(status.sentAt) - Date.parse(oldestAt))}` : "";
+  return `${waiting} messages wait for its own systems${age}${decide}`;
 }
 
 /** By the gateway's own clock, so that its skew does not matter. */

@@ -1,0 +1,33 @@
+import { parseAllDocuments } from "yaml";
+import type { SourceFile } from "../../protocol/index.ts";
+
+/**
+ * A push completed from the site's last revision: documents that it brings (by kind and name) and files of the same name replace
+ * the old ones, all else stays as it was. So a changed template can be pushed by itself.
+ */
+export function completePush(pushed: readonly SourceFile[], last: readonly SourceFile[]): SourceFile[] {
+  const brought = new Set(pushed.flatMap((file) => documentsOf(file).map(({ name }) => name)));
+  const names = new Set(pushed.map((file) => file.name));
+  const kept = last.flatMap((file): SourceFile[] => {
+    const documents = documentsOf(file);
+    if (documents.length === 0) return names.has(file.name) ? [] : [file];
+    const stay = documents.filter(({ name }) => !brought.has(name));
+    if (stay.length === documents.length) return [{ ...file, name: unusedName(file.name, names) }];
+    return stay.length === 0 ? [] : [{ name: unusedName(file.name, names), text: stay.map(({ text }) => text).join("---\n") }];
+  });
+  return [...pushed, ...kept];
+}
+
+/** Documents by `kind/name`; an example has neither. */
+function documentsOf(file: SourceFile): { name: string; text: string }[] {
+  return parseAllDocuments(file.text).flatMap((document) => {
+    const value = document.toJS({ maxAliasCount: 100 }) as { kind?: unknown; metadata?: { name?: unknown } } | null;
+    if (typeof value?.kind !== "string" || typeof value.metadata?.name !== "string") return [];
+    return [{ name: `${value.kind}/${value.metadata.name}`, text: document.toString() }];
+  });
+}
+
+/** Problems name files, so two never share a name. */
+function unusedName(name: string, used: ReadonlySet<string>): string {
+  return used.has(name) ? `last revision/${name}` : name;
+}

@@ -1,0 +1,28 @@
+import { expect, it } from "vitest";
+import { completePush } from "../../../central/document/merge.ts";
+
+const document = (kind: string, name: string, purpose = "p"): string =>
+  `kind: ${kind}\nmetadata: { name: ${name}, purpose: ${purpose} }\n`;
+
+it("keeps what a push does not bring as it was in the last revision", () => {
+  const last = [
+    { name: "plant.yaml", text: document("Template", "plant", "old") },
+    { name: "sites/lyon.yaml", text: document("Site", "lyon") },
+    { name: "examples/pick.json", text: "{}" },
+  ];
+  const pushed = [{ name: "elsewhere/plant.yaml", text: document("Template", "plant", "new") }];
+  expect(completePush(pushed, last)).toEqual([pushed[0], last[1], last[2]]);
+});
+
+it("replaces one document of a file that holds several", () => {
+  const last = [{ name: "all.yaml", text: `${document("Template", "plant", "old")}---\n${document("Site", "lyon")}` }];
+  const files = completePush([{ name: "all.yaml", text: document("Template", "plant", "new") }], last);
+  expect(files.map(({ name }) => name)).toEqual(["all.yaml", "last revision/all.yaml"]);
+  expect(files[1]!.text).toContain("Site");
+  expect(files[1]!.text).not.toContain("Template");
+});
+
+it("replaces an example of the same name", () => {
+  const pushed = [{ name: "examples/pick.json", text: '{"new":true}' }];
+  expect(completePush(pushed, [{ name: "examples/pick.json", text: "{}" }])).toEqual(pushed);
+});
