@@ -72,15 +72,19 @@ export async function runOutage(
   stage.link.cut("blackhole");
   const cutAt = performance.now();
   await watchFor(killAfterMs);
+  out(`       Lyon's own queue: ${await depthOf(stage.gatewayFolder("lyon"))} messages wait on its disk\n`);
 
   const killedPid = await stage.killGateway("lyon");
   say(`Killed Lyon's gateway with SIGKILL: process ${killedPid}`);
   await watchFor(downMs);
   const restartedPid = stage.startGateway("lyon");
   say(`Started Lyon's gateway again: process ${restartedPid}; central is still out of reach`);
-  await watchFor(Math.max(0, cutMs - (performance.now() - cutAt)));
-
-  let backlogPeak = await depthOf(stage.gatewayFolder("lyon"));
+  let backlogPeak = 0;
+  do {
+    await watchFor(Math.max(0, Math.min(10_000, cutMs - (performance.now() - cutAt))));
+    backlogPeak = await depthOf(stage.gatewayFolder("lyon"));
+    out(`       Lyon's own queue: ${backlogPeak} messages wait on its disk\n`);
+  } while (performance.now() - cutAt < cutMs);
   stage.link.restore();
   const cutSeconds = Math.round((performance.now() - cutAt) / 1000);
   say(`The link is back after ${cutSeconds} s; Lyon holds ${backlogPeak} messages`);

@@ -42,6 +42,8 @@ export function waitingOf(site: SiteView, lane: string): { waiting: number; lagS
 }
 
 function describeSite(site: SiteView): string {
+  // what a silent site last said of itself is no news
+  if (site.condition === "unknown") return `${site.name} unknown: ${site.reason}`;
   const backlog = site.lanes.reduce((sum, { waiting }) => sum + waiting, 0);
   const parts = [`${site.name} ${site.condition}`, `${backlog} waiting`];
   if (site.configurationState !== "active")
