@@ -118,7 +118,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const { port } = server.address() as AddressInfo;
     const url = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${port}`;
     log.info(
-      { event: "central.process.started", url, dataDir: settings.dataDir, incarnation: identity.incarnation },
+      { event: "central.process.started", pid: process.pid, url, dataDir: settings.dataDir, incarnation: identity.incarnation },
       "central is up",
     );
     return { url, stop: () => scope.stop() };

@@ -27,7 +27,7 @@ const orderBody = `{
 }`;
 
 /** A small plant: a WMS on its own broker, terminals on the embedded one, a webhook. */
-export function plantDocuments(options: { site: string; wmsUrl: string; map?: string; acceptedWithin?: string }): Document[] {
+export function plantDocuments(options: { site: string; wmsUrl: string; map?: string; floorPort?: number }): Document[] {
   return [
     {
       apiVersion: "plantgate/v1",
@@ -40,7 +40,7 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
           wms: { type: "mqtt", url: "${wmsUrl}", grants: { subscribe: ["wms/#"], publish: ["wms/orders/#"] } },
           floor: {
             type: "mqtt-broker",
-            port: 0,
+            port: options.floorPort ?? 0,
             users: [{ username: "terminal", password: { secret: "terminal" }, publish: ["floor/#"] }],
             grants: { subscribe: ["floor/#"] },
           },
@@ -81,7 +81,7 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
                   topic: "wms/orders/+/ack",
                   match: ["payload.order", "payload.revision"],
                   equals: ["data.moId", "data.revision"],
-                  within: options.acceptedWithin ?? "60s",
+                  within: "60s",
                 },
               },
             ],

@@ -25,25 +25,30 @@ const syncs = new Set(["fsync", "fdatasync"]);
 interface Sight {
   readonly name: string;
   readonly at: number;
+  /** Of an HTTP request. */
+  readonly path?: string;
 }
 
 /**
  * Whether each acknowledgement (PUBACK, PUBREC, HTTP 2xx) left only after an fsync or fdatasync of a file below `folder` that began
- * when the message had been read and ended, well, before the acknowledgement was written (P1). Says that a flush was made in between,
+ * when the message had been read and ended, well, before the acknowledgement was written (P1). Of HTTP only paths that match count. Says that a flush was made in between,
  * not that it held this message: with one message at a time it is the same.
  */
-export function checkSyscallOrder(calls: readonly Syscall[], folder: string): OrderReport {
+export function checkSyscallOrder(calls: readonly Syscall[], folder: string, paths = /^/): OrderReport {
   const flushes = calls.filter((call) => syncs.has(call.name) && call.result === 0 && isBelow(call.descriptor, folder));
   const violations: Violation[] = [];
   let checked = 0;
   for (const descriptor of new Set(calls.map((call) => call.descriptor).filter((text) => text.includes("<TCP")))) {
     const own = calls.filter((call) => call.descriptor === descriptor && call.result > 0);
+    // our own requests to other servers
+    if (own.some(({ name, bytes }) => reads.has(name) && bytes.toString("latin1").startsWith("HTTP/1"))) continue;
     const asked = requestsIn(own.filter(({ name }) => reads.has(name)).map(({ bytes, end }) => ({ bytes, at: end })));
     const answered = answersIn(own.filter(({ name }) => writes.has(name)).map(({ bytes, begin }) => ({ bytes, at: begin })));
     for (const answer of answered) {
       const place = asked.findIndex(({ name, at }) => name === answer.request && at <= answer.at);
       if (place < 0) continue;
       const [request] = asked.splice(place, 1);
+      if (answer.name.startsWith("HTTP") && !(answer.name.startsWith("HTTP 2") && paths.test(request?.path ?? ""))) continue;
       checked += 1;
       const from = request?.at ?? 0;
       if (flushes.some(({ begin, end }) => begin > from && end < answer.at)) continue;
@@ -63,9 +68,10 @@ interface Chunk {
 
 function requestsIn(chunks: readonly Chunk[]): Sight[] {
   if (isHttp(chunks, /^[A-Z]+ \//))
-    return chunks
-      .filter(({ bytes }) => /^(POST|PUT) \//.test(bytes.toString("latin1")))
-      .map(({ at }) => ({ name: "request", at }));
+    return chunks.flatMap(({ bytes, at }) => {
+      const path = /^[A-Z]+ (\/\S*) HTTP\/1/.exec(bytes.toString("latin1"))?.[1];
+      return path === undefined ? [] : [{ name: "request", at, path }];
+    });
   return packetsIn(chunks).flatMap(({ first, body, at }) => {
     const qos = (first >> 1) & 3;
     if (first >> 4 !== 3 || qos === 0) return [];
@@ -76,7 +82,7 @@ function requestsIn(chunks: readonly Chunk[]): Sight[] {
 function answersIn(chunks: readonly Chunk[]): (Sight & { readonly request: string })[] {
   if (isHttp(chunks, /^HTTP\/1/)) {
     return chunks.flatMap(({ bytes, at }) => {
-      const status = /^HTTP\/1\.1 (2\d\d)/.exec(bytes.toString("latin1"))?.[1];
+      const status = /^HTTP\/1\.1 (\d\d\d)/.exec(bytes.toString("latin1"))?.[1];
       return status === undefined ? [] : [{ name: `HTTP ${status}`, request: "request", at }];
     });
   }
@@ -129,15 +135,19 @@ export interface Traced {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** What strace is told, so that its log can be judged. */
+export function straceFlags(log: string): string[] {
+  const names = [...reads, ...writes, ...syncs].join(",");
+  return ["-f", "-yy", "-x", "-s", "1048576", "-e", `trace=${names}`, "-e", "signal=none", "-o", log];
+}
+
 /** Runs a command and all its threads under strace; give it little to do, each call is stopped twice. */
 export async function startTraced(command: readonly string[], options: { env?: Record<string, string> } = {}): Promise<Traced> {
   const strace = await requireService("strace");
   if (!strace) throw new Error("strace is missing");
   const folder = temporaryFolder();
   const log = join(folder.path, "strace.log");
-  const names = [...reads, ...writes, ...syncs].join(",");
-  const flags = ["-f", "-yy", "-x", "-s", "1048576", "-e", `trace=${names}`, "-e", "signal=none", "-o", log];
-  const child = spawn(strace, [...flags, ...command], {
+  const child = spawn(strace, [...straceFlags(log), ...command], {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, ...options.env },
   });

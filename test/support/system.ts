@@ -22,7 +22,7 @@ export interface GatewayProcess {
   readonly dataDir: string;
   /** Its local listener. */
   readonly url: string;
-  restart(): Promise<GatewayProcess>;
+  restart(options?: { wrapper?: readonly string[] }): Promise<GatewayProcess>;
 }
 
 /** Whole processes on one machine, ended with the test: `await using system = openSystem()`. */
@@ -76,7 +76,7 @@ export function openSystem(): System {
         if (answer.status >= 300) throw new Error(`site add: ${JSON.stringify(answer)}`);
         writeFileSync(keyFile, answer.body.signingKey);
       }
-      const start = async (): Promise<GatewayProcess> => {
+      const start = async (again: { wrapper?: readonly string[] } = {}): Promise<GatewayProcess> => {
         const process = run(
           [
             "gateway",
@@ -91,7 +91,7 @@ export function openSystem(): System {
             "--http-port",
             "0",
           ],
-          options,
+          { ...options, ...again },
         );
         const { listener } = (await process.logged("gateway.process.started")) as { listener: string };
         return { process, site, dataDir, url: listener, restart: start };
