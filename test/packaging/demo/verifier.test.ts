@@ -14,7 +14,10 @@ it("finds nothing in a clean run, counts it, and exits 0", async () => {
 it("names a message that was acknowledged and that central lacks", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  run.ledger.splice(run.ledger.findIndex(({ idempotencykey }) => idempotencykey === "T-22/1"), 1);
+  run.ledger.splice(
+    run.ledger.findIndex(({ idempotencykey }) => idempotencykey === "T-22/1"),
+    1,
+  );
   const { code, text, result } = await verify(folder.path, run);
   expect(code).toBe(1);
   expect(text).toContain("LOST  pick lyon T-22/1  at central: acknowledged to WMS of lyon (wms.jsonl:");
@@ -24,7 +27,11 @@ it("names a message that was acknowledged and that central lacks", async () => {
 it("does not call lost what its sender still holds", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  run.terminals.push({ kind: "sending", at: "", fact: { fact: "scrap", txn: "S-9", order: "hq-mo-2", item: "RM-ALU", lot: "L-2291", qty: "1", uom: "KGM" } });
+  run.terminals.push({
+    kind: "sending",
+    at: "",
+    fact: { fact: "scrap", txn: "S-9", order: "hq-mo-2", item: "RM-ALU", lot: "L-2291", qty: "1", uom: "KGM" },
+  });
   const { code, text } = await verify(folder.path, run);
   expect(code).toBe(0);
   expect(text).toContain("1 still with their senders");
@@ -45,10 +52,15 @@ it("calls a message lost whose SSCC was rounded on the way", async () => {
 it("names a booking that the ERP never made", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  run.erp.splice(run.erp.findIndex(({ txn }) => txn === "F-21"), 1);
+  run.erp.splice(
+    run.erp.findIndex(({ txn }) => txn === "F-21"),
+    1,
+  );
   const { code, text, result } = await verify(folder.path, run);
   expect(code).toBe(1);
-  expect(text).toMatch(/LOST {2}finished lyon F-21 {2}at ERP: sent by terminals of lyon \(terminals\.jsonl:\d+\) and never took effect/);
+  expect(text).toMatch(
+    /LOST {2}finished lyon F-21 {2}at ERP: sent by terminals of lyon \(terminals\.jsonl:\d+\) and never took effect/,
+  );
   expect(result.business.lost).toBe(1);
 });
 
@@ -84,7 +96,9 @@ it("names a message that central recorded twice", async () => {
 it("names a message that a warehouse sent later than another of its order and that stands before it", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  const [first, second] = ["T-11", "T-12"].map((txn) => run.wms.findIndex((entry) => entry.kind === "sending" && entry.fact.txn === txn));
+  const [first, second] = ["T-11", "T-12"].map((txn) =>
+    run.wms.findIndex((entry) => entry.kind === "sending" && entry.fact.txn === txn),
+  );
   const held = run.wms[first!]!;
   run.wms[first!] = run.wms[second!]!;
   run.wms[second!] = held;
@@ -98,7 +112,10 @@ it("names a message that a warehouse sent later than another of its order and th
 it("names a message that no system says it sent", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  run.scheduler.splice(run.scheduler.findIndex(({ kind }) => kind === "sending"), 1);
+  run.scheduler.splice(
+    run.scheduler.findIndex(({ kind }) => kind === "sending"),
+    1,
+  );
   const { code, text } = await verify(folder.path, run);
   expect(code).toBe(1);
   expect(text).toContain("UNEXPLAINED  schedule lyon PRESS-7/1  at central");
@@ -119,7 +136,10 @@ it("names a sample that was acknowledged to its device and not recorded", async 
 it("calls a press value lost that is missing outside of every stated interruption", async () => {
   using folder = temporaryFolder();
   const run = smallRun();
-  run.ledger.splice(run.ledger.findIndex(({ type }) => type === "mfg.equipment.sampling-interrupted.v1"), 1);
+  run.ledger.splice(
+    run.ledger.findIndex(({ type }) => type === "mfg.equipment.sampling-interrupted.v1"),
+    1,
+  );
   const { code, text, result } = await verify(folder.path, run);
   expect(code).toBe(1);
   expect(text).toContain("SAMPLE-LOST  lyon press-1 Strokes 2026-03-01T08:00:03.000Z");
