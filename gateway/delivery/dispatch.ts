@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   type Bundle,
   type Clock,
@@ -7,7 +8,7 @@ import {
   type LocalDestination,
 } from "../../protocol/index.ts";
 import type { Mapping } from "../flow/mapping.ts";
-import type { NewDelivery, QueueLane } from "../queue/change.ts";
+import type { DeadLetter, NewDelivery, QueueLane } from "../queue/change.ts";
 import { decodeLines } from "../queue/frame.ts";
 import type { Queue } from "../queue/queue.ts";
 import { Wake } from "./wake.ts";
@@ -38,6 +39,7 @@ export class Dispatcher {
   readonly #deps: DispatchDeps;
   #byFlow = new Map<string, readonly Target[]>();
   #byType = new Map<string, readonly Target[]>();
+  readonly #configured = Promise.withResolvers<void>();
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
@@ -55,10 +57,17 @@ export class Dispatcher {
     }
     this.#byFlow = byFlow;
     this.#byType = byType;
+    this.#configured.resolve();
   }
 
-  /** Runs until the signal aborts. */
+  /**
+   * Runs until the signal aborts. Before the first configuration nobody can tell where a message goes, so no cursor passes one.
+   */
   async run(signal: AbortSignal): Promise<void> {
+    const ended = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => ended.resolve(), { once: true });
+    if (signal.aborted) return;
+    await Promise.race([this.#configured.promise, ended.promise]);
     await Promise.all(dispatchedLanes.map((lane) => this.#runLane(lane, signal)));
   }
 
@@ -75,14 +84,18 @@ export class Dispatcher {
           continue;
         }
         const deliveries: NewDelivery[] = [];
+        const deadLetters: DeadLetter[] = [];
         for (const frame of frames) {
           // a cursor in the middle of a frame does not happen: both move by whole frames
           cursor = frame.first + frame.count - 1;
-          if (lane === "inbound" ? this.#byType.size > 0 : this.#byFlow.size > 0) {
-            for (const line of decodeLines(frame.events, frame.count)) deliveries.push(...(await this.#deliveriesOf(lane, line)));
+          if (lane !== "inbound" && this.#byFlow.size === 0) continue;
+          for (const line of decodeLines(frame.events, frame.count)) {
+            const made = await this.#deliveriesOf(lane, line);
+            deliveries.push(...made);
+            if (lane === "inbound" && made.length === 0) deadLetters.push(this.#unclaimed(line));
           }
         }
-        await queue.commit({ dispatched: { lane, upTo: cursor }, newDeliveries: deliveries });
+        await queue.commit({ dispatched: { lane, upTo: cursor }, newDeliveries: deliveries, deadLetters });
         if (deliveries.length > 0) this.#deps.onDeliveries(new Set(deliveries.map((delivery) => delivery.connector)));
       }
     } finally {
@@ -101,6 +114,21 @@ export class Dispatcher {
         deliveries.push({ connector, flow, destination, key, line, createdAt: this.#deps.clock.now() });
     }
     return deliveries;
+  }
+
+  /** Central sent it for a flow that this configuration does not have any more. */
+  #unclaimed(line: string): DeadLetter {
+    return {
+      id: randomUUID(),
+      at: this.#deps.clock.now(),
+      direction: "out",
+      connector: "central",
+      place: "downlink",
+      code: "DESTINATION_INVALID",
+      reason: "no flow of this site's configuration takes this type from central",
+      body: Buffer.from(line),
+      attempts: 0,
+    };
   }
 
   /** A message whose key cannot be told becomes a dead letter when it is delivered, under its own ordering key. */

@@ -8,7 +8,7 @@ export function addDemoCommand(program: Command, done: Run): void {
     .description("Run central, two plants and the ERP's site with simulated systems on this machine.")
     .option("--outage", "scripted: cut a plant off under load, kill its gateway, bring it back, and prove that nothing was lost")
     .option("--data <folder>", "folder for everything the demo writes; emptied at the start", ".plantgate/demo")
-    .option("--keep", "go on with what the folder holds")
+    .option("--keep", "move what an earlier run left aside instead of emptying the folder")
     .option("--port <number>", "port of central and its console", "8420")
     .addHelpText("after", "\nCtrl-C ends everything it started.")
     .action(async (options: { outage?: boolean; data: string; keep?: boolean; port: string }) => {

@@ -96,7 +96,7 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
   const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (names) => host.ring(names) });
   const stopping = new AbortController();
-  let running: Promise<void> | undefined;
+  const running = dispatcher.run(stopping.signal);
   return {
     dataDir,
     queue,
@@ -111,7 +111,6 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
       attempts.configure(bundle);
       expectations.configure(bundle);
       await host.apply(bundle);
-      running ??= dispatcher.run(stopping.signal);
     },
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();

@@ -113,7 +113,16 @@ export class ReleasedOrders {
     orders = await this.#ownOrders(orders, signal);
     if (orders.length === 0) return;
     const rows = await this.#rowsOf(orders, signal);
+    // an order that was booked on while its rows were read is half old, half new: the next poll reads it again
+    const after = await this.#deps.client.search(
+      "mrp.production",
+      production.pick({ id: true, state: true, write_date: true }),
+      [["id", "in", orders.map((order) => order.id)]],
+      signal,
+    );
+    const unchanged = new Map(after.map((row) => [row.id, `${row.state} ${row.write_date}`]));
     for (const order of orders) {
+      if (unchanged.get(order.id) !== `${order.state} ${order.write_date}`) continue;
       let release: ReturnType<typeof toRelease>;
       try {
         release = toRelease(

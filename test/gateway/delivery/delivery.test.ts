@@ -304,3 +304,27 @@ it("restarts only the connectors that a new bundle changes", async () => {
   expect(parts.connector("scheduler")).not.toBe(scheduler);
   expect(scheduler.stops).toBe(1);
 });
+
+it("delivers what came from central before the first configuration was in effect", async () => {
+  await using parts = await openParts();
+  await receive(parts, { id: 1 });
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 1,
+  );
+  expect(parts.connector("scheduler").attempts.map(orderOf)).toEqual(["hq-mo-1/1"]);
+});
+
+it("keeps what central sent for a flow that is gone as a dead letter", async () => {
+  await using parts = await openParts();
+  const documents = withDestinations([post("idempotent")]);
+  delete (documents[0]!.spec as unknown as { flows: Record<string, unknown> }).flows.orders;
+  await parts.apply(await bundleOf(documents, "lyon"));
+  await receive(parts, { id: 1 });
+  const [letter] = await until(
+    () => onDisk(parts, (db) => readDeadLetters(db, 10)),
+    (found) => found.length === 1,
+  );
+  expect(letter).toMatchObject({ direction: "out", connector: "central", code: "DESTINATION_INVALID" });
+});
