@@ -6,15 +6,20 @@ export interface LossyProxy extends AsyncDisposable {
   readonly url: string;
   /** Loses the answer to each request to `model/method` when it is first made; the same request made again is answered. undefined: loses none. */
   lose(call: string | undefined): void;
+  /** Loses the answer to the first request to each `model/method` of `calls`, and no other. */
+  loseFirstOfEach(calls: readonly string[]): void;
   /** Ends the connection of each request to `model/method` when it is first made, before Odoo sees it; until the next `lose`. */
   cut(call: string): void;
   /** How many requests or answers were lost. */
   lost(): number;
+  /** Calls whose first answer is still to be lost, after `loseFirstOfEach`. */
+  stillToLose(): readonly string[];
 }
 
 export async function startLossyProxy(target: string): Promise<LossyProxy> {
   let losing: string | undefined;
   const cutting = new Set<string>();
+  const losingFirst = new Set<string>();
   const seen = new Set<string>();
   let lost = 0;
   const server: Server = createServer((incoming, outgoing) => {
@@ -23,8 +28,8 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
     incoming.on("end", () => {
       const call = (incoming.url ?? "").replace(/^\/json\/2\//, "");
       const bytes = Buffer.concat(body);
-      const lose = call === losing && !seen.has(bytes.toString());
-      if (lose) seen.add(bytes.toString());
+      const loseThis = losingFirst.delete(call) || (call === losing && !seen.has(bytes.toString()));
+      if (loseThis) seen.add(bytes.toString());
       if (cutting.has(call) && !seen.has(bytes.toString())) {
         seen.add(bytes.toString());
         lost += 1;
@@ -39,7 +44,7 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
           answer.on("data", (chunk: Buffer) => chunks.push(chunk));
           answer.on("end", () => {
             // the whole answer is here, so Odoo has committed
-            if (lose) {
+            if (loseThis) {
               lost += 1;
               outgoing.socket?.destroy();
               return;
@@ -58,18 +63,25 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const lose = (call: string | undefined): void => {
+    losing = call;
+    seen.clear();
+    cutting.clear();
+    losingFirst.clear();
+    lost = 0;
+  };
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    lose(call) {
-      losing = call;
-      seen.clear();
-      cutting.clear();
-      lost = 0;
+    lose,
+    loseFirstOfEach(calls) {
+      lose(undefined);
+      for (const call of calls) losingFirst.add(call);
     },
     cut(call) {
       cutting.add(call);
     },
     lost: () => lost,
+    stillToLose: () => [...losingFirst],
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

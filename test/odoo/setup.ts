@@ -67,6 +67,12 @@ export async function setUpPlant(rpc: Rpc, admin: Rpc | undefined): Promise<Plan
       },
     ],
   });
+  // one component goes into the operation, the other into the order as a whole: both occur
+  const [made] = await rpc<{ operation_ids: number[]; bom_line_ids: number[] }[]>("mrp.bom", "read", {
+    ids: [bom!],
+    fields: ["operation_ids", "bom_line_ids"],
+  });
+  await rpc("mrp.bom.line", "write", { ids: [made!.bom_line_ids[0]], vals: { operation_id: made!.operation_ids[0] } });
 
   const lot = async (name: string, of: Item): Promise<Lot> => {
     const [id] = await rpc<number[]>("stock.lot", "create", { vals_list: [{ name: `${name}-${run}`, product_id: of.id }] });
