@@ -39,7 +39,7 @@ export function parseStrace(log: string): Syscall[] {
 }
 
 function toSyscall(thread: number, name: string, args: string, result: string, begin: number, end: number): Syscall {
-  const descriptor = /^\d+<(?:[^<>]|->)*>/.exec(args)?.[0] ?? "";
+  const descriptor = /^\d+<(?:->|[^<>])*>/.exec(args)?.[0] ?? "";
   const value = result === "?" ? -1 : Number(result);
   const strings = [...args.slice(descriptor.length).matchAll(/"((?:[^"\\]|\\.)*)"(\.\.\.)?/g)];
   if (strings.some(([, , cut]) => cut !== undefined) && descriptor.includes("TCP"))
