@@ -137,6 +137,26 @@ describe.skipIf(!environment)("what a plant reports and Odoo did not plan", () =
     expect((await chainOf(of.id)).map((member) => member.state)).toEqual(["done", "done"]);
   });
 
+  it.each(["of an operation", "of the whole order"])(
+    "consumes nothing of a component %s that nobody reported, though it stands at the line",
+    async (kind) => {
+      const { L1, I1 } = plant.lots;
+      const aluPart = { item: plant.items.alu.code, lot: L1.name, all: "12.5", amount: kilos };
+      const insertPart = { item: plant.items.insert.code, lot: I1.name, all: "200", amount: pieces };
+      const [silent, told] = kind === "of an operation" ? [aluPart, insertPart] : [insertPart, aluPart];
+      const of = await order();
+      for (const [index, part] of [aluPart, insertPart].entries())
+        await send(pick(of, `T${index}`, part.item, part.lot, part.amount(part.all)));
+      await send(finish(of, "F1", "60", false, [[told.item, told.lot, told.amount("7")]]));
+      expect(await kinds(of.id, "consumed")).toEqual([`${told.item} ${told.lot} 7`]);
+      await send(consume(of, "C2", 1, silent.item, silent.lot, silent.amount("12")));
+      await send(finish(of, "F2", "40", true, [[told.item, told.lot, told.amount("5")]]));
+      expect(await kinds(of.id, "consumed")).toEqual(
+        [`${silent.item} ${silent.lot} 12`, `${told.item} ${told.lot} 7`, `${told.item} ${told.lot} 5`].sort(),
+      );
+    },
+  );
+
   it("closes the order short on a final report, with no backorder", async () => {
     const { alu } = plant.items;
     const { L1 } = plant.lots;

@@ -142,6 +142,35 @@ export async function rawCommands(
   return commands;
 }
 
+/**
+ * Sees to it that closing the order takes nothing of components that nobody reported. Of one that the bill of materials ties to an operation Odoo asks
+ * for lots first ("manual consumption"), and its work order takes what the bill of materials says; without both it is like a component
+ * of the whole order. Odoo's backorder has both anew. Absolute, and the last write before the order is closed: any other one of the
+ * order's components ties them to their work orders again.
+ */
+export async function leaveUnreported(
+  client: OdooClient,
+  orderId: number,
+  wanted: ByLot,
+  products: Catalog,
+  signal: AbortSignal,
+): Promise<void> {
+  const open = await client.search(
+    "stock.move",
+    rawMove,
+    [
+      ["raw_material_production_id", "=", orderId],
+      ["state", "not in", ["done", "cancel"]],
+      ["operation_id", "!=", false],
+    ],
+    signal,
+  );
+  const reported = new Set<number>();
+  for (const item of wanted.keys()) reported.add((await products.find(item)).id);
+  const left = open.filter((move) => !move.picked && !reported.has(move.product_id[0])).map((move) => move.id);
+  if (left.length > 0) await client.write("stock.move", left, { manual_consumption: false, workorder_id: false }, signal);
+}
+
 /** A component that the order did not plan. Its demand is nothing, so that Odoo asks nobody to bring it. */
 function additionalMove(like: RawMove, product: Product, targets: readonly LineTarget[]): Record<string, unknown> {
   return {

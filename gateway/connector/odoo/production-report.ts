@@ -2,7 +2,7 @@ import { Decimal } from "decimal.js";
 import type { z } from "zod";
 import { finishedGoodsConfirmed } from "../../../protocol/index.ts";
 import type { Outcome } from "../connector.ts";
-import { type ByLot, Catalog, positive, rawCommands, readOutstanding } from "./consumption.ts";
+import { type ByLot, Catalog, leaveUnreported, positive, rawCommands, readOutstanding } from "./consumption.ts";
 import { type Entry, entriesOn, findEntry, noteCommand, sameMessage, type Tag, tagOf } from "./journal.ts";
 import { type Desk, dataOf, done, type Found, notDone, type Operation, wizardOf } from "./operation.ts";
 import { findLots, type OrderChain, readChain } from "./order.ts";
@@ -49,6 +49,7 @@ export const productionReport: Operation = {
       { ...values, message_ids: lastIs(entries, order.id, tag) ? [] : [note] },
       desk.signal,
     );
+    await leaveUnreported(desk.client, order.id, wanted, products, desk.signal);
     if (wanted.size === 0) await scaleByBillOfMaterials(desk, order);
 
     const left = fromOdooNumber(order.product_qty, desk.measures.digits).minus(good);
