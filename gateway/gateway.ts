@@ -58,10 +58,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const mapping = openMapping({ site, clock, log });
     scope.defer("mapping", () => mapping.stop());
     const documents = await AgentDocuments.open(join(dataDir, "agent.db"));
+    if (settings.unfence) await documents.unfence();
     const remembered = await documents.state();
 
     const expectations = new Expectations(mapping, log);
-    const intake = new Intake({ site, queue, mapping, answers: expectations, log });
+    const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log });
     const listener = await openListener({
       host: settings.host,
@@ -83,7 +84,14 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       clock,
       log,
     });
-    const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (connectors) => host.ring(connectors) });
+    const dispatcher = new Dispatcher({
+      queue,
+      mapping,
+      clock,
+      log,
+      configurationSettled: (until) => agent.settled(until),
+      onDeliveries: (connectors) => host.ring(connectors),
+    });
 
     const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock });
     const onFenced = async (reason: string): Promise<void> => {

@@ -85,7 +85,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
     try {
       const body = new Uint8Array(await c.req.arrayBuffer());
       const outcome = await deps.ingest.record(head, body);
-      if (outcome.kind === "invalid") throw new ProblemError("invalid", outcome.detail);
+      if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
       if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
       if (outcome.kind !== "recorded") {
         await deps.sessions.judge(site, head.session);

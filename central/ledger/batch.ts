@@ -87,7 +87,7 @@ export function contentProblem(head: BatchHead, body: Uint8Array): string | unde
   }
   return undefined;
 }
-const tooMuch = `the batch inflates to more than ${batchLimits.inflatedBytes} bytes`;
+export const tooMuch = `the batch inflates to more than ${batchLimits.inflatedBytes} bytes`;
 
 function countLines(text: Buffer): number {
   let lines = 0;

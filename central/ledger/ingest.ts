@@ -1,13 +1,13 @@
 import type { Clock, Lane } from "../../protocol/index.ts";
 import { sessionState } from "../site/sessions.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { type BatchHead, chainGenesis, contentProblem, cutFrames, type Frame, headProblem } from "./batch.ts";
+import { type BatchHead, chainGenesis, contentProblem, cutFrames, type Frame, headProblem, tooMuch } from "./batch.ts";
 
 export type IngestOutcome =
   | { readonly kind: "recorded"; readonly watermark: number; readonly fresh: number }
   | { readonly kind: "gap" | "fork"; readonly watermark: number }
   | { readonly kind: "fenced" | "session-unknown" }
-  | { readonly kind: "invalid"; readonly detail: string };
+  | { readonly kind: "invalid" | "too-large"; readonly detail: string };
 
 /** Lanes in the order in which their backlog is projected: live business facts first (P7). */
 export const lanePriority: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 1, telemetry: 2 };
@@ -28,7 +28,8 @@ export class Ingest {
    */
   async record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
     const detail = headProblem(head, body.byteLength) ?? contentProblem(head, body);
-    if (detail !== undefined) return { kind: "invalid", detail };
+    // fewer frames a batch: one always fits
+    if (detail !== undefined) return { kind: detail === tooMuch && head.frames.length > 1 ? "too-large" : "invalid", detail };
     return this.#deps.storage.transaction().execute((tx) => this.#record(tx, head, body));
   }
 

@@ -41,34 +41,25 @@ export class Sessions {
   async judge(site: string, session: string): Promise<SessionState> {
     const { storage, clock } = this.#deps;
     const state = await sessionState(storage, site, session);
-    if (state === "fenced") {
-      const current = storage
-        .selectFrom("sites")
-        .innerJoin("sessions", "sessions.id", "sites.session")
-        .where("sites.name", "=", site)
-        .select("boot_id");
-      const [mine, theirs] = [
-        await current.executeTakeFirst(),
-        await storage.selectFrom("sessions").select("boot_id").where("id", "=", session).executeTakeFirst(),
-      ];
-      if (mine?.boot_id !== theirs?.boot_id)
-        await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
-    }
+    if (state === "fenced") await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
     return state;
   }
 }
 
-/** Whether `session` is the site's newest one; also asked inside the transaction that records a batch. */
+/** Whether `session` is the site's newest one, or an older one of another process; also asked inside the transaction that records a batch. */
 export async function sessionState(db: Storage | StorageTransaction, site: string, session: string): Promise<SessionState> {
   const row = await db.selectFrom("sites").select("session").where("name", "=", site).executeTakeFirst();
   if (row?.session === session) return "current";
-  const older = await db
+  const boots = await db
     .selectFrom("sessions")
-    .select("id")
-    .where("id", "=", session)
+    .select(["id", "boot_id"])
+    .where("id", "in", [session, row?.session ?? ""])
     .where("site", "=", site)
-    .executeTakeFirst();
-  return older ? "fenced" : "session-unknown";
+    .execute();
+  const older = boots.find(({ id }) => id === session);
+  // the same process said hello again meanwhile: this request of its own came late
+  const sameProcess = older?.boot_id === boots.find(({ id }) => id === row?.session)?.boot_id;
+  return older && !sameProcess ? "fenced" : "session-unknown";
 }
 
 async function takeUp(tx: StorageTransaction, site: string, epoch: Epoch, now: number): Promise<number | undefined> {

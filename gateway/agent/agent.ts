@@ -25,6 +25,8 @@ export interface AgentDeps {
   readonly apply: (next: Bundle) => Promise<void>;
 }
 
+const settleMs = 30_000;
+
 /**
  * Configuration: fetch → check the signature against the pinned key → validate → keep on disk → apply → report. A bundle that cannot be
  * applied is refused whole; the last good one goes on, also after a restart without central (P5, P8).
@@ -34,10 +36,13 @@ export class Agent {
   readonly #wake = new Wake();
   #state: AgentState;
   #report: StatusReport["configuration"];
+  /** The desired revision that was dealt with: in effect, or refused. */
+  #done: number;
 
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
     this.#state = state;
+    this.#done = state.desired;
     this.#report = { reported: state.active, state: state.active === 0 ? "none" : "active" };
   }
 
@@ -61,7 +66,10 @@ export class Agent {
     } catch (error) {
       this.#refuse(0, describeError(error));
     }
-    if (this.#report.state === "refused") this.#state = { ...this.#state, desired: 0 };
+    if (this.#report.state === "refused") {
+      this.#state = { ...this.#state, desired: 0 };
+      this.#done = 0;
+    }
   }
 
   /** Flushes that this gateway was fenced, so that a restart does not say hello again (rule 5). */
@@ -77,17 +85,28 @@ export class Agent {
     this.#wake.ring();
   }
 
+  /**
+   * Resolves when the desired revision is in effect or refused; after half a minute all the same, as what waits for it must not wait for a
+   * central that is out of reach.
+   */
+  async settled(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    for (const end = clock.monotonic() + settleMs; this.#state.desired !== this.#done && clock.monotonic() < end; ) {
+      if (signal.aborted) return;
+      await clock.sleep(100, signal);
+    }
+  }
+
   async run(signal: AbortSignal): Promise<void> {
-    let done = this.#state.desired;
     while (!signal.aborted) {
       const { desired } = this.#state;
-      if (desired === done || desired === 0) {
+      if (desired === this.#done || desired === 0) {
         await this.#wake.wait(signal);
         continue;
       }
       try {
         await this.#change(desired, signal);
-        done = desired;
+        this.#done = desired;
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof PlantgateError && error.disposition === "crash") throw error;

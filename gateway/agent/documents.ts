@@ -38,6 +38,12 @@ export class AgentDocuments {
     await this.#put({ _id: "state", state });
   }
 
+  /** A person decided that this gateway is the real one. */
+  async unfence(): Promise<void> {
+    const { fenced: _, ...state } = await this.state();
+    await this.saveState(state);
+  }
+
   async bundle(revision: number): Promise<string | undefined> {
     return (await this.#store.findOne({ _id: `bundle/${revision}` }))?.jws;
   }

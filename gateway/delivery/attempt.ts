@@ -17,6 +17,7 @@ import type { Mapping } from "../flow/mapping.ts";
 import type { Delivery, NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { findDestination } from "./destination.ts";
 import { asksForAnswer, type Expectations } from "./expectations.ts";
 
 export interface DeliveryDeps {
@@ -33,6 +34,8 @@ export type Step =
   | { readonly kind: "finished" }
   | { readonly kind: "later"; readonly afterMs: number }
   | { readonly kind: "awaits" };
+
+const noReceiver: Outcome = { kind: "retry", reason: "this kind of connector takes no messages" };
 
 /** How often a receiver is asked whether it has the effect, before a person has to decide. */
 const verifyAttempts = 5;
@@ -54,25 +57,23 @@ export class Attempts {
   }
 
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
-    const to = this.#bundle?.flows[delivery.flow]?.to[delivery.destination];
     const event = JSON.parse(delivery.line) as CloudEvent;
-    if (!to || !("connector" in to))
-      return this.#refuse(delivery, event, "DESTINATION_INVALID", "the flow does not have this destination any more");
-    const rendered = await this.#deps.mapping.render(delivery.flow, delivery.destination, event);
+    const found = findDestination(this.#bundle, delivery);
+    if (!found)
+      return this.#refuse(delivery, event, "DESTINATION_INVALID", "the configuration does not have this destination any more");
+    const { to, index } = found;
+    const rendered = await this.#deps.mapping.render(delivery.flow, index, event);
     if (rendered.kind === "failed") return this.#refuse(delivery, event, rendered.code, rendered.reason);
     const message: Outbound = { ...rendered, event, key: delivery.key, attempt: delivery.attempts + 1 };
 
-    const doubtful = delivery.state === "intent" && to.effect !== "idempotent";
-    if (doubtful) {
+    const sentBefore = delivery.state === "intent" || (delivery.state === "sent" && !asksForAnswer(to));
+    if (sentBefore && to.effect !== "idempotent") {
       const known = await this.#checkIntent(delivery, message, to.effect, connector, signal);
       if (known) return known;
     }
-    if (asksForAnswer(to)) return this.#sendAndAwait(delivery, message, to, connector, signal, wakeUp);
+    if (asksForAnswer(to)) return this.#sendAndAwait(delivery, message, { to, index }, connector, signal, wakeUp);
     if (to.effect !== "idempotent") await this.#update(delivery, "intent", delivery.attempts + 1, delivery.reason);
-    const outcome = (await connector.deliver?.(message, signal)) ?? {
-      kind: "retry",
-      reason: "this kind of connector takes no messages",
-    };
+    const outcome = (await connector.deliver?.(message, signal)) ?? noReceiver;
     return this.#settle(delivery, message, to.effect, outcome, connector, signal);
   }
 
@@ -133,51 +134,67 @@ export class Attempts {
   async #sendAndAwait(
     delivery: Delivery,
     message: Outbound,
-    to: LocalDestination & { accepted: { within: string } },
+    { to, index }: { to: LocalDestination & { accepted: { within: string } }; index: number },
     connector: Connector,
     signal: AbortSignal,
     wakeUp: () => void,
   ): Promise<Step> {
     const { expectations, mapping, clock } = this.#deps;
-    const { flow, destination } = delivery;
-    const value = await mapping.expected(flow, destination, message.event);
-    let settled = false;
-    expectations.expect(connector.report().name, flow, destination, value, async (answer) => {
-      if (settled) return;
-      settled = true;
-      expectations.forget(connector.report().name, flow, destination, value);
-      if (answer.accepted) await this.#complete(delivery, message.event, "accepted");
-      else
-        await this.#refuse(delivery, message.event, "PEER_REFUSED", answer.reason ?? "the receiver refused it without a reason");
+    const value = await mapping.expected(delivery.flow, index, message.event);
+    let over = false;
+    let settling: Promise<unknown> | undefined;
+    const end = (): void => {
+      over = true;
+      expectations.forget(delivery, value);
+    };
+    expectations.expect(delivery, value, async ({ accepted, reason = "the receiver refused it without a reason" }) => {
+      if (over) return;
+      settling ??= accepted
+        ? this.#complete(delivery, message.event, "accepted")
+        : this.#refuse(delivery, message.event, "PEER_REFUSED", reason);
+      try {
+        await settling;
+      } catch (error) {
+        settling = undefined;
+        throw error;
+      }
+      end();
       wakeUp();
     });
+    const answered = async (): Promise<boolean> => {
+      await settling?.catch(() => {});
+      return over;
+    };
     const deadline = clock.monotonic() + durationMs(to.accepted.within);
     if (delivery.state !== "sent") {
-      const outcome = (await connector.deliver?.(message, signal)) ?? {
-        kind: "retry",
-        reason: "this kind of connector takes no messages",
-      };
-      if (settled) return { kind: "finished" };
+      if (to.effect !== "idempotent") await this.#update(delivery, "intent", delivery.attempts + 1, delivery.reason);
+      const outcome = (await connector.deliver?.(message, signal)) ?? noReceiver;
+      if (await answered()) return { kind: "finished" };
       if (outcome.kind !== "done") {
-        settled = true;
-        expectations.forget(connector.report().name, flow, destination, value);
+        end();
         return this.#settle(delivery, message, to.effect, outcome, connector, signal);
       }
       await this.#update(delivery, "sent", delivery.attempts + 1, null);
-      if (settled) return { kind: "finished" };
+      if (await answered()) return { kind: "finished" };
     }
-    void clock.sleep(deadline - clock.monotonic(), signal).then(async () => {
-      if (settled || signal.aborted) return;
-      settled = true;
-      expectations.forget(connector.report().name, flow, destination, value);
+    const expire = async (): Promise<void> => {
+      await clock.sleep(deadline - clock.monotonic(), signal);
+      if (signal.aborted || (await answered())) return;
+      end();
       const reason = `the receiver did not answer within ${to.accepted.within}`;
+      const { flow, connector: name } = delivery;
       this.#deps.log.warn(
-        { event: "delivery.answer.missed", flow, connector: delivery.connector, messageId: message.event.id, reason },
+        { event: "delivery.answer.missed", flow, connector: name, messageId: message.event.id, reason },
         "delivery is tried again",
       );
       await this.#update(delivery, to.effect === "idempotent" ? "waiting" : "intent", delivery.attempts + 1, reason);
-      wakeUp();
-    });
+    };
+    // where the disk is full the row stays `sent`, and the next attempt awaits the answer again
+    void expire()
+      .catch((err: unknown) =>
+        this.#deps.log.warn({ event: "delivery.expiry.notWritten", err }, "an unanswered delivery could not be noted"),
+      )
+      .finally(() => over && wakeUp());
     return { kind: "awaits" };
   }
 
@@ -201,7 +218,7 @@ export class Attempts {
       direction: "out",
       connector: delivery.connector,
       flow: delivery.flow,
-      place: this.#place(delivery),
+      place: delivery.target,
       code,
       reason,
       body: Buffer.from(delivery.line),
@@ -256,7 +273,7 @@ export class Attempts {
       messageId: event.id,
       messageType: event.type,
       connector: delivery.connector,
-      destination: this.#place(delivery),
+      destination: delivery.target,
       outcome,
       attempts: delivery.attempts + 1,
       startedAt: toInstant(delivery.createdAt),
@@ -273,21 +290,8 @@ export class Attempts {
     });
     return { lane: "transaction", line: JSON.stringify(made) };
   }
-
-  #place(delivery: Delivery): string {
-    const to = this.#bundle?.flows[delivery.flow]?.to[delivery.destination];
-    return to ? describeDestination(to) : `${delivery.flow}[${delivery.destination}]`;
-  }
 }
 
 function later(attempts: number): Step {
   return { kind: "later", afterMs: delayForAttempt(attempts, { baseMs: 500, capMs: 30_000 }) };
-}
-
-function describeDestination(to: Bundle["flows"][string]["to"][number]): string {
-  if ("topic" in to) return to.topic;
-  if ("post" in to) return `POST ${to.post}`;
-  if ("write" in to) return to.write;
-  if ("operation" in to) return to.operation;
-  return "site" in to ? "site" : "central";
 }

@@ -3,14 +3,19 @@ import {
   type Bundle,
   type Clock,
   type CloudEvent,
+  type ErrorCode,
   type FlowConfig,
   findMessageType,
+  hasDisposition,
   type LocalDestination,
+  PlantgateError,
 } from "../../protocol/index.ts";
 import type { Mapping } from "../flow/mapping.ts";
-import type { DeadLetter, NewDelivery, QueueLane } from "../queue/change.ts";
+import type { DeadLetter, NewDelivery, QueueLane, StoredFrame } from "../queue/change.ts";
 import { decodeLines } from "../queue/frame.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { describeDestination } from "./destination.ts";
 import { Wake } from "./wake.ts";
 
 /** Lanes whose messages may have local destinations. Samples have none: they go to central. */
@@ -20,13 +25,19 @@ export interface DispatchDeps {
   readonly queue: Queue;
   readonly mapping: Mapping;
   readonly clock: Clock;
+  readonly log: Logger;
+  /** Resolves when the desired configuration is in effect or refused, or after a bounded while. */
+  readonly configurationSettled: (signal: AbortSignal) => Promise<void>;
   /** New deliveries are flushed for these connectors. */
   readonly onDeliveries: (connectors: ReadonlySet<string>) => void;
 }
 
+const fullDiskMs = 1000;
+
 interface Target {
   readonly flow: string;
-  readonly destination: number;
+  /** Its place in the flow's `to`, for this configuration. */
+  readonly index: number;
   readonly to: LocalDestination;
   readonly connectors: readonly string[];
 }
@@ -76,75 +87,107 @@ export class Dispatcher {
     const wake = new Wake();
     const stopListening = queue.onAppended(lane, () => wake.ring());
     try {
-      let cursor = (await queue.depth()).lanes.find((entry) => entry.lane === lane)?.dispatched ?? 0;
+      let cursor = (await queue.position(lane)).dispatched;
       while (!signal.aborted) {
         const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024 });
         if (frames.length === 0) {
           await wake.wait(signal);
           continue;
         }
-        const deliveries: NewDelivery[] = [];
-        const deadLetters: DeadLetter[] = [];
-        for (const frame of frames) {
-          // a cursor in the middle of a frame does not happen: both move by whole frames
-          cursor = frame.first + frame.count - 1;
-          if (lane !== "inbound" && this.#byFlow.size === 0) continue;
-          for (const line of decodeLines(frame.events, frame.count)) {
-            const made = await this.#deliveriesOf(lane, line);
-            deliveries.push(...made);
-            if (lane === "inbound" && made.length === 0) deadLetters.push(this.#unclaimed(line));
-          }
+        try {
+          cursor = await this.#dispatch(lane, frames, signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          // a full disk: nothing was written, the cursor stays
+          if (!hasDisposition(error, "shed")) throw error;
+          await this.#deps.clock.sleep(fullDiskMs, signal);
         }
-        await queue.commit({ dispatched: { lane, upTo: cursor }, newDeliveries: deliveries, deadLetters });
-        if (deliveries.length > 0) this.#deps.onDeliveries(new Set(deliveries.map((delivery) => delivery.connector)));
       }
     } finally {
       stopListening();
     }
   }
 
-  async #deliveriesOf(lane: QueueLane, line: string): Promise<NewDelivery[]> {
+  /** Writes the deliveries of these frames and moves the cursor behind them; both move by whole frames. */
+  async #dispatch(lane: QueueLane, frames: readonly StoredFrame[], signal: AbortSignal): Promise<number> {
+    const deliveries: NewDelivery[] = [];
+    const deadLetters: DeadLetter[] = [];
+    let upTo = 0;
+    for (const frame of frames) {
+      upTo = frame.first + frame.count - 1;
+      if (lane !== "inbound" && this.#byFlow.size === 0) continue;
+      let lines: string[];
+      try {
+        lines = decodeLines(frame.events, frame.count);
+      } catch (error) {
+        if (!hasDisposition(error, "quarantine")) throw error;
+        // one damaged frame must not stop the plant: it is set aside whole, with its range
+        const place = `lane ${lane}, ${frame.first} to ${upTo}`;
+        deadLetters.push(this.#letter(place, "FRAME_CORRUPT", "the frame is damaged on disk; it was set aside", frame.events));
+        continue;
+      }
+      for (const line of lines) {
+        const made = await this.#deliveriesOf(lane, line, signal);
+        deliveries.push(...made);
+        if (lane !== "inbound" || made.length > 0) continue;
+        const reason = "no flow of this site's configuration takes this type from central";
+        deadLetters.push(this.#letter("downlink", "DESTINATION_INVALID", reason, Buffer.from(line)));
+      }
+    }
+    if (signal.aborted) throw new PlantgateError("STOPPED", "the gateway is stopping");
+    await this.#deps.queue.commit({ dispatched: { lane, upTo }, newDeliveries: deliveries, deadLetters });
+    if (deliveries.length > 0) this.#deps.onDeliveries(new Set(deliveries.map((delivery) => delivery.connector)));
+    return upTo;
+  }
+
+  async #deliveriesOf(lane: QueueLane, line: string, signal: AbortSignal): Promise<NewDelivery[]> {
     const event = JSON.parse(line) as CloudEvent;
+    // central routes by the configuration that it wants: what takes this type may be on its way
+    if (lane === "inbound" && !this.#byType.has(event.type)) await this.#deps.configurationSettled(signal);
     const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
-    for (const { flow, destination, to, connectors } of targets ?? []) {
+    for (const { flow, index, to, connectors } of targets ?? []) {
+      const target = describeDestination(to);
       const key =
-        "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, destination, event) : event.partitionkey;
+        "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, index, event) : event.partitionkey;
       for (const connector of connectors)
-        deliveries.push({ connector, flow, destination, key, line, createdAt: this.#deps.clock.now() });
+        deliveries.push({ connector, flow, target, key, line, createdAt: this.#deps.clock.now() });
     }
     return deliveries;
   }
 
-  /** Central sent it for a flow that this configuration does not have any more. */
-  #unclaimed(line: string): DeadLetter {
+  #letter(place: string, code: ErrorCode, reason: string, body: Uint8Array): DeadLetter {
+    this.#deps.log.warn(
+      { event: "dispatch.message.deadLettered", place, code, reason },
+      "what lies in the queue cannot be delivered, kept as a dead letter",
+    );
     return {
       id: randomUUID(),
       at: this.#deps.clock.now(),
       direction: "out",
       connector: "central",
-      place: "downlink",
-      code: "DESTINATION_INVALID",
-      reason: "no flow of this site's configuration takes this type from central",
-      body: Buffer.from(line),
+      place,
+      code,
+      reason,
+      body,
       attempts: 0,
     };
   }
 
   /** A message whose key cannot be told becomes a dead letter when it is delivered, under its own ordering key. */
-  async #serializeKey(flow: string, destination: number, event: CloudEvent): Promise<string> {
-    const rendered = await this.#deps.mapping.render(flow, destination, event);
+  async #serializeKey(flow: string, index: number, event: CloudEvent): Promise<string> {
+    const rendered = await this.#deps.mapping.render(flow, index, event);
     return rendered.kind === "failed" ? event.partitionkey : rendered.key;
   }
 }
 
 function localTargets(flow: string, config: FlowConfig, bundle: Bundle): Target[] {
-  return config.to.flatMap((to, destination) => {
+  return config.to.flatMap((to, index) => {
     if (!("connector" in to)) return [];
     const connectors = Object.entries(bundle.connectors).flatMap(([name, { group }]) =>
       name === to.connector || group === to.connector ? [name] : [],
     );
-    return [{ flow, destination, to, connectors }];
+    return [{ flow, index, to, connectors }];
   });
 }
 

@@ -2,13 +2,23 @@ import { type Bundle, type LocalDestination, type ToTopic, topicMatches } from "
 import type { AnswerSink } from "../flow/intake.ts";
 import type { Mapping } from "../flow/mapping.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { describeDestination } from "./destination.ts";
 
 /** What a receiver said about one delivery; resolves when that is flushed. */
 export type Settle = (answer: { accepted: boolean; reason?: string }) => Promise<void>;
 
+/** Which deliveries an answer may belong to. */
+export interface AnswerPlace {
+  readonly connector: string;
+  readonly flow: string;
+  readonly target: string;
+}
+
 interface Asked {
   readonly flow: string;
-  readonly destination: number;
+  /** Its place in the flow's `to`, for this configuration. */
+  readonly index: number;
+  readonly target: string;
   readonly topic: string;
   readonly connectors: ReadonlySet<string>;
 }
@@ -28,14 +38,14 @@ export class Expectations implements AnswerSink {
 
   configure(bundle: Bundle): void {
     this.#asked = Object.entries(bundle.flows).flatMap(([flow, config]) =>
-      config.to.flatMap((to, destination) => {
+      config.to.flatMap((to, index) => {
         if (!asksForAnswer(to)) return [];
         const connectors = new Set(
           Object.entries(bundle.connectors).flatMap(([name, { group }]) =>
             name === to.connector || group === to.connector ? [name] : [],
           ),
         );
-        return [{ flow, destination, topic: to.accepted.topic, connectors }];
+        return [{ flow, index, target: describeDestination(to), topic: to.accepted.topic, connectors }];
       }),
     );
   }
@@ -45,12 +55,13 @@ export class Expectations implements AnswerSink {
     this.#ready = loaded;
   }
 
-  expect(connector: string, flow: string, destination: number, value: string, settle: Settle): void {
-    this.#waiting.set(placeOf(connector, flow, destination, value), settle);
+  /** A settle that throws stays expected: the answer is offered again. */
+  expect(place: AnswerPlace, value: string, settle: Settle): void {
+    this.#waiting.set(keyOf(place, value), settle);
   }
 
-  forget(connector: string, flow: string, destination: number, value: string): void {
-    this.#waiting.delete(placeOf(connector, flow, destination, value));
+  forget(place: AnswerPlace, value: string): void {
+    this.#waiting.delete(keyOf(place, value));
   }
 
   expects(connector: string, topic: string): boolean {
@@ -59,9 +70,9 @@ export class Expectations implements AnswerSink {
 
   async take(connector: string, topic: string, body: Uint8Array): Promise<void> {
     await this.#ready;
-    for (const { flow, destination, topic: filter, connectors } of this.#asked) {
+    for (const { flow, index, target, topic: filter, connectors } of this.#asked) {
       if (!connectors.has(connector) || !topicMatches(filter, topic)) continue;
-      const answer = await this.#mapping.answer(flow, destination, body);
+      const answer = await this.#mapping.answer(flow, index, body);
       if (answer.kind === "failed") {
         this.#log.warn(
           { event: "delivery.answer.notUnderstood", connector, topic, flow, reason: answer.reason },
@@ -70,7 +81,7 @@ export class Expectations implements AnswerSink {
         continue;
       }
       // an answer that nobody waits for is a repeat of an earlier one
-      await this.#waiting.get(placeOf(connector, flow, destination, answer.match))?.({
+      await this.#waiting.get(keyOf({ connector, flow, target }, answer.match))?.({
         accepted: answer.accepted,
         reason: answer.reason,
       });
@@ -84,6 +95,6 @@ export function asksForAnswer(
   return "accepted" in to && to.accepted !== undefined;
 }
 
-function placeOf(connector: string, flow: string, destination: number, value: string): string {
-  return JSON.stringify([connector, flow, destination, value]);
+function keyOf({ connector, flow, target }: AnswerPlace, value: string): string {
+  return JSON.stringify([connector, flow, target, value]);
 }

@@ -12,6 +12,8 @@ const concurrency = 16;
 const headLimit = 500;
 /** How often a connector that is away is looked at. */
 const awayMs = 500;
+/** How often one delivery is tried all the same: some receivers are known to be back only by that. */
+const probeMs = 5000;
 
 export interface RunnerDeps {
   readonly connector: Connector;
@@ -59,25 +61,33 @@ export class Runner {
   }
 
   async #resumeSent(): Promise<void> {
-    const heads = await this.#deps.queue.deliveryHeads(this.#deps.name, headLimit);
-    await Promise.all(heads.filter((head) => head.state === "sent").map((head) => this.#attempt(head)));
+    const sent = await this.#deps.queue.sentDeliveries(this.#deps.name);
+    await Promise.all(sent.map((delivery) => this.#attempt(delivery)));
   }
 
   async #run(signal: AbortSignal): Promise<void> {
     const { queue, name, connector, clock } = this.#deps;
     const underWay = new Set<Promise<void>>();
+    let probeAt = clock.monotonic() + probeMs;
+    let wasAway = true;
     while (!signal.aborted) {
       const { state } = connector.report();
-      if (state !== "up" && state !== "degraded") {
+      const away = state !== "up" && state !== "degraded";
+      if (away && clock.monotonic() < probeAt) {
+        wasAway = true;
         await clock.sleep(awayMs, signal);
         continue;
       }
+      // it is back: what waits out a delay of its absence is due
+      if (!away && wasAway) this.#dueAt.clear();
+      wasAway = away;
+      probeAt = clock.monotonic() + probeMs;
       const heads = await queue.deliveryHeads(name, headLimit);
       const now = clock.monotonic();
       let nextDue = Number.POSITIVE_INFINITY;
       for (const head of heads) {
-        if (this.#active.size >= concurrency + this.#waitingCount(heads)) break;
-        if (this.#active.has(head.id) || head.state === "unknown") continue;
+        if (this.#active.size >= (away ? 1 : concurrency) + this.#waitingCount(heads)) break;
+        if (this.#active.has(head.id)) continue;
         const due = this.#dueAt.get(head.id) ?? 0;
         if (due > now) {
           nextDue = Math.min(nextDue, due);

@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import {
   type Bundle,
+  type Clock,
   type FlowConfig,
+  hasDisposition,
   type LocalSource,
   makeEvent,
   messageTypeOf,
@@ -27,6 +29,7 @@ export interface IntakeDeps {
   readonly queue: Queue;
   readonly mapping: Mapping;
   readonly answers: AnswerSink;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -41,6 +44,7 @@ interface Prepared {
   readonly firstId: string | undefined;
 }
 
+const fullDiskMs = 1000;
 const nothing: Committed = { appended: 0, repeats: 0, conflicts: [] };
 
 /**
@@ -104,7 +108,9 @@ export class Intake {
     });
     this.#tails.set(connector, turn.then(ignore, ignore));
     const { all, flushed } = await turn;
-    const [committed] = await Promise.all([flushed, ...inputs.map((input) => this.#offerAnswer(connector, input))]);
+    const committed = await flushed;
+    // what is flushed stays accepted: an answer that cannot be noted now is offered again by itself, the sender waits for it
+    for (const input of inputs) await this.#offerAnswer(connector, input);
     this.#repeats += committed.repeats;
     const deadLetterIds = [
       ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
@@ -170,9 +176,16 @@ export class Intake {
     return isEmpty(change) ? Promise.resolve(nothing) : this.#deps.queue.commit(change);
   }
 
-  #offerAnswer(connector: string, input: Input): Promise<void> {
-    if (input.origin.kind !== "topic" || !this.#deps.answers.expects(connector, input.origin.topic)) return Promise.resolve();
-    return this.#deps.answers.take(connector, input.origin.topic, input.body);
+  async #offerAnswer(connector: string, input: Input): Promise<void> {
+    if (input.origin.kind !== "topic" || !this.#deps.answers.expects(connector, input.origin.topic)) return;
+    for (;;) {
+      try {
+        return await this.#deps.answers.take(connector, input.origin.topic, input.body);
+      } catch (error) {
+        if (this.#stopped || !hasDisposition(error, "shed")) throw error;
+        await this.#deps.clock.sleep(fullDiskMs);
+      }
+    }
   }
 
   #letter(connector: string, flow: string | undefined, input: Input, code: DeadLetter["code"], reason: string): DeadLetter {

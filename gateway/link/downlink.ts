@@ -52,8 +52,9 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       const parsed = downlinkAnswer.safeParse(answer.body);
       if (!parsed.success)
         throw new PlantgateError("PEER_UNREACHABLE", "central's answer to the downlink poll was not understood");
-      position = await record(deps, position, parsed.data);
+      // known before the messages are: they may be for flows that only the desired revision has
       if (parsed.data.desired.revision !== deps.knownRevision()) deps.onDesired(parsed.data.desired.revision);
+      position = await record(deps, position, parsed.data);
       delays = backoff({ baseMs: 300, capMs: 10_000 });
     } catch (error) {
       if (signal.aborted) return;

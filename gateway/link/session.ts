@@ -101,6 +101,14 @@ export class Session {
 
   async #judge(session: string, told: Problem): Promise<void> {
     const reason = told.detail ?? told.title;
+    // an answer to a session that we left ourselves says nothing about another gateway
+    if (
+      told.code === "fenced" &&
+      (this.#state.kind !== "online" || this.#state.session !== session) &&
+      this.#state.kind !== "fenced"
+    ) {
+      throw new PlantgateError("PEER_UNREACHABLE", "the request belonged to an earlier session");
+    }
     if (told.code === "fenced") {
       if (this.#state.kind !== "fenced") {
         await this.#deps.onFenced(reason);

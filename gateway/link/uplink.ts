@@ -8,7 +8,7 @@ import {
   watermarkAnswer,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import type { LaneDepth, StoredFrame } from "../queue/change.ts";
+import type { LanePosition, StoredFrame } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Session } from "./session.ts";
@@ -42,8 +42,7 @@ export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSigna
   let delays = backoff({ baseMs: 300, capMs: 10_000 });
   let frameLimit: number = batchLimits.frames;
   try {
-    let depth = await laneDepth(queue, lane);
-    let acknowledged = depth.acknowledged;
+    let { acknowledged } = await queue.position(lane);
     while (!signal.aborted) {
       const online = await session.online(signal);
       if (!online) return;
@@ -54,7 +53,7 @@ export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSigna
         continue;
       }
       try {
-        depth = await laneDepth(queue, lane);
+        const depth = await queue.position(lane);
         const result = await sendBatch(deps, lane, online.session, depth.epoch, withinEpoch(frames, depth), signal);
         switch (result.kind) {
           case "acknowledged":
@@ -135,18 +134,17 @@ async function sendBatch(
   }
   const { code, watermark, title, detail } = answer.problem;
   if ((code === "gap" || code === "fork") && watermark !== undefined) return { kind: code, watermark };
-  if (code === "too-large" && frames.length > 1) return { kind: "tooLarge" };
+  deps.log.warn(
+    { event: "uplink.batch.refused", lane, code, detail, firstSequence: first.first, frames: frames.length },
+    "central refused a batch, it is kept",
+  );
+  // one frame always fits: whatever is wrong with many is found by fewer
+  if ((code === "too-large" || code === "invalid") && frames.length > 1) return { kind: "tooLarge" };
   if (code === "busy") return { kind: "busy", afterMs: answer.retryAfterMs ?? 2000 };
   throw new PlantgateError("PEER_BUSY", detail ?? title, { context: { code, lane } });
 }
 
 /** A batch never spans two epochs. */
-function withinEpoch(frames: readonly StoredFrame[], depth: LaneDepth): readonly StoredFrame[] {
+function withinEpoch(frames: readonly StoredFrame[], depth: LanePosition): readonly StoredFrame[] {
   return frames[0] && frames[0].first >= depth.epochFirst ? frames : frames.filter((frame) => frame.first < depth.epochFirst);
-}
-
-async function laneDepth(queue: Queue, lane: Lane): Promise<LaneDepth> {
-  const depth = (await queue.depth()).lanes.find((entry) => entry.lane === lane);
-  if (!depth) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
-  return depth;
 }

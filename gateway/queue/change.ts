@@ -38,7 +38,8 @@ export type DeliveryState = "waiting" | "intent" | "sent" | "unknown";
 export interface NewDelivery {
   readonly connector: string;
   readonly flow: string;
-  readonly destination: number;
+  /** The destination as its flow names it (`describeDestination`): a later configuration may have it at another place, or not at all. */
+  readonly target: string;
   readonly key: string;
   readonly line: string;
   readonly createdAt: EpochMs;
@@ -95,6 +96,15 @@ export interface StoredFrame {
   readonly events: Uint8Array;
   /** SHA-256 chain up to and with this frame, hex. */
   readonly chain: string;
+}
+
+/** Where a lane stands: cheap to ask for, whatever the backlog. */
+export interface LanePosition {
+  readonly epoch: string;
+  readonly epochFirst: number;
+  readonly last: number;
+  readonly acknowledged: number;
+  readonly dispatched: number;
 }
 
 export interface LaneDepth {

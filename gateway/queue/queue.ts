@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError } from "../../protocol/index.ts";
 import { workerUrl } from "../worker-url.ts";
-import type { Change, Committed, Delivery, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
+import type { Change, Committed, Delivery, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
 import type { QueueReply, QueueRequest } from "./worker.ts";
 
 /** A request without its number; distributes over the union. */
@@ -64,6 +64,10 @@ export class Queue {
     return this.#ask({ op: "frames", lane, after, limits });
   }
 
+  position(lane: QueueLane): Promise<LanePosition> {
+    return this.#ask({ op: "position", lane });
+  }
+
   depth(): Promise<QueueDepth> {
     return this.#ask({ op: "depth" });
   }
@@ -71,6 +75,11 @@ export class Queue {
   /** The first delivery of each key that waits for this connector. */
   deliveryHeads(connector: string, limit: number): Promise<Delivery[]> {
     return this.#ask({ op: "heads", connector, limit });
+  }
+
+  /** Deliveries of this connector that await their receiver's answer. */
+  sentDeliveries(connector: string): Promise<Delivery[]> {
+    return this.#ask({ op: "sent", connector });
   }
 
   cursor(name: string): Promise<string | undefined> {

@@ -50,14 +50,19 @@ export function readDepth(db: DatabaseSync): QueueDepth {
   };
 }
 
-/** The first delivery of each key of a connector, oldest first: what may be tried now (P4). */
+/** The first delivery of each key of a connector, oldest first, without those that wait for a person: what may be tried now (P4). */
 export function readDeliveryHeads(db: DatabaseSync, connector: string, limit: number): Delivery[] {
   return db
     .prepare(
-      "SELECT d.* FROM (SELECT min(id) AS id FROM deliveries WHERE connector = ? GROUP BY key) AS head JOIN deliveries AS d USING (id) ORDER BY d.id LIMIT ?",
+      "SELECT d.* FROM (SELECT min(id) AS id FROM deliveries WHERE connector = ? GROUP BY key) AS head JOIN deliveries AS d USING (id) WHERE d.state <> 'unknown' ORDER BY d.id LIMIT ?",
     )
     .all(connector, limit)
     .map(toDelivery);
+}
+
+/** Deliveries of a connector that await their receiver's answer. */
+export function readSentDeliveries(db: DatabaseSync, connector: string): Delivery[] {
+  return db.prepare("SELECT * FROM deliveries WHERE connector = ? AND state = 'sent' ORDER BY id").all(connector).map(toDelivery);
 }
 
 export function readDeliveries(db: DatabaseSync, limit: number): Delivery[] {
@@ -70,7 +75,7 @@ function toDelivery(row: Record<string, unknown>): Delivery {
     connector: row.connector as string,
     key: row.key as string,
     flow: row.flow as string,
-    destination: row.destination as number,
+    target: row.target as string,
     line: row.line as string,
     state: row.state as Delivery["state"],
     attempts: row.attempts as number,

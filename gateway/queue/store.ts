@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type EpochMs, type Lane, lanes, PlantgateError } from "../../protocol/index.ts";
-import type { Change, Committed, DeadLetter, NewMessage, QueueLane, StoredFrame } from "./change.ts";
+import type { Change, Committed, DeadLetter, LanePosition, NewMessage, QueueLane, StoredFrame } from "./change.ts";
 import { chainGenesis, chainNext, cutFrames, encodeInputs, encodeLines } from "./frame.ts";
 import { type RepeatEntry, RepeatWindow, toRepeatEntry } from "./repeats.ts";
 import { formatVersion, framePosition, laneEnd, schema, sequenceAt } from "./schema.ts";
@@ -144,9 +144,13 @@ export class QueueStore {
     }
     let appended = 0;
     let repeats = 0;
+    const ownKeys = new Set<string>();
     const conflicts: string[] = [];
     for (const message of change.messages ?? []) {
-      const verdict = this.#judgeRepeat(message, staged);
+      // two messages of one input under one key are not a repeat of the sender's, they are a mistake of the mapping
+      const doubled = message.repeat !== undefined && ownKeys.has(message.repeat.key);
+      if (message.repeat) ownKeys.add(message.repeat.key);
+      const verdict = doubled ? "conflict" : this.#judgeRepeat(message, staged);
       if (verdict === "repeat") repeats += 1;
       else if (verdict === "conflict") conflicts.push(this.#keepConflict(change, message));
       else {
@@ -169,7 +173,7 @@ export class QueueStore {
         const known = state.get(lane);
         if (known) known.dispatched = Math.max(known.dispatched, upTo);
       });
-      this.#prune(lane, { dispatched: upTo });
+      this.#prune(lane);
     }
     return { appended, repeats, conflicts };
   }
@@ -219,8 +223,8 @@ export class QueueStore {
 
   #applyDeliveries(change: Change): void {
     for (const row of change.newDeliveries ?? []) {
-      const insert = "INSERT INTO deliveries (connector, key, flow, destination, line, created_at) VALUES (?, ?, ?, ?, ?, ?)";
-      this.#run(insert, row.connector, row.key, row.flow, row.destination, row.line, row.createdAt);
+      const insert = "INSERT INTO deliveries (connector, key, flow, target, line, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+      this.#run(insert, row.connector, row.key, row.flow, row.target, row.line, row.createdAt);
     }
     for (const row of change.deliveryUpdates ?? []) {
       this.#run(
@@ -280,14 +284,15 @@ export class QueueStore {
     const chain = Buffer.from(frame.chain as Uint8Array);
     this.#run("UPDATE lanes SET acknowledged = ?, acknowledged_chain = ? WHERE lane = ?", ack.watermark, chain, ack.lane);
     staged.laneChanges.push(() => Object.assign(state, { acknowledged: ack.watermark, acknowledgedChain: chain }));
-    this.#prune(ack.lane, { acknowledged: ack.watermark });
+    this.#prune(ack.lane);
   }
 
   /** Deletes what nobody needs any more: acknowledged by central and dispatched to local destinations; telemetry has none. */
-  #prune(lane: QueueLane, now: { acknowledged?: number; dispatched?: number }): void {
-    const state = this.#lane(lane);
-    const acknowledged = lane === "inbound" ? Number.MAX_SAFE_INTEGER : (now.acknowledged ?? state.acknowledged);
-    const dispatched = lane === "telemetry" ? Number.MAX_SAFE_INTEGER : Math.max(now.dispatched ?? 0, state.dispatched);
+  #prune(lane: QueueLane): void {
+    // as this transaction has it so far
+    const row = this.#get("SELECT acknowledged, dispatched FROM lanes WHERE lane = ?", lane);
+    const acknowledged = lane === "inbound" ? Number.MAX_SAFE_INTEGER : (row?.acknowledged as number);
+    const dispatched = lane === "telemetry" ? Number.MAX_SAFE_INTEGER : (row?.dispatched as number);
     const upTo = Math.min(acknowledged, dispatched);
     const last = framePosition(lane, upTo);
     this.#run(
@@ -332,12 +337,16 @@ export class QueueStore {
     let chain: Buffer = genesis;
     this.#db.exec("BEGIN IMMEDIATE");
     try {
-      const rows = this.#db
-        .prepare("SELECT position, events FROM frames WHERE position >= ? AND position <= ? ORDER BY position")
-        .all(framePosition(lane, first), laneEnd(lane));
-      for (const row of rows) {
-        chain = chainNext(chain, row.events as Uint8Array);
-        this.#run("UPDATE frames SET chain = ? WHERE position = ?", chain, row.position as number);
+      // in pages: after a long outage the lane does not fit into memory
+      for (let position = framePosition(lane, first) - 1, more = true; more; ) {
+        const page = "SELECT position, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT 100";
+        const rows = this.#statement(page).all(position, laneEnd(lane));
+        for (const row of rows) {
+          position = row.position as number;
+          chain = chainNext(chain, row.events as Uint8Array);
+          this.#run("UPDATE frames SET chain = ? WHERE position = ?", chain, position);
+        }
+        more = rows.length > 0;
       }
       const update =
         "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, chain = ?, acknowledged_chain = ? WHERE lane = ?";
@@ -348,6 +357,12 @@ export class QueueStore {
       throw new PlantgateError("DISK_FAILED", "a new epoch could not be written", { cause });
     }
     Object.assign(state, { epoch, epochFirst: first, predecessor, chain, acknowledgedChain: genesis });
+  }
+
+  /** Epoch and positions of a lane, without looking at its frames. */
+  position(lane: QueueLane): LanePosition {
+    const { epoch, epochFirst, acknowledged, dispatched, next } = this.#lane(lane);
+    return { epoch, epochFirst, acknowledged, dispatched, last: next - 1 };
   }
 
   cursor(name: string): string | undefined {

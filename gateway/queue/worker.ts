@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError } from "../../protocol/index.ts";
 import type { Change, QueueLane } from "./change.ts";
-import { readDeliveryHeads, readDepth } from "./read.ts";
+import { readDeliveryHeads, readDepth, readSentDeliveries } from "./read.ts";
 import { QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, commits of one turn by one flush. */
@@ -14,8 +14,10 @@ export type QueueRequest =
       readonly after: number;
       readonly limits: { frames: number; bytes: number };
     }
+  | { readonly id: number; readonly op: "position"; readonly lane: QueueLane }
   | { readonly id: number; readonly op: "depth" }
   | { readonly id: number; readonly op: "heads"; readonly connector: string; readonly limit: number }
+  | { readonly id: number; readonly op: "sent"; readonly connector: string }
   | { readonly id: number; readonly op: "cursor"; readonly name: string }
   | { readonly id: number; readonly op: "openEpoch"; readonly lane: Lane }
   | { readonly id: number; readonly op: "close" };
@@ -62,10 +64,14 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
   switch (request.op) {
     case "frames":
       return store.frames(request.lane, request.after, request.limits);
+    case "position":
+      return store.position(request.lane);
     case "depth":
       return readDepth(store.database);
     case "heads":
       return readDeliveryHeads(store.database, request.connector, request.limit);
+    case "sent":
+      return readSentDeliveries(store.database, request.connector);
     case "cursor":
       return store.cursor(request.name);
     case "openEpoch":

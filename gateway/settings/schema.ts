@@ -23,6 +23,7 @@ export const gatewaySettings = z.strictObject({
     .max(65535)
     .default(8430)
     .meta({ description: "Port of the local listener; 0: any free one." }),
+  unfence: z.boolean().default(false).meta({ description: "A person decided that this gateway is the real one, not its clone." }),
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 export type GatewaySettings = z.infer<typeof gatewaySettings>;

@@ -23,6 +23,7 @@ import { temporaryFolder } from "./folder.ts";
 export interface Receiver {
   deliver(message: Outbound, attempt: number): Outcome | Promise<Outcome>;
   verify?(message: Outbound): Verdict;
+  report?(): "up" | "down";
 }
 
 /** A connector whose far side is the test; everything between it and the disk is real. */
@@ -44,7 +45,13 @@ export class TestConnector implements Connector {
     this.stops += 1;
   }
   report() {
-    return { name: this.deps.name, kind: this.deps.config.type, state: "up" as const, since: toInstant(0), connects: 1 };
+    return {
+      name: this.deps.name,
+      kind: this.deps.config.type,
+      state: this.receiver.report?.() ?? ("up" as const),
+      since: toInstant(0),
+      connects: 1,
+    };
   }
   async deliver(message: Outbound): Promise<Outcome> {
     this.attempts.push(message);
@@ -79,7 +86,7 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   });
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log);
-  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, log });
+  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
   const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log });
   const connectors = new Map<string, TestConnector>();
   const kind = (name: ConnectorKindName): AnyConnectorKind =>
@@ -94,7 +101,14 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const kinds = (["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const).map(kind);
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
-  const dispatcher = new Dispatcher({ queue, mapping, clock, onDeliveries: (names) => host.ring(names) });
+  const dispatcher = new Dispatcher({
+    queue,
+    mapping,
+    clock,
+    log,
+    configurationSettled: async () => {},
+    onDeliveries: (names) => host.ring(names),
+  });
   const stopping = new AbortController();
   const running = dispatcher.run(stopping.signal);
   return {

@@ -175,7 +175,7 @@ describe("batches", () => {
     const part = zstdCompressSync(`${" ".repeat(3 * 1024 * 1024)}\n`, level);
     for (let frame = 0; frame < 12; frame++) many.append(["a"], part);
     expect((await plant.send(many)).body).toMatchObject({
-      code: "invalid",
+      code: "too-large",
       detail: expect.stringContaining("inflates to more than"),
     });
   });

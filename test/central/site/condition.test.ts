@@ -106,7 +106,7 @@ describe("the overview", () => {
     await plant.hello([], "boot-1");
     const first = plant.session;
     await plant.hello([], "boot-1");
-    expect((await plant.status({ session: first })).body.code).toBe("fenced");
+    expect((await plant.status({ session: first })).body.code).toBe("session-unknown");
     expect(await condition()).toBe("online");
     await plant.hello([], "boot-2");
     expect((await plant.status({ session: first })).body.code).toBe("fenced");

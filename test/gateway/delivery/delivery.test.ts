@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
 import { readDeadLetters, readDeliveries, readMessages } from "../../../gateway/queue/read.ts";
-import { type CloudEvent, type Document, makeEvent } from "../../../protocol/index.ts";
+import { type CloudEvent, type Document, makeEvent, PlantgateError } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
@@ -327,4 +327,104 @@ it("keeps what central sent for a flow that is gone as a dead letter", async () 
     (found) => found.length === 1,
   );
   expect(letter).toMatchObject({ direction: "out", connector: "central", code: "DESTINATION_INVALID" });
+});
+
+it("finds a waiting delivery's destination again when a new configuration has it at another place", async () => {
+  const away = { state: "retry" as "retry" | "done" };
+  const receiver = {
+    deliver: () => (away.state === "retry" ? { kind: "retry" as const, reason: "away", afterMs: 20 } : { kind: "done" as const }),
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  const plain = { connector: "wms", topic: "wms/orders/{data.moId}" };
+  await parts.apply(await bundleOf(withDestinations([post("idempotent"), plain]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(
+    () => parts.connector("scheduler").attempts.length,
+    (count) => count >= 1,
+  );
+  await parts.apply(await bundleOf(withDestinations([plain, post("idempotent")]), "lyon", 2));
+  away.state = "done";
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 2,
+  );
+  expect(parts.connector("scheduler").attempts.every((message) => message.kind === "post")).toBe(true);
+  expect(parts.connector("wms").attempts.map((message) => message.kind)).toEqual(["topic"]);
+});
+
+it("keeps a waiting delivery as a dead letter when its destination is gone", async () => {
+  const receiver = { deliver: () => ({ kind: "retry" as const, reason: "away", afterMs: 20 }) };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(
+    () => deliveries(parts).length,
+    (count) => count === 1,
+  );
+  await parts.apply(await bundleOf(withDestinations([{ connector: "scheduler", post: "/elsewhere" }]), "lyon", 2));
+  const [letter] = await until(
+    () => onDisk(parts, (db) => readDeadLetters(db, 10)),
+    (found) => found.length === 1,
+  );
+  expect(letter).toMatchObject({ code: "DESTINATION_INVALID", place: "POST /orders" });
+});
+
+it("tries a receiver that is reported as away from time to time, and all that waits once it is back", async () => {
+  const state = { report: "up" as "up" | "down" };
+  const receiver = {
+    report: () => state.report,
+    deliver: () => {
+      if (state.report === "up") return { kind: "done" as const };
+      // nothing but a delivery that gets through shows that it is back
+      state.report = "up";
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
+  state.report = "down";
+  await receive(parts, { id: 1 }, { id: 2 }, { id: 3 });
+  await until(
+    () => outcomes(parts),
+    (found) => found.length === 3,
+  );
+});
+
+it("takes an answer that is offered again after it could not be noted the first time", async () => {
+  await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
+  await parts.apply(await bundleOf(withDestinations([answered()]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(
+    () => deliveries(parts),
+    (found) => found[0]?.state === "sent",
+  );
+  const commit = parts.queue.commit.bind(parts.queue);
+  let full = 2;
+  parts.queue.commit = (change) =>
+    change.doneDeliveries && full-- > 0 ? Promise.reject(new PlantgateError("QUEUE_FULL", "the disk is full")) : commit(change);
+  const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", revision: 1, accepted: true }));
+  const origin = { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false } as const;
+  await parts.connector("wms").inlet.accept([{ origin, body, receivedAt: 1 }]);
+  expect(outcomes(parts)).toEqual(["accepted"]);
+  expect(deliveries(parts)).toEqual([]);
+});
+
+it("flushes the intent before a message that awaits an answer is sent where a repeat is not harmless", async () => {
+  const states: (string | undefined)[] = [];
+  const open: { parts?: Parts } = {};
+  const receiver = {
+    deliver: () => {
+      states.push(deliveries(open.parts!)[0]?.state);
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { wms: receiver } });
+  open.parts = parts;
+  await parts.apply(await bundleOf(withDestinations([{ ...answered(), effect: "once" }]), "lyon"));
+  await receive(parts, { id: 1 });
+  await until(
+    () => states.length,
+    (count) => count === 1,
+  );
+  expect(states).toEqual(["intent"]);
 });

@@ -165,7 +165,14 @@ it("opens a new epoch after a fork that names its predecessor and keeps sequence
 it("shows the first delivery of each key, so that a failing key holds back only its own", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
-  const delivery = (key: string, line: string) => ({ connector: "wms", flow: "orders", destination: 0, key, line, createdAt: 1 });
+  const delivery = (key: string, line: string) => ({
+    connector: "wms",
+    flow: "orders",
+    target: "wms/orders",
+    key,
+    line,
+    createdAt: 1,
+  });
   store.commit([{ newDeliveries: [delivery("mo-1", "1a"), delivery("mo-1", "1b"), delivery("mo-2", "2a")] }]);
   expect(readDeliveryHeads(store.database, "wms", 10).map((head) => head.line)).toEqual(["1a", "2a"]);
   const [head] = readDeliveryHeads(store.database, "wms", 10);
@@ -274,4 +281,22 @@ it("holds exactly what was committed, in order, for any sequence of changes and 
     }),
     { numRuns: 40 },
   );
+});
+
+it("takes two messages of one input under one key for a conflict, not for a repeat", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  const repeat = { key: "picks/T-1/1", hash: hash("one input") };
+  const [committed] = store.commit([
+    {
+      messages: [
+        { lane: "transaction", line: "a", input: 0, repeat },
+        { lane: "transaction", line: "b", input: 0, repeat },
+      ],
+      inputs: [Buffer.from("one input")],
+    },
+  ]);
+  expect(committed).toMatchObject({ appended: 1, repeats: 0, conflicts: [expect.any(String)] });
+  expect(lines(store)).toEqual(["a"]);
+  store.close();
 });

@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { Session } from "../../../gateway/link/session.ts";
+import type { LinkAnswer, LinkRequest, Transport } from "../../../gateway/link/transport.ts";
+import { Queue } from "../../../gateway/queue/queue.ts";
+import { openLogger } from "../../../gateway/telemetry/logger.ts";
+import { systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { until } from "../../support/process.ts";
+
+/** A session against a central that says what the test says. */
+async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer> | LinkAnswer) {
+  const folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
+  const fenced: string[] = [];
+  let hellos = 0;
+  const transport = {
+    send: async (request: LinkRequest) => {
+      if (!request.path.endsWith("/sessions")) return answer(request);
+      hellos += 1;
+      const body = { session: `s${hellos}`, incarnation: "i", leaseSeconds: 15, serverTime: toInstant(0), watermarks: [] };
+      return { kind: "ok", status: 200, body, text: "" };
+    },
+  } as unknown as Transport;
+  const log = openLogger({ level: "silent", site: "lyon" });
+  const onFenced = async (reason: string): Promise<void> => void fenced.push(reason);
+  const session = new Session({ site: "lyon", version: "0", transport, queue, clock: systemClock, log, onFenced }, undefined);
+  const stopping = new AbortController();
+  const running = session.run(stopping.signal);
+  return {
+    session,
+    fenced,
+    signal: stopping.signal,
+    async [Symbol.asyncDispose](): Promise<void> {
+      stopping.abort();
+      await running;
+      await queue.close();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+const poll: LinkRequest = { method: "POST", path: "/v1/sites/lyon/downlink", timeoutMs: 1000 };
+const fence: LinkAnswer = { kind: "problem", problem: toProblem("fenced"), retryAfterMs: undefined };
+
+it("is not fenced by a late answer to a session that it left itself", async () => {
+  const late = Promise.withResolvers<LinkAnswer>();
+  await using open = await openSession(() => late.promise);
+  const first = await open.session.online(open.signal);
+  const hanging = open.session.send(first!.session, poll, open.signal);
+  open.session.renew(first!.session);
+  await until(
+    () => open.session.state,
+    (state) => state.kind === "online" && state.session === "s2",
+  );
+  late.resolve(fence);
+  await expect(hanging).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  expect(open.session.state).toMatchObject({ kind: "online", session: "s2" });
+  expect(open.fenced).toEqual([]);
+});
+
+it("notes that it was fenced before it stops, and says hello no more", async () => {
+  await using open = await openSession(() => fence);
+  const online = await open.session.online(open.signal);
+  await expect(open.session.send(online!.session, poll, open.signal)).rejects.toMatchObject({ code: "LINK_FENCED" });
+  expect(open.fenced).toHaveLength(1);
+  expect(open.session.state.kind).toBe("fenced");
+});
+
+it("stays off and tries again when central denies it, and the plant's side is not told", async () => {
+  const denied: LinkAnswer = { kind: "problem", problem: toProblem("site-revoked"), retryAfterMs: undefined };
+  await using open = await openSession(() => denied);
+  const online = await open.session.online(open.signal);
+  await expect(open.session.send(online!.session, poll, open.signal)).rejects.toMatchObject({ code: "LINK_DENIED" });
+  expect(open.fenced).toEqual([]);
+  await until(
+    () => open.session.state,
+    (state) => state.kind === "online" && state.session === "s2",
+  );
+});
