@@ -56,7 +56,7 @@ function deliveriesIn(status: StatusReport | null): string {
   if (waiting === 0) return `nothing waits${decide}`;
   const age =
     status && oldestAt !== undefined ? `, the oldest for ${seconds(Date.parse(status.sentAt) - Date.parse(oldestAt))}` : "";
-  return `${waiting} messages wait for its own systems${age}${decide}`;
+  return `${waiting} ${waiting === 1 ? "message waits" : "messages wait"} for its own systems${age}${decide}`;
 }
 
 /** By the gateway's own clock, so that its skew does not matter. */
