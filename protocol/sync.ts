@@ -21,7 +21,6 @@ export const batchHeaders = {
   chain: "plantgate-chain",
   /** The frames of the body in order: `count/bytes,count/bytes`, bytes as they lie compressed in the body. */
   frames: "plantgate-frames",
-  incarnation: "plantgate-incarnation",
 } as const;
 
 const sequence = z.int().min(0);

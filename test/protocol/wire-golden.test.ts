@@ -1,0 +1,263 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { z } from "zod";
+import * as ledger from "../../central/ledger/batch.ts";
+import * as queue from "../../gateway/queue/frame.ts";
+import {
+  batchHeaders,
+  bundle,
+  type CloudEvent,
+  cloudEvent,
+  downlinkAnswer,
+  downlinkRequest,
+  hello,
+  helloAnswer,
+  messageTypes,
+  type ProblemCode,
+  parseEvent,
+  problem,
+  problemCodes,
+  statusReport,
+  toProblem,
+  watermarkAnswer,
+} from "../../protocol/index.ts";
+
+/** What version 1 of the wire looks like in bytes. A change here is a change for gateways and centrals that run already. */
+const folder = join(import.meta.dirname, "../fixtures/wire/v1");
+const golden = <Value = unknown>(name: string): Value =>
+  JSON.parse(readFileSync(join(folder, `${name}.golden.json`), "utf8")) as Value;
+
+interface Batch {
+  readonly headers: Record<string, string>;
+  readonly genesis: string;
+  readonly frames: readonly { readonly lines: readonly string[]; readonly base64: string; readonly chain: string }[];
+}
+
+/** The messages with a shape of their own, and the keys of it that a sender may leave away. */
+const messages: readonly { name: string; schema: z.ZodType; optional: readonly string[]; open?: readonly string[] }[] = [
+  { name: "hello", schema: hello, optional: ["epochs.0.predecessor"] },
+  { name: "hello-answer", schema: helloAnswer, optional: [] },
+  { name: "watermark-answer", schema: watermarkAnswer, optional: [] },
+  { name: "downlink-request", schema: downlinkRequest, optional: ["ack.epoch"] },
+  {
+    name: "status-report",
+    schema: statusReport,
+    optional: ["lanes.0.oldestAt", "deliveries.oldestAt", "configuration.reason", "connectors.0.reason"],
+  },
+];
+
+const eventOptional = ["flow", "idempotencykey", "inputhash", "targetsite", "correlationid", "causationid", "sequence"];
+const quantityOptional = (path: string): string[] => [`${path}.srcValue`, `${path}.srcUnit`];
+/** Per message type, the keys of `data` that a sender may leave away. */
+const dataOptional: Readonly<Record<string, readonly string[]>> = {
+  "mfg.production-order.released.v1": [
+    ...["needBy", "bomRevision", "routingRevision", "targetLot"],
+    ...["components.0.operation", "components.0.location", "operations.0.name"],
+    ...quantityOptional("quantity"),
+    ...quantityOptional("components.0.quantity"),
+  ],
+  "mfg.pick.confirmed.v1": [
+    ...["stagingId", "lot", "serial", "fromBin", "toSupplyArea", "qtyRequested", "sscc", "operator"],
+    ...quantityOptional("qtyPicked"),
+    ...quantityOptional("qtyRequested"),
+  ],
+  "mfg.shortage.reported.v1": ["taskId", "expectedAt", "substituteAllowed", ...quantityOptional("qtyShort")],
+  "mfg.material.consumed.v1": ["opSeq", "lot", "supplyArea", "backflush", "reversalOf", ...quantityOptional("qty")],
+  "mfg.finished-goods.confirmed.v1": [
+    ...["opSeq", "lot", "serials", "workUnit", "toLocation", "reversalOf", "genealogy.0.lot"],
+    ...quantityOptional("goodQty"),
+    ...quantityOptional("genealogy.0.qty"),
+  ],
+  "mfg.scrap.reported.v1": [
+    ...["opSeq", "lot", "workUnit", "location", "reason.text", "reason.category"],
+    ...quantityOptional("qty"),
+  ],
+  "mfg.schedule.revised.v1": ["frozenUntil", "basedOn", "supersedes", "entries.0.setupMin"],
+  "mfg.equipment.sampled.v1": ["dataType", "unitCode", "statusCode", "serverTimestamp", "node", "overflow"],
+  "mfg.equipment.sampling-interrupted.v1": [],
+  "mfg.delivery.completed.v1": ["detail"],
+};
+
+describe("what a gateway and central say to each other", () => {
+  it.each(messages)("$name is read and written back as it was", ({ name, schema }) => {
+    expect(JSON.stringify(schema.parse(golden(name)))).toBe(JSON.stringify(golden(name)));
+  });
+
+  it.each(messages)("$name is refused with a key missing or one too many", ({ name, schema, optional }) => {
+    expectStrict(golden(name), (value) => schema.safeParse(value).success, optional);
+  });
+
+  it("a downlink's answer is read and written back, its events as their senders recorded them", () => {
+    const answer = golden<{ messages: { event: CloudEvent }[] }>("downlink-answer");
+    expect(JSON.stringify(downlinkAnswer.parse(answer))).toBe(JSON.stringify(answer));
+    for (const { event } of answer.messages) expect(parseEvent(JSON.stringify(event))).toEqual(event);
+    const frame = { ...answer, messages: answer.messages.map((message) => ({ ...message, event: "any JSON" })) };
+    expectStrict(frame, (value) => downlinkAnswer.safeParse(value).success, ["desired.digest"]);
+  });
+
+  it.each(["bundle-lyon", "bundle-hq"])("%s is read and written back as it was", (name) => {
+    expect(JSON.stringify(bundle.parse(golden(name)))).toBe(JSON.stringify(golden(name)));
+  });
+
+  it.each(["bundle-lyon", "bundle-hq"])("%s is refused with a key missing or one too many", (name) => {
+    const value = golden<Record<string, unknown> & { connectors: object; flows: object }>(name);
+    const accepts = (candidate: unknown): boolean => bundle.safeParse(candidate).success;
+    for (const key of Object.keys(value)) expect(accepts(without(value, [key])), key).toBe(false);
+    for (const path of objects(value).filter(([first]) => first !== "codes" && first !== "connectors" && first !== "flows"))
+      expect(accepts(withUnknown(value, path)), path.join(".")).toBe(false);
+    for (const key of Object.keys(value.connectors)) {
+      expect(accepts(withUnknown(value, ["connectors", key])), key).toBe(false);
+      expect(accepts(withUnknown(value, ["connectors", key, "config"])), key).toBe(false);
+    }
+    for (const key of Object.keys(value.flows)) expect(accepts(withUnknown(value, ["flows", key])), key).toBe(false);
+  });
+});
+
+describe("a problem", () => {
+  const problems = golden<Record<string, { detail: string; watermark?: number; problems?: unknown[] }>>("problems");
+
+  it("has one code of those that are known, and no code is without an example", () => {
+    expect(Object.keys(problems)).toEqual(Object.keys(problemCodes));
+  });
+
+  it.each(Object.keys(problems))("%s is made and read as it was", (code) => {
+    const { detail, watermark, problems: every } = problems[code]!;
+    const extra = { ...(watermark === undefined ? {} : { watermark }), ...(every === undefined ? {} : { problems: every }) };
+    expect(JSON.stringify(toProblem(code as ProblemCode, detail, extra))).toBe(JSON.stringify(problems[code]));
+    expect(problem.parse(problems[code])).toEqual(problems[code]);
+    for (const key of ["type", "title", "status", "code"])
+      expect(problem.safeParse(without(problems[code], [key])).success, key).toBe(false);
+  });
+
+  it("may say more than its reader knows", () => {
+    expect(problem.parse({ ...problems.gap, instance: "urn:uuid:1" })).toMatchObject({ instance: "urn:uuid:1" });
+  });
+});
+
+describe("a message", () => {
+  const names = readdirSync(join(folder, "events")).map((name) => name.replace(".golden.json", ""));
+
+  it("of every type has an example", () => {
+    expect(names.toSorted()).toEqual(messageTypes.map(({ type }) => type).toSorted());
+  });
+
+  it.each(names)("%s is read and written back as it was", (name) => {
+    const line = JSON.stringify(golden(`events/${name}`));
+    expect(JSON.stringify(parseEvent(line))).toBe(line);
+    expect(JSON.stringify(cloudEvent.parse(JSON.parse(line)))).toBe(line);
+  });
+
+  it.each(names)("%s is refused with a key missing or one too many", (name) => {
+    const optional = [...eventOptional, ...(dataOptional[name] ?? []).map((path) => `data.${path}`)];
+    expectStrict(golden(`events/${name}`), isEvent, optional);
+  });
+});
+
+describe("a batch", () => {
+  const { headers, frames, genesis } = golden<Batch>("batch");
+  const bodies = frames.map(({ base64 }) => Buffer.from(base64, "base64"));
+  const body = Buffer.concat(bodies);
+  const epoch = headers[batchHeaders.epoch] as string;
+  const head: ledger.BatchHead = {
+    site: "lyon",
+    lane: "transaction",
+    session: headers[batchHeaders.session] as string,
+    epoch,
+    firstSequence: Number(headers[batchHeaders.firstSequence]),
+    count: Number(headers[batchHeaders.count]),
+    chain: headers[batchHeaders.chain] as string,
+    frames: ledger.parseFrames(headers[batchHeaders.frames] as string) ?? [],
+  };
+
+  it("has the headers that the contract names, and no other of ours", () => {
+    expect(Object.keys(headers).filter((name) => name.startsWith("plantgate-"))).toEqual(Object.values(batchHeaders));
+    expect(Number(headers["content-length"])).toBe(body.byteLength);
+  });
+
+  it("begins its chain at the same value in a gateway and at central", () => {
+    expect(queue.chainGenesis("lyon", "transaction", epoch).toString("hex")).toBe(genesis);
+    expect(ledger.chainGenesis("lyon", "transaction", epoch).toString("hex")).toBe(genesis);
+  });
+
+  it("has the chain that the gateway computes", () => {
+    let chain = queue.chainGenesis("lyon", "transaction", epoch);
+    for (const [index, frame] of frames.entries()) {
+      chain = queue.chainNext(chain, bodies[index]!);
+      expect(chain.toString("hex")).toBe(frame.chain);
+    }
+    expect(chain.toString("hex")).toBe(headers[batchHeaders.chain]);
+  });
+
+  it("has the chain that central computes, and what central asks of head and body", () => {
+    const cut = ledger.cutFrames(head, body, ledger.chainGenesis("lyon", "transaction", epoch));
+    expect(cut.map(({ first, last, chain }) => [first, last, chain])).toEqual([
+      [1001, 1002, frames[0]!.chain],
+      [1003, 1003, frames[1]!.chain],
+    ]);
+    expect(ledger.headProblem(head, body.byteLength)).toBeUndefined();
+    expect(ledger.contentProblem(head, body)).toBeUndefined();
+  });
+
+  it("holds its lines, whoever inflates it, each a message without a sequence", () => {
+    for (const [index, { lines }] of frames.entries()) {
+      expect(queue.decodeLines(bodies[index]!, lines.length)).toEqual(lines);
+      expect(ledger.frameLines(bodies[index]!)).toEqual(lines);
+      for (const line of lines) expect(parseEvent(line).sequence).toBeUndefined();
+    }
+  });
+
+  it("is another one with a byte changed", () => {
+    const changed = Buffer.from(body);
+    changed[changed.length - 1]! ^= 1;
+    const cut = ledger.cutFrames(head, changed, ledger.chainGenesis("lyon", "transaction", epoch));
+    expect(cut.at(-1)?.chain).not.toBe(headers[batchHeaders.chain]);
+  });
+});
+
+type Path = readonly string[];
+
+/** Every key but the optional ones has to be there, and no object takes a key that is not its own. */
+function expectStrict(value: unknown, accepts: (value: unknown) => boolean, optional: readonly string[]): void {
+  expect(accepts(value)).toBe(true);
+  const dispensable = keys(value).filter((path) => accepts(without(value, path)));
+  expect(dispensable.map((path) => path.join(".")).toSorted()).toEqual([...optional].toSorted());
+  const open = objects(value).filter((path) => accepts(withUnknown(value, path)));
+  expect(open.map((path) => path.join("."))).toEqual([]);
+}
+
+function isEvent(value: unknown): boolean {
+  try {
+    parseEvent(JSON.stringify(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The paths of all objects in a value, its own first. */
+function objects(value: unknown, path: Path = []): Path[] {
+  if (typeof value !== "object" || value === null) return [];
+  const inner = Object.entries(value).flatMap(([key, child]) => objects(child, [...path, key]));
+  return Array.isArray(value) ? inner : [path, ...inner];
+}
+
+function keys(value: unknown): Path[] {
+  return objects(value).flatMap((path) => Object.keys(at(value, path)).map((key) => [...path, key]));
+}
+
+function at(value: unknown, path: Path): Record<string, unknown> {
+  return path.reduce((inner, key) => (inner as Record<string, unknown>)[key], value) as Record<string, unknown>;
+}
+
+function without(value: unknown, path: Path): unknown {
+  const copy = structuredClone(value);
+  delete at(copy, path.slice(0, -1))[path.at(-1) as string];
+  return copy;
+}
+
+function withUnknown(value: unknown, path: Path): unknown {
+  const copy = structuredClone(value);
+  at(copy, path).unheardOf = 1;
+  return copy;
+}
