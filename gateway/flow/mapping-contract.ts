@@ -1,4 +1,4 @@
-import type { Bundle, CloudEvent, EpochMs, ErrorCode, Lane } from "../../protocol/index.ts";
+import type { Bundle, CloudEvent, Delivery, EpochMs, ErrorCode, Lane } from "../../protocol/index.ts";
 import type { Origin } from "../connector/connector.ts";
 
 /** One input for one flow. */
@@ -28,25 +28,7 @@ export type MapResult =
   | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
 
 /** One message for one destination of its flow, judged just before it is sent. */
-export type Rendered =
-  | {
-      readonly kind: "topic";
-      readonly topic: string;
-      readonly body: Uint8Array;
-      readonly qos: 0 | 1;
-      readonly retain: boolean;
-      readonly key: string;
-    }
-  | {
-      readonly kind: "post";
-      readonly path: string;
-      readonly body: Uint8Array;
-      readonly idempotencyKey: string;
-      readonly key: string;
-    }
-  | { readonly kind: "write"; readonly item: string; readonly value: string | number | boolean; readonly key: string }
-  | { readonly kind: "operation"; readonly operation: string; readonly key: string }
-  | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
+export type Rendered = Delivery | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
 
 /** What a receiver answered on its `accepted` topic. */
 export type Answer =
