@@ -203,6 +203,7 @@ function createMove(db: Database, given: Readonly<Record<string, Value>>, values
     origin: order?.name ?? picking?.origin ?? false,
     reference: order?.name ?? picking?.name ?? false,
     operation_id: false,
+    workorder_id: false,
     bom_line_id: false,
     sequence: 10,
     manual_consumption: false,

@@ -150,6 +150,7 @@ export interface Move extends Row {
   origin: Text;
   reference: Text;
   operation_id: Ref;
+  workorder_id: Ref;
   bom_line_id: Ref;
   sequence: number;
   manual_consumption: boolean;

@@ -249,6 +249,7 @@ export class Manufacturing {
       origin: order.name,
       reference: order.name,
       operation_id: false,
+      workorder_id: false,
       bom_line_id: false,
       sequence: 10,
       manual_consumption: false,

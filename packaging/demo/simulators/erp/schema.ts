@@ -291,6 +291,7 @@ const models: Readonly<Record<string, Model>> = {
       reference: char,
       production_group_id: from<Move>(many2one("mrp.production.group"), groupOf),
       operation_id: many2one("mrp.routing.workcenter"),
+      workorder_id: many2one("mrp.workorder"),
       bom_line_id: many2one("mrp.bom.line"),
       sequence: integer,
       manual_consumption: boolean,

@@ -47,6 +47,7 @@ export function validateScrap(db: Database, stock: Stock, scrap: Scrap): true | 
     origin: scrap.origin === false ? name : scrap.origin,
     reference: production?.name ?? name,
     operation_id: false,
+    workorder_id: false,
     bom_line_id: false,
     sequence: 10,
     manual_consumption: false,

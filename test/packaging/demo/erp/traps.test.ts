@@ -35,6 +35,16 @@ describe("closing an order", () => {
     expect(await value(peer, "mrp.production", order.id, "state")).toBe("progress");
   });
 
+  it("lets a component be taken out of its work order, and cancels it when nothing of it is picked", async () => {
+    const order = await openOrder(peer);
+    const [component] = await value<number[]>(peer, "mrp.production", order.id, "move_raw_ids");
+    await peer.call("stock.move", "write", { ids: [component], vals: { manual_consumption: false, workorder_id: false } });
+    expect(await value(peer, "stock.move", component ?? 0, "workorder_id")).toBe(false);
+    await peer.call("mrp.production", "write", { ids: [order.id], vals: { qty_producing: 40 } });
+    expect(await done(order.id)).toBe(true);
+    expect(await value(peer, "stock.move", component ?? 0, "state")).toBe("cancel");
+  });
+
   it("makes up a lot for the product when none is written, and keeps it though a wizard follows", async () => {
     const order = await openOrder(peer);
     await peer.call("mrp.production", "write", { ids: [order.id], vals: { qty_producing: 40 } });
