@@ -18,12 +18,13 @@ export interface RunningProcess {
 
 export function startPlantgate(
   args: readonly string[],
-  options: { launcher?: string; wrapper?: readonly string[]; env?: Record<string, string> } = {},
+  options: { launcher?: string; wrapper?: readonly string[]; env?: Record<string, string>; cwd?: string } = {},
 ): RunningProcess {
   const [command, ...rest] = [...(options.wrapper ?? []), process.execPath, options.launcher ?? launcher, ...args];
   const child: ChildProcess = spawn(command as string, rest, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
+    cwd: options.cwd,
   });
   const output: string[] = [];
   const entries: Record<string, unknown>[] = [];

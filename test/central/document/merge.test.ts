@@ -8,10 +8,9 @@ it("keeps what a push does not bring as it was in the last revision", () => {
   const last = [
     { name: "plant.yaml", text: document("Template", "plant", "old") },
     { name: "sites/lyon.yaml", text: document("Site", "lyon") },
-    { name: "examples/pick.json", text: "{}" },
   ];
   const pushed = [{ name: "elsewhere/plant.yaml", text: document("Template", "plant", "new") }];
-  expect(completePush(pushed, last)).toEqual([pushed[0], last[1], last[2]]);
+  expect(completePush(pushed, last)).toEqual([pushed[0], last[1]]);
 });
 
 it("replaces one document of a file that holds several", () => {
@@ -22,7 +21,7 @@ it("replaces one document of a file that holds several", () => {
   expect(files[1]!.text).not.toContain("Template");
 });
 
-it("replaces an example of the same name", () => {
-  const pushed = [{ name: "examples/pick.json", text: '{"new":true}' }];
-  expect(completePush(pushed, [{ name: "examples/pick.json", text: "{}" }])).toEqual(pushed);
+it("leaves examples out, and keeps what cannot be read to be reported", () => {
+  const broken = { name: "broken.json", text: "{" };
+  expect(completePush([{ name: "examples/pick.json", text: '{"txn":"T-1"}' }, broken], [])).toEqual([broken]);
 });
