@@ -11,6 +11,12 @@ import { releaseHash, toRelease, Unreleasable } from "./release.ts";
 const told = z.object({ revision: z.int().min(1), hash: z.string() });
 type Told = z.infer<typeof told>;
 
+interface Changed {
+  readonly release: ReturnType<typeof toRelease>;
+  readonly hash: string;
+  readonly before: Told | undefined;
+}
+
 export interface ReleasedOrdersDeps {
   readonly client: OdooClient;
   readonly inlet: Inlet;
@@ -110,19 +116,35 @@ export class ReleasedOrders {
   }
 
   async #release(orders: readonly Production[], measures: Measures, signal: AbortSignal): Promise<void> {
-    orders = await this.#ownOrders(orders, signal);
-    if (orders.length === 0) return;
+    const changed = await this.#changed(await this.#ownOrders(orders, signal), measures, signal);
+    if (changed.size === 0) return;
+    // an order that was booked on between the calls that read it looks like a revision that never was: two readings have to agree
+    const again = await this.#changed(await this.#readAgain([...changed.keys()], signal), measures, signal);
+    for (const [id, { release, hash, before }] of changed) {
+      if (again.get(id)?.hash !== hash) continue;
+      const now: Told = { revision: (before?.revision ?? 0) + 1, hash };
+      const decoded = { ...release, revision: now.revision };
+      const body = new TextEncoder().encode(JSON.stringify(decoded));
+      const inputs = this.#deps.flows.map(
+        (flow): Input => ({
+          origin: { kind: "source", flow },
+          body,
+          decoded,
+          receivedAt: this.#deps.now(),
+          cursors: [{ name: releaseCursor(release.moId), value: JSON.stringify(now) }],
+        }),
+      );
+      await this.#deps.inlet.accept(inputs);
+      this.#told.set(id, now);
+    }
+  }
+
+  /** Those of the orders that are not as the plant was last told. */
+  async #changed(orders: readonly Production[], measures: Measures, signal: AbortSignal): Promise<Map<number, Changed>> {
+    const changed = new Map<number, Changed>();
+    if (orders.length === 0) return changed;
     const rows = await this.#rowsOf(orders, signal);
-    // an order that was booked on while its rows were read is half old, half new: the next poll reads it again
-    const after = await this.#deps.client.search(
-      "mrp.production",
-      production.pick({ id: true, state: true, write_date: true }),
-      [["id", "in", orders.map((order) => order.id)]],
-      signal,
-    );
-    const unchanged = new Map(after.map((row) => [row.id, `${row.state} ${row.write_date}`]));
     for (const order of orders) {
-      if (unchanged.get(order.id) !== `${order.state} ${order.write_date}`) continue;
       let release: ReturnType<typeof toRelease>;
       try {
         release = toRelease(
@@ -135,28 +157,17 @@ export class ReleasedOrders {
         this.#problems.set(order.id, `${order.name}: ${describeError(error)}`);
         continue;
       }
-      const cursor = releaseCursor(release.moId);
       const hash = releaseHash(release);
-      const before = this.#told.get(order.id) ?? parseTold(await this.#deps.inlet.cursor(cursor));
-      if (before?.hash === hash) {
-        this.#told.set(order.id, before);
-        continue;
-      }
-      const now: Told = { revision: (before?.revision ?? 0) + 1, hash };
-      const decoded = { ...release, revision: now.revision };
-      const body = new TextEncoder().encode(JSON.stringify(decoded));
-      const inputs = this.#deps.flows.map(
-        (flow): Input => ({
-          origin: { kind: "source", flow },
-          body,
-          decoded,
-          receivedAt: this.#deps.now(),
-          cursors: [{ name: cursor, value: JSON.stringify(now) }],
-        }),
-      );
-      await this.#deps.inlet.accept(inputs);
-      this.#told.set(order.id, now);
+      const before = this.#told.get(order.id) ?? parseTold(await this.#deps.inlet.cursor(releaseCursor(release.moId)));
+      if (before?.hash === hash) this.#told.set(order.id, before);
+      else changed.set(order.id, { release, hash, before });
     }
+    return changed;
+  }
+
+  /** Still open ones of these orders, as they are now; what was closed meanwhile is not released any more. */
+  #readAgain(ids: readonly number[], signal: AbortSignal): Promise<readonly Production[]> {
+    return this.#deps.client.search("mrp.production", production, [...this.#openOrders(), ["id", "in", [...ids]]], signal);
   }
 
   /**
