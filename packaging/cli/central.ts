@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { parsePort } from "./arguments.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 
@@ -10,7 +11,7 @@ export function addCentralCommand(program: Command, done: Run): void {
     .description("Run the control plane until SIGINT or SIGTERM.")
     .requiredOption("--data <folder>", "folder that central owns: ledger, keys, admin token")
     .option("--host <address>", "address to listen on", "127.0.0.1")
-    .option("--port <number>", "port to listen on; 0: any free one", "8420")
+    .option("--port <number>", "port to listen on; 0: any free one", parsePort, "8420")
     .option("--console <folder>", "the built console; default: dist/console of this program")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText("after", "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file.")

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { PlantgateError, type Problem, problem } from "../../protocol/index.ts";
+import { parseAddress } from "./arguments.ts";
 
 /** A connection file: `.plantgate/cli.json` of the folder where the command runs (the demo writes one), else of the home folder. */
 const connectionFile = z.strictObject({ url: z.url({ protocol: /^https?$/ }), tokenFile: z.string().min(1) });
@@ -16,7 +17,7 @@ export interface ConnectionOptions {
 
 export function addConnectionOptions(command: Command): Command {
   return command
-    .option("--central <url>", "central's address; default: from .plantgate/cli.json here or in the home folder")
+    .option("--central <url>", "central's address; default: from .plantgate/cli.json here or in the home folder", parseAddress)
     .option("--token-file <file>", "file with an admin token (central keeps one in its data folder as admin.token)");
 }
 
@@ -41,6 +42,8 @@ export class CentralClient {
     } catch (cause) {
       throw new PlantgateError("USAGE", `the admin token cannot be read from ${tokenFile}`, { cause });
     }
+    // anything else would fail as a header, with the file's content in the message: it may be a private key
+    if (!/^[\w-]+$/.test(this.#token)) throw new PlantgateError("USAGE", `${tokenFile} does not hold an admin token`);
   }
 
   /** @throws PlantgateError PEER_UNREACHABLE; {@link ProblemError} with what central said */
@@ -57,7 +60,7 @@ export class CentralClient {
         signal: AbortSignal.timeout(30_000),
       });
     } catch (cause) {
-      throw new PlantgateError("PEER_UNREACHABLE", `central does not answer at ${this.#url}: is it running?`, { cause });
+      throw new PlantgateError("PEER_UNREACHABLE", `is central running? Nothing answers at ${this.#url}`, { cause });
     }
     const answer: unknown = await response.json().catch(() => undefined);
     if (response.ok) return answer;
@@ -87,9 +90,17 @@ function readConnection(): z.infer<typeof connectionFile> | undefined {
     } catch {
       continue;
     }
-    const parsed = connectionFile.safeParse(JSON.parse(text));
+    const parsed = connectionFile.safeParse(parseJson(text));
     if (!parsed.success) throw new PlantgateError("USAGE", `${file} is not a connection file: {"url": …, "tokenFile": …}`);
     return { url: parsed.data.url, tokenFile: resolve(dirname(file), parsed.data.tokenFile) };
   }
   return undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { parsePort } from "./arguments.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 
@@ -9,7 +10,7 @@ export function addDemoCommand(program: Command, done: Run): void {
     .option("--outage", "scripted: cut a plant off under load, kill its gateway, bring it back, and prove that nothing was lost")
     .option("--data <folder>", "folder for everything the demo writes; emptied at the start", ".plantgate/demo")
     .option("--keep", "move what an earlier run left aside instead of emptying the folder")
-    .option("--port <number>", "port of central and its console", "8420")
+    .option("--port <number>", "port of central and its console", parsePort, "8420")
     .addHelpText("after", "\nCtrl-C ends everything it started.")
     .action(async (options: { outage?: boolean; data: string; keep?: boolean; port: string }) => {
       const { runDemo } = (await loadModule("packaging/demo/demo")) as {

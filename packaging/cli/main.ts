@@ -37,7 +37,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     process.stderr.write(`plantgate: ${describeError(error)}\n`);
-    if (!(error instanceof PlantgateError) && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+    // what the system refused says enough by itself; a place in the code helps where nobody foresaw the failure
+    const foreseen = error instanceof PlantgateError || (error instanceof Error && "syscall" in error);
+    if (!foreseen && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
     return 1;
   }
   return exitCode;

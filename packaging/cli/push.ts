@@ -1,11 +1,10 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import type { Command } from "commander";
-import { parseAllDocuments } from "yaml";
 import { z } from "zod";
+import { type DocumentProblem, type SourceFile, validateDocuments } from "../../protocol/index.ts";
 import { addConnectionOptions, CentralClient, type ConnectionOptions, ProblemError } from "./connection.ts";
 import type { Run } from "./main.ts";
 import { readText } from "./site.ts";
+import { readExample } from "./validate.ts";
 
 const revised = z.looseObject({ revision: z.int(), created: z.boolean().optional() });
 const placed = z.looseObject({
@@ -24,12 +23,18 @@ export function addPushCommand(program: Command, done: Run): void {
       .argument("<site>", "name of the site")
       .argument("<files...>", "YAML or JSON documents; what is not among them stays as it was in the last revision"),
   ).action(async (site: string, files: string[], options: ConnectionOptions) => {
+    const refused = (problems: readonly unknown[]): void => {
+      for (const problem of problems) process.stderr.write(`${describe(problem)}\n`);
+      const counted = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
+      process.stderr.write(`${site}: refused whole, ${counted}; the running configuration stays\n`);
+      done(1);
+    };
     const documents = files.map((name) => ({ name, text: readText(name) }));
-    const examples = documents.flatMap((document) => readExamples(document));
-    const unique = [...new Map([...documents, ...examples].map((file) => [file.name, file])).values()];
+    const failing = await failingExamples(documents);
+    if (failing.length > 0) return refused(failing);
     try {
       const answer = revised.parse(
-        await new CentralClient(options).call("POST", `/v1/sites/${encodeURIComponent(site)}/revisions`, { files: unique }),
+        await new CentralClient(options).call("POST", `/v1/sites/${encodeURIComponent(site)}/revisions`, { files: documents }),
       );
       const same = answer.created === false;
       process.stdout.write(
@@ -39,32 +44,15 @@ export function addPushCommand(program: Command, done: Run): void {
       );
     } catch (error) {
       if (!(error instanceof ProblemError) || !error.problem.problems) throw error;
-      for (const problem of error.problem.problems) process.stderr.write(`${describe(problem)}\n`);
-      process.stderr.write(
-        `${site}: refused whole, ${error.problem.problems.length} problem(s); the running configuration stays\n`,
-      );
-      done(1);
+      refused(error.problem.problems);
     }
   });
 }
 
-/** The example files that a document's flows name, relative to the document. */
-function readExamples({ name, text }: { name: string; text: string }): { name: string; text: string }[] {
-  const refs = new Set<string>();
-  for (const document of parseAllDocuments(text)) {
-    const flows = (
-      document.toJS() as { spec?: { flows?: Record<string, { examples?: { given?: unknown; expect?: unknown }[] }> } } | null
-    )?.spec?.flows;
-    for (const flow of Object.values(flows ?? {})) {
-      for (const { given, expect } of Array.isArray(flow?.examples) ? flow.examples : [])
-        for (const ref of [given, expect]) if (typeof ref === "string") refs.add(ref);
-    }
-  }
-  // a missing example is central's to report, with its place in the document
-  return [...refs].flatMap((ref) => {
-    const file = join(dirname(name), ref);
-    return existsSync(file) ? [{ name: ref, text: readText(file) }] : [];
-  });
+/** Examples are run here, where their files are; all else is central's to judge, which knows the rest of the site's documents. */
+async function failingExamples(files: readonly SourceFile[]): Promise<DocumentProblem[]> {
+  const { problems } = await validateDocuments({ files, readExample });
+  return problems.filter(({ path }) => /^spec\.flows\.[^.]+\.examples\b/.test(path));
 }
 
 function describe(problem: unknown): string {

@@ -6,6 +6,7 @@ import type { QueueLane } from "../../gateway/queue/change.ts";
 import { readDeadLetter, readDeadLetters, readDeliveries, readDepth, readMessages } from "../../gateway/queue/read.ts";
 import { laneNumbers } from "../../gateway/queue/schema.ts";
 import { PlantgateError } from "../../protocol/index.ts";
+import { parseLimit } from "./arguments.ts";
 import { table } from "./table.ts";
 
 interface QueueOptions {
@@ -133,8 +134,10 @@ function show(db: DatabaseSync, what: string, sequence: string | undefined): voi
       );
     return printJson(printableLetter(letter));
   }
+  const lanes = Object.keys(laneNumbers);
+  if (!lanes.includes(what)) throw new PlantgateError("USAGE", `there is no lane "${what}"; the lanes are ${lanes.join(", ")}`);
   const wanted = Number(sequence);
-  const message = Number.isSafeInteger(wanted) ? readMessages(db, parsePlace(what) as QueueLane, wanted).next().value : undefined;
+  const message = Number.isSafeInteger(wanted) ? readMessages(db, what as QueueLane, wanted).next().value : undefined;
   if (message?.sequence !== wanted)
     throw new PlantgateError("USAGE", `lane ${what} has no message ${sequence} on disk; what central has is deleted here`);
   printJson({ lane: what, sequence: wanted, event: JSON.parse(message.line) });
@@ -165,14 +168,8 @@ function reading(folder: string, read: (db: DatabaseSync) => void): void {
 }
 
 function parsePlace(value: string): string {
-  if (!places.includes(value)) throw new InvalidArgumentError(`give one of ${places.join(", ")}`);
+  if (!places.includes(value)) throw new InvalidArgumentError(`Give one of ${places.join(", ")}.`);
   return value;
-}
-
-function parseLimit(value: string): number {
-  const limit = Number(value);
-  if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError("give a whole number of 1 or more");
-  return limit;
 }
 
 function print(text: string): void {

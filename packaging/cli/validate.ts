@@ -31,7 +31,8 @@ export async function validate(files: readonly string[], out: Output): Promise<n
   return length === 0 ? 0 : 1;
 }
 
-function readExample(path: string): string | undefined {
+/** An example file, by its path from here. */
+export function readExample(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, "utf8") : undefined;
 }
 

@@ -1,0 +1,113 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { plantgate } from "../../support/command.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+
+describe("plantgate --help", () => {
+  it("names every command", async () => {
+    using folder = temporaryFolder();
+    const { code, out, err } = await plantgate(["--help"], { cwd: folder.path });
+    for (const command of ["gateway", "central", "demo", "key", "site", "push", "queue", "validate"])
+      expect(out).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+  });
+
+  it.each([
+    ["gateway", ["--site", "--data", "--central", "--central-key", "--host", "--http-port", "--log-level"]],
+    ["central", ["--data", "--host", "--port", "--console", "--log-level"]],
+    ["demo", ["--outage", "--data", "--keep", "--port"]],
+    ["key", ["--data", "--fingerprint"]],
+    ["site add", ["<name>", "--public-key", "--out", "--central", "--token-file"]],
+    ["site revoke", ["<name>", "--central", "--token-file"]],
+    ["push", ["<site> <files...>", "--central", "--token-file"]],
+    ["queue depth", ["--data", "--json"]],
+    ["queue list", ["[what]", "--data", "--limit", "--json"]],
+    ["queue show", ["<what> [sequence]", "--data", "--json"]],
+    ["validate", ["<files...>"]],
+  ])("says what %s takes", async (command, takes) => {
+    using folder = temporaryFolder();
+    const { code, out, err } = await plantgate([...command.split(" "), "--help"], { cwd: folder.path });
+    for (const word of takes) expect(out).toContain(word);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+  });
+});
+
+describe("a wrong command line", () => {
+  it.each([
+    ["an unknown command", ["puhs"], "unknown command 'puhs'"],
+    ["an unknown option", ["push", "lyon", "a.yaml", "--nope"], "unknown option '--nope'"],
+    ["a missing argument", ["push"], "missing required argument 'site'"],
+    ["a missing option", ["key"], "required option '--data <folder>' not specified"],
+    ["a port that is none", ["central", "--data", "x", "--port", "http"], "Give a port from 0 to 65535"],
+    ["an address that is none", ["site", "revoke", "lyon", "--central", "localhost:8420"], "Give an address such as https://"],
+    [
+      "a place that is none",
+      ["queue", "list", "orders", "--data", "x"],
+      "Give one of transaction, bulk, telemetry, inbound, dead",
+    ],
+    ["a limit that is none", ["queue", "list", "--limit", "0", "--data", "x"], "Give a whole number of 1 or more"],
+  ])("with %s ends with 2, says what is wrong and where help is", async (_, args, message) => {
+    using folder = temporaryFolder();
+    const { code, out, err } = await plantgate(args, { cwd: folder.path });
+    expect(err).toContain(message);
+    expect(err).toContain("--help");
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+  });
+});
+
+describe("plantgate key", () => {
+  it("makes a key pair once, prints the same public key from then on, and lets nobody else read the private one", async () => {
+    using folder = temporaryFolder();
+    const data = join(folder.path, "gateway");
+    const first = await plantgate(["key", "--data", data], { cwd: folder.path });
+    const second = await plantgate(["key", "--data", data], { cwd: folder.path });
+    expect(first).toEqual({
+      code: 0,
+      err: "",
+      out: expect.stringMatching(/^-----BEGIN PUBLIC KEY-----\n.+\n-----END PUBLIC KEY-----\n$/),
+    });
+    expect(second).toEqual(first);
+    expect(statSync(join(data, "identity", "gateway.key")).mode & 0o777).toBe(0o600);
+    expect(statSync(data).mode & 0o777).toBe(0o700);
+    expect(readFileSync(join(data, "identity", "gateway.key"), "utf8")).toContain("PRIVATE KEY");
+  });
+
+  it("prints the fingerprint that two people compare", async () => {
+    using folder = temporaryFolder();
+    const { code, out } = await plantgate(["key", "--data", "gateway", "--fingerprint"], { cwd: folder.path });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it("says in one sentence that its folder is a file", async () => {
+    using folder = temporaryFolder();
+    writeFileSync(join(folder.path, "file"), "");
+    const { code, err } = await plantgate(["key", "--data", "file"], { cwd: folder.path });
+    expect(code).toBe(1);
+    expect(err).toMatch(/^plantgate: .*file already exists.*\n$/);
+  });
+});
+
+/** A Node.js on PATH that is too old for Plantgate, as many machines have one. */
+const olderNode = (process.env.PATH ?? "")
+  .split(delimiter)
+  .filter((folder) => !folder.includes("node_modules"))
+  .map((folder) => join(folder, "node"))
+  .find((node) => {
+    try {
+      return Number(execFileSync(node, ["-p", "process.versions.node.split('.')[0]"], { encoding: "utf8" })) < 26;
+    } catch {
+      return false;
+    }
+  });
+it.skipIf(!olderNode)(
+  `says under an older Node.js which one is needed and how to get it${olderNode ? "" : " (skipped: no older Node.js on PATH)"}`,
+  async () => {
+    using folder = temporaryFolder();
+    const { code, out, err } = await plantgate(["--help"], { cwd: folder.path, node: olderNode as string });
+    expect(err).toMatch(/^plantgate: Node\.js 26 is needed, this is \d+\.\d+\.\d+; .*npx plantgate.*\n$/);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+  },
+);
