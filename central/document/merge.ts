@@ -34,7 +34,14 @@ function isExample(file: SourceFile): boolean {
 /** Documents by `kind/name`. */
 function documentsOf(file: SourceFile): { name: string; text: string }[] {
   return parseAllDocuments(file.text).flatMap((document) => {
-    const value = document.toJS({ maxAliasCount: 100 }) as { kind?: unknown; metadata?: { name?: unknown } } | null;
+    // what is wrong with it is reported where it is judged
+    if (document.errors.length > 0) return [];
+    let value: { kind?: unknown; metadata?: { name?: unknown } } | null;
+    try {
+      value = document.toJS({ maxAliasCount: 100 }) as typeof value;
+    } catch {
+      return [];
+    }
     if (typeof value?.kind !== "string" || typeof value.metadata?.name !== "string") return [];
     return [{ name: `${value.kind}/${value.metadata.name}`, text: document.toString() }];
   });

@@ -12,12 +12,13 @@ export function addGatewayCommand(program: Command, done: Run): void {
     .requiredOption("--central-key <file>", 'central\'s public key, as "plantgate site add" prints it')
     .option("--host <address>", "address of the local listener for webhooks and health", "127.0.0.1")
     .option("--http-port <number>", "port of the local listener; 0: any free one", "8430")
+    .option("--unfence", "a person decided: this gateway is the real one, the other one with its key is stopped")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText(
       "after",
       "\nBefore the first start: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.",
     )
-    .action(async (options: Record<string, string>) => {
+    .action(async (options: Record<string, string> & { unfence?: boolean }) => {
       const { runGateway } = (await loadModule("gateway/main")) as { runGateway: (raw: unknown) => Promise<number> };
       const code = await runGateway({
         site: options.site,
@@ -26,6 +27,7 @@ export function addGatewayCommand(program: Command, done: Run): void {
         centralKeyFile: options.centralKey,
         host: options.host,
         port: options.httpPort,
+        unfence: options.unfence ?? false,
         logLevel: options.logLevel,
       });
       done(code);

@@ -25,3 +25,8 @@ it("leaves examples out, and keeps what cannot be read to be reported", () => {
   const broken = { name: "broken.json", text: "{" };
   expect(completePush([{ name: "examples/pick.json", text: '{"txn":"T-1"}' }, broken], [])).toEqual([broken]);
 });
+
+it("leaves a document whose alias leads nowhere to be judged", () => {
+  const broken = { name: "plant.yaml", text: "kind: Template\nmetadata: *nothing\n" };
+  expect(completePush([broken], [])).toEqual([broken]);
+});

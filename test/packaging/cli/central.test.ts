@@ -175,13 +175,9 @@ describe("plantgate push", () => {
       /^config\/bad\.json:\d+:\d+ sped: unknown key "sped"/m,
     ],
     [
-      "an example that does not come out",
-      () => {
-        const template = write("bad.json", withExample());
-        write("shortage.out.json", { shortageId: "S-2" });
-        return [template];
-      },
-      /^config\/bad\.json:\d+:\d+ spec\.flows\.shortages\.examples\.0/m,
+      "an alias that leads nowhere",
+      () => [write("bad.yaml", "apiVersion: plantgate/v1\nkind: Template\nmetadata: *nothing\n")],
+      /^config\/bad\.yaml:\d+:\d+ /m,
     ],
     [
       "YAML that is none",
@@ -195,6 +191,15 @@ describe("plantgate push", () => {
     expect(err).toMatch(/^lyon: refused whole, (1 problem|\d+ problems); the running configuration stays\n$/m);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(await desired()).toBe(before);
+  });
+
+  it("warns of an example that does not come out any more, and pushes all the same", async () => {
+    const before = (await desired()) as number;
+    const template = write("template.json", withExample("With another example"));
+    write("shortage.out.json", { shortageId: "S-2" });
+    const { code, out, err } = await run("push", "lyon", template);
+    expect(err).toMatch(/^config\/template\.json:\d+:\d+ spec\.flows\.shortages\.examples\.0/m);
+    expect({ code, out }).toEqual({ code: 0, out: `lyon: revision ${before + 1} is desired now\n` });
   });
 
   it.each([
