@@ -1,23 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { type EpochMs, type Lane, lanes, PlantgateError } from "../../protocol/index.ts";
-import type { Change, Committed, DeadLetter, LanePosition, NewMessage, QueueLane, StoredFrame } from "./change.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { type EpochMs, type Lane, PlantgateError } from "../../protocol/index.ts";
+import type { Change, Committed, LanePosition, NewMessage, QueueLane, StoredFrame } from "./change.ts";
 import { chainGenesis, chainNext, cutFrames, encodeInputs, encodeLines } from "./frame.ts";
+import { type LaneState, openQueueFile } from "./open.ts";
 import { type RepeatEntry, RepeatWindow, toRepeatEntry } from "./repeats.ts";
-import { formatVersion, framePosition, laneEnd, schema, sequenceAt } from "./schema.ts";
-
-const queueLanes: readonly QueueLane[] = [...lanes, "inbound"];
-
-interface LaneState {
-  epoch: string;
-  epochFirst: number;
-  predecessor: { epoch: string; lastSequence: number } | null;
-  next: number;
-  acknowledged: number;
-  dispatched: number;
-  chain: Buffer;
-  acknowledgedChain: Buffer;
-}
+import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
+import { Statements, writeDeadLetter, writeDeliveries } from "./statements.ts";
 
 /** What a transaction has changed in memory; becomes the state when it is committed, is dropped when it is not. */
 interface Staged {
@@ -34,9 +23,9 @@ interface Staged {
 export class QueueStore {
   readonly #db: DatabaseSync;
   readonly #site: string;
-  readonly #lanes = new Map<QueueLane, LaneState>();
+  readonly #lanes: Map<QueueLane, LaneState>;
   readonly #repeats: RepeatWindow;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements: Statements;
   readonly #now: () => EpochMs;
   #flushes = 0;
 
@@ -47,64 +36,11 @@ export class QueueStore {
   constructor(options: { path: string; site: string; kernelBoot: string; now: () => EpochMs }) {
     this.#site = options.site;
     this.#now = options.now;
-    this.#db = new DatabaseSync(options.path);
-    this.#db.exec(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA busy_timeout = 5000;",
-    );
-    this.#open(options.kernelBoot);
+    const { db, lanes } = openQueueFile(options);
+    this.#db = db;
+    this.#lanes = lanes;
+    this.#statements = new Statements(db);
     this.#repeats = new RepeatWindow(this.#db);
-  }
-
-  #open(kernelBoot: string): void {
-    const known = this.#db.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").get();
-    this.#db.exec("BEGIN IMMEDIATE");
-    if (!known) {
-      this.#db.exec(schema);
-      this.#run("INSERT INTO meta VALUES ('format', ?), ('site', ?)", String(formatVersion), this.#site);
-      const insert = "INSERT INTO lanes VALUES (?, ?, 1, NULL, NULL, 1, 0, 0, ?, ?)";
-      for (const lane of queueLanes) {
-        const epoch = randomUUID();
-        const genesis = chainGenesis(this.#site, lane, epoch);
-        this.#run(insert, lane, epoch, genesis, genesis);
-      }
-    }
-    const meta = new Map(
-      this.#db
-        .prepare("SELECT name, value FROM meta")
-        .all()
-        .map((row) => [row.name as string, row.value as string]),
-    );
-    if (Number(meta.get("format")) > formatVersion) {
-      this.#db.exec("ROLLBACK");
-      throw new PlantgateError(
-        "FORMAT_NEWER",
-        `the queue has format ${meta.get("format")}; this program knows ${formatVersion}. Use the version that wrote it; nothing was changed`,
-      );
-    }
-    if (meta.get("site") !== this.#site) {
-      this.#db.exec("ROLLBACK");
-      throw new PlantgateError(
-        "CONFIG_INVALID",
-        `this data folder belongs to site "${meta.get("site")}", not to "${this.#site}"`,
-      );
-    }
-    this.#run("INSERT INTO boots VALUES (?, ?, ?)", randomUUID(), this.#now(), kernelBoot);
-    this.#db.exec("COMMIT");
-    for (const row of this.#db.prepare("SELECT * FROM lanes").all()) {
-      this.#lanes.set(row.lane as QueueLane, {
-        epoch: row.epoch as string,
-        epochFirst: row.epoch_first as number,
-        predecessor:
-          row.predecessor_epoch === null
-            ? null
-            : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
-        next: row.next as number,
-        acknowledged: row.acknowledged as number,
-        dispatched: row.dispatched as number,
-        chain: Buffer.from(row.chain as Uint8Array),
-        acknowledgedChain: Buffer.from(row.acknowledged_chain as Uint8Array),
-      });
-    }
   }
 
   /**
@@ -133,13 +69,17 @@ export class QueueStore {
 
   #apply(change: Change, staged: Staged): Committed {
     if (change.releaseMarker)
-      this.#run(
+      this.#statements.run(
         "DELETE FROM markers WHERE client = ? AND packet = ?",
         change.releaseMarker.client,
         change.releaseMarker.packetId,
       );
     if (change.marker) {
-      const { changes } = this.#run("INSERT OR IGNORE INTO markers VALUES (?, ?)", change.marker.client, change.marker.packetId);
+      const { changes } = this.#statements.run(
+        "INSERT OR IGNORE INTO markers VALUES (?, ?)",
+        change.marker.client,
+        change.marker.packetId,
+      );
       if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     }
     let appended = 0;
@@ -161,14 +101,18 @@ export class QueueStore {
       }
     }
     for (const { name, value } of change.cursors ?? []) {
-      this.#run("INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value);
+      this.#statements.run(
+        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        name,
+        value,
+      );
     }
-    for (const letter of change.deadLetters ?? []) this.#keepDeadLetter(letter);
-    this.#applyDeliveries(change);
+    for (const letter of change.deadLetters ?? []) writeDeadLetter(this.#statements, letter);
+    writeDeliveries(this.#statements, change);
     if (change.acknowledged) this.#acknowledge(change.acknowledged, staged);
     if (change.dispatched) {
       const { lane, upTo } = change.dispatched;
-      this.#run("UPDATE lanes SET dispatched = ? WHERE lane = ? AND dispatched < ?", upTo, lane, upTo);
+      this.#statements.run("UPDATE lanes SET dispatched = ? WHERE lane = ? AND dispatched < ?", upTo, lane, upTo);
       staged.laneChanges.push((state) => {
         const known = state.get(lane);
         if (known) known.dispatched = Math.max(known.dispatched, upTo);
@@ -190,7 +134,7 @@ export class QueueStore {
 
   #keepConflict(change: Change, message: NewMessage): string {
     const id = randomUUID();
-    this.#keepDeadLetter({
+    writeDeadLetter(this.#statements, {
       id,
       at: change.from?.receivedAt ?? this.#now(),
       direction: "in",
@@ -203,39 +147,6 @@ export class QueueStore {
       attempts: 0,
     });
     return id;
-  }
-
-  #keepDeadLetter(letter: DeadLetter): void {
-    this.#run(
-      "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      letter.id,
-      letter.at,
-      letter.direction,
-      letter.connector,
-      letter.flow ?? null,
-      letter.place,
-      letter.code,
-      letter.reason,
-      letter.body,
-      letter.attempts,
-    );
-  }
-
-  #applyDeliveries(change: Change): void {
-    for (const row of change.newDeliveries ?? []) {
-      const insert = "INSERT INTO deliveries (connector, key, flow, target, line, created_at) VALUES (?, ?, ?, ?, ?, ?)";
-      this.#run(insert, row.connector, row.key, row.flow, row.target, row.line, row.createdAt);
-    }
-    for (const row of change.deliveryUpdates ?? []) {
-      this.#run(
-        "UPDATE deliveries SET state = ?, attempts = ?, reason = ? WHERE id = ?",
-        row.state,
-        row.attempts,
-        row.reason,
-        row.id,
-      );
-    }
-    for (const id of change.doneDeliveries ?? []) this.#run("DELETE FROM deliveries WHERE id = ?", id);
   }
 
   #writeFrames(staged: Staged): void {
@@ -253,7 +164,7 @@ export class QueueStore {
                 frame.map((entry) => (entry.message.input === undefined ? undefined : entry.inputs?.[entry.message.input])),
               )
             : null;
-        this.#run(
+        this.#statements.run(
           "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
           framePosition(lane, next),
           frame.length,
@@ -264,7 +175,7 @@ export class QueueStore {
         );
         next += frame.length;
       }
-      this.#run("UPDATE lanes SET next = ?, chain = ? WHERE lane = ?", next, chain, lane);
+      this.#statements.run("UPDATE lanes SET next = ?, chain = ? WHERE lane = ?", next, chain, lane);
       staged.laneChanges.push(() => Object.assign(state, { next, chain }));
     }
     if (staged.entries.length > 0) this.#repeats.write(this.#db, firstTransaction ?? -this.#flushes, staged.entries);
@@ -274,7 +185,7 @@ export class QueueStore {
     const state = this.#lane(ack.lane);
     // an answer to a batch of an epoch that was closed meanwhile says nothing about this one
     if (ack.epoch !== state.epoch || ack.watermark <= state.acknowledged || ack.watermark >= state.next) return;
-    const frame = this.#get(
+    const frame = this.#statements.get(
       "SELECT position, count, chain FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1",
       framePosition(ack.lane, ack.watermark),
     );
@@ -282,7 +193,12 @@ export class QueueStore {
       throw new PlantgateError("INVARIANT", "central acknowledged a part of a frame", { context: { ...ack } });
     }
     const chain = Buffer.from(frame.chain as Uint8Array);
-    this.#run("UPDATE lanes SET acknowledged = ?, acknowledged_chain = ? WHERE lane = ?", ack.watermark, chain, ack.lane);
+    this.#statements.run(
+      "UPDATE lanes SET acknowledged = ?, acknowledged_chain = ? WHERE lane = ?",
+      ack.watermark,
+      chain,
+      ack.lane,
+    );
     staged.laneChanges.push(() => Object.assign(state, { acknowledged: ack.watermark, acknowledgedChain: chain }));
     this.#prune(ack.lane);
   }
@@ -290,12 +206,12 @@ export class QueueStore {
   /** Deletes what nobody needs any more: acknowledged by central and dispatched to local destinations; telemetry has none. */
   #prune(lane: QueueLane): void {
     // as this transaction has it so far
-    const row = this.#get("SELECT acknowledged, dispatched FROM lanes WHERE lane = ?", lane);
+    const row = this.#statements.get("SELECT acknowledged, dispatched FROM lanes WHERE lane = ?", lane);
     const acknowledged = lane === "inbound" ? Number.MAX_SAFE_INTEGER : (row?.acknowledged as number);
     const dispatched = lane === "telemetry" ? Number.MAX_SAFE_INTEGER : (row?.dispatched as number);
     const upTo = Math.min(acknowledged, dispatched);
     const last = framePosition(lane, upTo);
-    this.#run(
+    this.#statements.run(
       "DELETE FROM frames WHERE position >= ? AND position <= ? AND position + count - 1 <= ?",
       framePosition(lane, 0),
       last,
@@ -309,7 +225,7 @@ export class QueueStore {
     let bytes = 0;
     const query =
       "SELECT position, count, recorded_at, chain, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
-    for (const row of this.#statement(query).iterate(framePosition(lane, sequence), laneEnd(lane), limits.frames)) {
+    for (const row of this.#statements.prepare(query).iterate(framePosition(lane, sequence), laneEnd(lane), limits.frames)) {
       const events = row.events as Uint8Array;
       if (result.length > 0 && bytes + events.byteLength > limits.bytes) break;
       bytes += events.byteLength;
@@ -340,17 +256,17 @@ export class QueueStore {
       // in pages: after a long outage the lane does not fit into memory
       for (let position = framePosition(lane, first) - 1, more = true; more; ) {
         const page = "SELECT position, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT 100";
-        const rows = this.#statement(page).all(position, laneEnd(lane));
+        const rows = this.#statements.prepare(page).all(position, laneEnd(lane));
         for (const row of rows) {
           position = row.position as number;
           chain = chainNext(chain, row.events as Uint8Array);
-          this.#run("UPDATE frames SET chain = ? WHERE position = ?", chain, position);
+          this.#statements.run("UPDATE frames SET chain = ? WHERE position = ?", chain, position);
         }
         more = rows.length > 0;
       }
       const update =
         "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, chain = ?, acknowledged_chain = ? WHERE lane = ?";
-      this.#run(update, epoch, first, predecessor.epoch, predecessor.lastSequence, chain, genesis, lane);
+      this.#statements.run(update, epoch, first, predecessor.epoch, predecessor.lastSequence, chain, genesis, lane);
       this.#db.exec("COMMIT");
     } catch (cause) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -366,7 +282,7 @@ export class QueueStore {
   }
 
   cursor(name: string): string | undefined {
-    return this.#get("SELECT value FROM cursors WHERE name = ?", name)?.value as string | undefined;
+    return this.#statements.get("SELECT value FROM cursors WHERE name = ?", name)?.value as string | undefined;
   }
 
   get database(): DatabaseSync {
@@ -381,23 +297,6 @@ export class QueueStore {
     const state = this.#lanes.get(lane);
     if (!state) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
     return state;
-  }
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (!statement) {
-      statement = this.#db.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-
-  #run(sql: string, ...values: (string | number | null | Uint8Array)[]): { changes: number | bigint } {
-    return this.#statement(sql).run(...values);
-  }
-
-  #get(sql: string, ...values: (string | number)[]): Record<string, unknown> | undefined {
-    return this.#statement(sql).get(...values);
   }
 }
 
