@@ -9,6 +9,10 @@ import type { TopicTemplate } from "./topic-template.ts";
 export interface FlowProblem {
   readonly path: readonly (string | number)[];
   readonly offset?: number;
+  /** The problem is the key, not its value. */
+  readonly key?: boolean;
+  /** The flow maps all the same: something is not allowed, or not there to send to. */
+  readonly aside?: boolean;
   readonly message: string;
 }
 
@@ -20,8 +24,14 @@ export interface FlowContext {
   readonly grants?: Bundle["grants"];
   /** Every connector of the template, also one without instances, or with problems of its own that were said already. */
   readonly groups?: ReadonlySet<string>;
+  /** Which connectors there are is not to be known. */
+  readonly openConnectors?: boolean;
+  /** Connectors whose items are not to be known. */
+  readonly openItems?: ReadonlySet<string>;
   readonly codes: Codes;
   readonly limits?: EvaluationLimits;
+  /** Whether what a flow has at a path stands in for something wrong: what rests on it is not judged. */
+  readonly isStandIn?: (path: readonly (string | number)[]) => boolean;
 }
 
 /** A key: one expression, or several that are joined. */

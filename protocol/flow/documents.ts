@@ -2,13 +2,14 @@ import { PlantgateError } from "../base/error.ts";
 import { type Bundle, bundle as bundleSchema } from "../bundle.ts";
 import { type Site, site as siteSchema, type Template, template as templateSchema } from "../document.ts";
 import { describeIssues } from "../message.ts";
-import { grantsOf, Judge, problemAt, type ReadDocuments, type ReadExample, type Sourced } from "./judge.ts";
-import { shapeProblems } from "./shape-problems.ts";
-import { didYouMean } from "./suggest.ts";
+import { documentName, grantsOf, Judge, problemAt, type ReadDocuments, type ReadExample, type Sourced } from "./judge.ts";
+import { Mender } from "./mend.ts";
+import { didYouMean, nearest } from "./suggest.ts";
 import { type DocumentProblem, parseSource, type SourceFile } from "./yaml-source.ts";
 
 export interface Validation {
   readonly problems: readonly DocumentProblem[];
+  /** Templates and sites of the right shape. */
   readonly templates: readonly Template[];
   readonly sites: readonly Site[];
 }
@@ -29,14 +30,14 @@ export async function validateDocuments(options: {
   const read = readDocuments(options.files);
   const judge = new Judge(read, options);
   for (const template of read.templates) {
-    const sites = read.sites.filter(({ value }) => value.spec.template === template.value.metadata.name);
+    const sites = sitesOf(template, read);
     for (const site of sites.length > 0 ? sites : [undefined]) await judge.template(template, site);
   }
   for (const site of read.sites) judge.site(site);
   return {
     problems: sorted([...read.problems, ...judge.problems], options.files),
-    templates: read.templates.map(({ value }) => value),
-    sites: read.sites.map(({ value }) => value),
+    templates: read.templates.filter(isSound).map(({ value }) => value),
+    sites: read.sites.filter(isSound).map(({ value }) => value),
   };
 }
 
@@ -84,38 +85,77 @@ export async function buildBundle(options: {
   return { ok: true, bundle: bundle.data, template: template.value, siteDocument: site.value };
 }
 
-/** Documents of known kind and right shape; JSON files without an `apiVersion` are examples. */
+/**
+ * Documents of known kind, mended where their shape is wrong, so that one fault hides no other; JSON files without an `apiVersion`
+ * are examples.
+ */
 function readDocuments(files: readonly SourceFile[]): ReadDocuments {
   const templates: Sourced<Template>[] = [];
   const sites: Sourced<Site>[] = [];
   const problems: DocumentProblem[] = [];
   const seen = new Set<string>();
+  let incomplete = false;
   for (const file of files) {
     if (isExample(file)) continue;
     const parsed = parseSource(file);
     problems.push(...parsed.problems);
+    incomplete ||= parsed.documents.length === 0;
     for (const source of parsed.documents) {
-      const { kind, metadata } = (source.value ?? {}) as { kind?: unknown; metadata?: { name?: unknown } };
-      const schema = kind === "Template" ? templateSchema : kind === "Site" ? siteSchema : undefined;
-      if (!schema) {
+      const { kind: written, spec } = (source.value ?? {}) as { kind?: unknown; spec?: unknown };
+      const kind = kindOf(written, spec);
+      const faulty = kind !== written;
+      if (faulty) {
         const message =
-          kind === undefined
+          written === undefined
             ? '"kind" is missing: Template or Site'
-            : `unknown kind "${String(kind)}"${didYouMean(String(kind), ["Template", "Site"]) || ": Template or Site"}`;
-        problems.push(problemAt(source, kind === undefined ? [] : ["kind"], message));
+            : `unknown kind "${String(written)}"${didYouMean(String(written), kinds) || ": Template or Site"}`;
+        problems.push(problemAt(source, written === undefined ? [] : ["kind"], message));
+      }
+      if (kind === undefined) {
+        incomplete = true;
         continue;
       }
-      const found = shapeProblems(schema, source.value);
-      problems.push(...found.map(({ path, message, key }) => problemAt(source, path, message, { key: key ?? false })));
-      if (found.length > 0) continue;
-      const identity = `${String(kind)} "${String(metadata?.name)}"`;
-      if (seen.has(identity)) problems.push(problemAt(source, ["metadata", "name"], `${identity} is there twice`));
+      const mender = new Mender();
+      const value = faulty ? { ...(source.value as object), kind } : source.value;
+      const name = (): string => mended.value.metadata.name;
+      const mended: Sourced<Template> | Sourced<Site> =
+        kind === "Template"
+          ? { value: mender.mend(templateSchema, value, []) as Template, source, mender }
+          : { value: mender.mend(siteSchema, value, []) as Site, source, mender };
+      for (const { path, message, ...point } of mender.problems)
+        problems.push(problemAt(source, mender.written(path), message, point));
+      const identity = `${kind} "${name()}"`;
+      if (seen.has(identity) && !mender.isStandIn(documentName))
+        problems.push(problemAt(source, mender.written(documentName), `${identity} is there twice`));
       seen.add(identity);
-      if (kind === "Template") templates.push({ value: templateSchema.parse(source.value), source });
-      else sites.push({ value: siteSchema.parse(source.value), source });
+      if (kind === "Template") templates.push(mended as Sourced<Template>);
+      else sites.push(mended as Sourced<Site>);
     }
   }
-  return { templates, sites, problems };
+  return { templates, sites, problems, incomplete };
+}
+
+const kinds = ["Template", "Site"] as const;
+
+/** A document whose kind is misspelt or left out is known by what it has. */
+function kindOf(written: unknown, spec: unknown): (typeof kinds)[number] | undefined {
+  const named = typeof written === "string" ? nearest(written, kinds) : undefined;
+  const known = kinds.find((kind) => kind === named);
+  if (known || typeof spec !== "object" || spec === null) return known;
+  if ("flows" in spec || "connectors" in spec) return "Template";
+  return "template" in spec || "grants" in spec ? "Site" : undefined;
+}
+
+/** The sites that run a template; those whose template is not among the documents run the one that has no proper name. */
+function sitesOf(template: Sourced<Template>, { templates, sites }: ReadDocuments): readonly Sourced<Site>[] {
+  const names = templates.filter(({ mender }) => !mender.isStandIn(documentName)).map(({ value }) => value.metadata.name);
+  return template.mender.isStandIn(documentName)
+    ? sites.filter(({ value }) => templates.length === names.length + 1 && !names.includes(value.spec.template))
+    : sites.filter(({ value }) => value.spec.template === template.value.metadata.name);
+}
+
+function isSound({ mender }: { readonly mender: Mender }): boolean {
+  return mender.problems.length === 0;
 }
 
 function isExample(file: SourceFile): boolean {

@@ -15,7 +15,7 @@ import {
 import { compileExpression, type Expression, ExpressionError, type InputName } from "./expression.ts";
 import { type FlowFunction, flowFunctions } from "./functions.ts";
 import { checkFields, checkNames, type Scope } from "./names.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean, misspelt } from "./suggest.ts";
 import { parseTopicTemplate, type TopicTemplate, templateFilter } from "./topic-template.ts";
 
 /** Which kinds of connector can serve which kind of source or destination. */
@@ -64,19 +64,21 @@ export class FlowJudge {
     );
     const central = fromCentral ? this.#central(fromCentral) : undefined;
     const type = fromCentral ? undefined : this.#type(writtenSources);
-    const types = central ? central.types : type ? [type.type] : [];
+    const types = central ? central.from.types : type ? [type.type] : [];
+    // of a type that is unknown nobody knows the fields
+    const shapes = this.#shapes(central && !central.complete ? [] : types);
 
     const inward: InputName[] = ["payload"];
     if (writtenSources.some((source) => "topic" in source)) inward.push("topic");
     const split = config.split === undefined ? undefined : this.#expression(["split"], config.split, inward);
-    if (config.split !== undefined) inward.push("line");
+    if (config.split !== undefined || this.#isStandIn(["split"])) inward.push("line");
     const map = this.#map(inward, type);
-    const withData = { names: [...inward, "data" as const], functions: this.#functions, shapes: this.#shapes(types) };
+    const withData = { names: [...inward, "data" as const], functions: this.#functions, shapes };
     const key = config.key === undefined ? undefined : this.#key(["key"], config.key, withData);
     const idempotencyKey =
       config.idempotencyKey === undefined ? undefined : this.#key(["idempotencyKey"], config.idempotencyKey, withData);
 
-    const outward = { names: ["data" as const, "message" as const], functions: this.#functions, shapes: this.#shapes(types) };
+    const outward = { names: ["data" as const, "message" as const], functions: this.#functions, shapes };
     const destinations: CompiledDestination[] = [];
     let toCentral = false;
     let toSite: Expression | undefined;
@@ -117,7 +119,7 @@ export class FlowJudge {
       config,
       ...(type ? { type } : {}),
       sources,
-      ...(central ? { central } : {}),
+      ...(central ? { central: central.from } : {}),
       ...(split ? { split } : {}),
       ...(map ? { map } : {}),
       ...(key ? { key } : {}),
@@ -138,11 +140,15 @@ export class FlowJudge {
     this.problems.push({ path, message, ...(offset === undefined ? {} : { offset }) });
   }
 
+  #isStandIn(path: readonly (string | number)[]): boolean {
+    return this.#context.isStandIn?.(path) === true;
+  }
+
   /** The instances of a connector, if it exists and can do what is asked of it. */
   #connectors(reference: string, path: readonly (string | number)[], need: keyof typeof kinds): string[] {
     const { connectors, groups } = this.#context;
     const names = instancesOf(reference, connectors);
-    if (names.length === 0 && !groups?.has(reference)) {
+    if (names.length === 0 && !groups?.has(reference) && !this.#context.openConnectors) {
       const known = new Set(groups ?? Object.entries(connectors).flatMap(([name, { group }]) => [group, name]));
       this.#say([...path, "connector"], `there is no connector "${reference}"${didYouMean(reference, known)}`);
     }
@@ -175,7 +181,7 @@ export class FlowJudge {
       if ("topic" in source && (connector?.type === "mqtt" || connector?.type === "mqtt-broker")) {
         this.#granted([...path, "topic"], source.topic, connector.grants.subscribe, source.connector, "subscribe");
       }
-      if ("items" in source && connector?.type === "opcua") {
+      if ("items" in source && connector?.type === "opcua" && !this.#context.openItems?.has(name)) {
         source.items.forEach((item, index) => {
           const known = Object.hasOwn(connector.items, item) ? connector.items[item] : undefined;
           if (!known)
@@ -197,7 +203,7 @@ export class FlowJudge {
   /** Instances of a group share their problems. */
   #once(path: readonly (string | number)[], message: string): void {
     if (!this.problems.some((problem) => problem.message === message && problem.path.join() === path.join()))
-      this.#say(path, message);
+      this.problems.push({ path, message, aside: true });
   }
 
   #granted(
@@ -227,13 +233,16 @@ export class FlowJudge {
     return type;
   }
 
-  #central(from: Extract<FlowConfig["from"], { central: unknown }>): NonNullable<CompiledFlow["central"]> {
+  #central(from: Extract<FlowConfig["from"], { central: unknown }>): {
+    readonly from: NonNullable<CompiledFlow["central"]>;
+    readonly complete: boolean;
+  } {
     const names = Array.isArray(from.central) ? from.central : [from.central];
     const types = names.flatMap((name, index) => {
       const path = Array.isArray(from.central) ? ["from", "central", index] : ["from", "central"];
       const type = this.#typeNamed(name, path);
       if (type && this.#context.grants && !this.#context.grants.receive.includes(type.type)) {
-        this.#say(path, `site "${this.#context.site}" may not receive ${shortName(type.type)}: it is not in its grants.receive`);
+        this.#once(path, `site "${this.#context.site}" may not receive ${shortName(type.type)}: it is not in its grants.receive`);
       }
       return type ? [type.type] : [];
     });
@@ -241,7 +250,10 @@ export class FlowJudge {
       if (this.#config[field] !== undefined)
         this.#say([field], `a message from central is canonical already: "${field}" is for local sources`);
     }
-    return { types, ...(from.sites === undefined ? {} : { sites: from.sites }) };
+    return {
+      from: { types, ...(from.sites === undefined ? {} : { sites: from.sites }) },
+      complete: types.length === names.length,
+    };
   }
 
   #type(sources: readonly LocalSource[]): MessageType | undefined {
@@ -251,19 +263,19 @@ export class FlowJudge {
     );
     const [implied] = canonical;
     if (as === undefined && (canonical.size !== 1 || implied === undefined)) {
-      this.#say([], '"as" is missing: the canonical type that the input becomes');
+      if (!this.#isStandIn(["as"])) this.#say([], '"as" is missing: the canonical type that the input becomes');
       return undefined;
     }
     const type = this.#typeNamed(as ?? implied ?? "", ["as"]);
     if (!type) return undefined;
     for (const name of canonical) {
-      if (map === undefined && name !== undefined && shortName(type.type) !== name)
+      if (map === undefined && !this.#isStandIn(["map"]) && name !== undefined && shortName(type.type) !== name)
         this.#say(["as"], `this source brings ${name}; as ${shortName(type.type)} it needs a "map"`);
       if (map !== undefined && name !== undefined && (odooSources as readonly string[]).includes(name))
         this.#say(["map"], `source ${name} is canonical already`);
     }
     if (this.#context.grants && !this.#context.grants.send.includes(type.type)) {
-      this.#say(
+      this.#once(
         as === undefined ? ["from"] : ["as"],
         `site "${this.#context.site}" may not send ${shortName(type.type)}: it is not in its grants.send`,
       );
@@ -286,9 +298,14 @@ export class FlowJudge {
     const shape: Record<string, unknown> = type && "shape" in type.data ? (type.data.shape as Record<string, unknown>) : {};
     for (const [field, text] of Object.entries(map)) {
       if (type && !Object.hasOwn(shape, field))
-        this.#say(["map", field], `${shortName(type.type)} has no field "${field}"${didYouMean(field, Object.keys(shape))}`);
+        this.problems.push({
+          path: ["map", field],
+          key: true,
+          message: `${shortName(type.type)} has no field "${field}"${didYouMean(field, Object.keys(shape))}`,
+        });
+      const known = this.problems.length;
       const expression = this.#expression(["map", field], text, names);
-      if (expression && !expression.sync)
+      if (expression && !expression.sync && this.problems.length === known)
         this.#say(
           ["map", field],
           "a field of this map is a path, a literal in quotes, or these joined by &; for more, write the map as one expression",
@@ -296,10 +313,12 @@ export class FlowJudge {
       if (expression) fields.set(field, expression);
     }
     if (type) {
+      const meant = misspelt(Object.keys(map), Object.keys(shape));
       const missing = Object.entries(shape)
         .filter(
           ([field, schema]) =>
             !Object.hasOwn(map, field) &&
+            !meant.has(field) &&
             !(schema as { safeParse(value: unknown): { success: boolean } }).safeParse(undefined).success,
         )
         .map(([field]) => `"${field}"`);
@@ -396,7 +415,7 @@ export class FlowJudge {
       parts = value ? { value } : {};
       for (const name of names) {
         const connector = this.#context.connectors[name]?.config;
-        if (connector?.type !== "opcua") continue;
+        if (connector?.type !== "opcua" || this.#context.openItems?.has(name)) continue;
         const item = Object.hasOwn(connector.items, to.write) ? connector.items[to.write] : undefined;
         if (!item)
           this.#once(
@@ -425,7 +444,8 @@ export class FlowJudge {
     const answer: Scope = { names: ["payload"], functions: this.#functions };
     const match = this.#key([...path, "match"], accepted.match, answer);
     const equals = accepted.equals === undefined ? undefined : this.#key([...path, "equals"], accepted.equals, scope);
-    if (match.list !== (equals?.list ?? false) || (equals && match.parts.length !== equals.parts.length)) {
+    const comparable = !this.#isStandIn([...path, "match"]) && !this.#isStandIn([...path, "equals"]);
+    if (comparable && (match.list !== (equals?.list ?? false) || (equals && match.parts.length !== equals.parts.length))) {
       this.#say(
         [...path, "match"],
         equals ? '"match" and "equals" need the same parts' : 'a list needs "equals": a message\'s ordering key is one value',

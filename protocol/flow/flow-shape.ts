@@ -15,8 +15,9 @@ import {
   toTopic,
   toWrite,
 } from "../document.ts";
-import { type ShapeProblem, shapeProblems } from "./shape-problems.ts";
-import { didYouMean } from "./suggest.ts";
+import type { Mender } from "./mend.ts";
+import type { Path } from "./render.ts";
+import { nearest } from "./suggest.ts";
 
 const sources: Readonly<Record<string, z.ZodType>> = {
   topic: fromTopic,
@@ -36,47 +37,93 @@ const destinations: Readonly<Record<string, z.ZodType>> = {
 };
 const fields = flowConfig.omit({ from: true, to: true }).extend({ from: z.unknown(), to: z.unknown() });
 
-/** A rendered flow, or what is wrong with its shape. Sources and destinations are judged by the key that tells their kind. */
-export function parseFlow(value: unknown): { readonly flow: FlowConfig } | { readonly problems: readonly ShapeProblem[] } {
-  const parsed = flowConfig.safeParse(value);
-  if (parsed.success) return { flow: parsed.data };
-  const problems = shapeProblems(fields, value);
-  if (typeof value !== "object" || value === null) return { problems };
-  const { from, to } = value as { from?: unknown; to?: unknown };
-  if (from === undefined) problems.push({ path: [], message: '"from" is missing: where the messages come from' });
-  else if (Array.isArray(from)) {
-    if (from.length === 0) problems.push({ path: ["from"], message: '"from" is empty' });
-    from.forEach((each: unknown, index) => {
-      const central = typeof each === "object" && each !== null && "central" in each;
-      if (central)
-        problems.push({ path: ["from", index], message: "central cannot stand in a list of sources: make it a flow of its own" });
-      else problems.push(...ofKind(sources, each, ["from", index], "a source"));
-    });
-  } else problems.push(...ofKind(sources, from, ["from"], "a source"));
-  if (to === undefined) problems.push({ path: [], message: '"to" is missing: where the messages go' });
-  else if (!Array.isArray(to) || to.length === 0)
-    problems.push({ path: ["to"], message: '"to" is a list of destinations, at least one' });
-  else problems.push(...to.flatMap((each: unknown, index) => ofKind(destinations, each, ["to", index], "a destination")));
-  return {
-    problems: problems.length > 0 ? problems : [{ path: [], message: "the flow has none of the forms that are possible" }],
+/**
+ * Mends a rendered flow, and says in `mender` what is wrong with its shape. Sources and destinations are judged one by one, by the
+ * key that tells their kind; one that has no kind keeps its place and its connector. Undefined where there is no flow at all.
+ */
+export function mendFlow(value: unknown, path: Path, mender: Mender): FlowConfig | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const mended = mender.mend(fields, value, path);
+  if (!mended) return undefined;
+  const { from, to, ...rest } = mended;
+  const say = (at: Path, message: string): void => void mender.problems.push({ path: at, value: true, message });
+  const [fromPath, toPath] = [
+    [...path, "from"],
+    [...path, "to"],
+  ];
+  const flow = {
+    ...rest,
+    from: sourceOf(from, fromPath),
+    to: destinationsOf(to, toPath) as FlowConfig["to"],
   };
-}
+  return flow as FlowConfig;
 
-function ofKind(
-  kinds: Readonly<Record<string, z.ZodType>>,
-  value: unknown,
-  path: (string | number)[],
-  what: string,
-): ShapeProblem[] {
-  const names = Object.keys(kinds);
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return [{ path, message: `${what} is an object with one of ${names.join(", ")}` }];
-  const found = names.filter((name) => name in value);
-  const [kind] = found;
-  if (found.length > 1) return [{ path, message: `${what} has one of ${names.join(", ")}, not ${found.join(" and ")}` }];
-  if (kind !== undefined && kinds[kind]) return shapeProblems(kinds[kind], value, path);
-  const near = Object.keys(value)
-    .map((key) => didYouMean(key, names))
-    .find((hint) => hint !== "");
-  return [{ path, message: `${what} has one of ${names.join(", ")}${near ?? ""}` }];
+  function sourceOf(written: unknown, at: Path): unknown {
+    if (written === undefined)
+      mender.problems.push({ path, missing: "from", message: '"from" is missing: where the messages come from' });
+    else if (Array.isArray(written) && written.length === 0) say(at, '"from" is empty');
+    else if (!Array.isArray(written)) return source(written, at);
+    else {
+      return written.map((each: unknown, index) => {
+        if (typeof each !== "object" || each === null || !("central" in each)) return source(each, [...at, index]);
+        say([...at, index], "central cannot stand in a list of sources: make it a flow of its own");
+        mender.standIn([...at, index]);
+        return { connector: "?", topic: "#", retained: "skip" };
+      });
+    }
+    mender.standIn(at);
+    unknownType();
+    return { connector: "?", topic: "#", retained: "skip" };
+  }
+
+  /** What such a source brings is not to be known. */
+  function unknownType(): void {
+    if (rest.as === undefined) mender.standIn([...path, "as"]);
+  }
+
+  function source(written: unknown, at: Path): unknown {
+    const found = ofKind(sources, written, at, "a source");
+    if (!found || mender.isStandIn([...at, "source"])) unknownType();
+    return found ?? { connector: connectorOf(written, at), topic: "#", retained: "skip" };
+  }
+
+  function destinationsOf(written: unknown, at: Path): unknown[] {
+    if (written === undefined) mender.problems.push({ path, missing: "to", message: '"to" is missing: where the messages go' });
+    else if (!Array.isArray(written) || written.length === 0) say(at, '"to" is a list of destinations, at least one');
+    else {
+      return written.map((each: unknown, index) => {
+        const here = [...at, index];
+        const found = ofKind(destinations, each, here, "a destination");
+        if (mender.isStandIn([...here, "central"])) mender.standIn(here);
+        return found ?? { connector: connectorOf(each, here), topic: "?", qos: 1, retain: false, effect: "idempotent" };
+      });
+    }
+    mender.standIn(at);
+    return [];
+  }
+
+  /** All that is known of what has no kind. */
+  function connectorOf(written: unknown, at: Path): string {
+    const connector =
+      typeof written === "object" && written !== null ? (written as Record<string, unknown>).connector : undefined;
+    mender.standIn(typeof connector === "string" ? [...at, "topic"] : at);
+    return typeof connector === "string" ? connector : "?";
+  }
+
+  function ofKind(kinds: Readonly<Record<string, z.ZodType>>, written: unknown, at: Path, what: string): unknown {
+    const names = Object.keys(kinds);
+    if (typeof written !== "object" || written === null || Array.isArray(written)) {
+      say(at, `${what} is an object with one of ${names.join(", ")}`);
+      return undefined;
+    }
+    const found = names.filter((name) => name in written);
+    const near = Object.keys(written)
+      .map((key) => [key, nearest(key, names)])
+      .find(([, name]) => name !== undefined)?.[0];
+    if (found.length > 1) say(at, `${what} has one of ${names.join(", ")}, not ${found.join(" and ")}`);
+    else if (found.length === 0 && near === undefined) say(at, `${what} has one of ${names.join(", ")}`);
+    const kind = found[0] ?? (near === undefined ? undefined : nearest(near, names));
+    const schema = found.length > 1 || kind === undefined ? undefined : kinds[kind];
+    return schema && mender.mend(schema, written, at);
+  }
 }

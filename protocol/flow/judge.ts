@@ -2,28 +2,32 @@ import type { Bundle } from "../bundle.ts";
 import { type ConnectorConfig, connectorConfig, type FlowConfig, type Site, type Template } from "../document.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
 import { compileFlow } from "./compile.ts";
-import { expandFlow, type FlowContext, shortName } from "./compiled-flow.ts";
+import { type CompiledFlow, expandFlow, type FlowContext, type FlowProblem, shortName } from "./compiled-flow.ts";
 import { runExample } from "./examples.ts";
-import { parseFlow } from "./flow-shape.ts";
+import { mendFlow } from "./flow-shape.ts";
+import { isGenerous, keyOf, Mender } from "./mend.ts";
 import { declarationProblems, sampleParameters, siteParameters } from "./parameters.ts";
-import { type Path, type RenderedPart, type RenderSite, renderTemplate } from "./render.ts";
-import { type ShapeProblem, shapeProblems } from "./shape-problems.ts";
-import { didYouMean } from "./suggest.ts";
-import type { DocumentProblem, SourceDocument, SourceFile } from "./yaml-source.ts";
+import { type Path, type RenderedPart, type RenderedTemplate, type RenderSite, renderTemplate, unspliced } from "./render.ts";
+import type { ShapeProblem } from "./shape-problems.ts";
+import { didYouMean, nearest } from "./suggest.ts";
+import type { DocumentProblem, Point, SourceDocument, SourceFile } from "./yaml-source.ts";
 
 /** Reads an example by its path (relative to where the documents' paths are); undefined when there is none. */
 export type ReadExample = (path: string) => string | undefined;
 
-/** A document of the right shape, and where it came from. */
+/** A document, of the right shape or mended, and where it came from. */
 export interface Sourced<Value> {
   readonly value: Value;
   readonly source: SourceDocument;
+  readonly mender: Mender;
 }
 
 export interface ReadDocuments {
   readonly templates: readonly Sourced<Template>[];
   readonly sites: readonly Sourced<Site>[];
   readonly problems: readonly DocumentProblem[];
+  /** A file could not be read as YAML: what is missing may be in it. */
+  readonly incomplete: boolean;
 }
 
 export interface ExampleFiles {
@@ -31,7 +35,10 @@ export interface ExampleFiles {
   readonly readExample?: ReadExample;
 }
 
-type Say = (path: Path, problem: Pick<ShapeProblem, "message" | "key" | "missing"> & { readonly offset?: number }) => void;
+type Problem = Omit<ShapeProblem, "path"> & { readonly offset?: number };
+type Say = (path: Path, problem: Problem) => void;
+
+export const documentName: Path = ["metadata", "name"];
 
 /** An example of a template that is judged without limits of its own would hang the reviewer, not a plant. */
 const exampleLimits = { timeoutMs: 2000, sequence: 100_000 };
@@ -49,23 +56,24 @@ export class Judge {
   }
 
   /** What a site's document says beside its parameters, which are judged with the template. */
-  site({ value, source }: Sourced<Site>): void {
+  site({ value, source, mender }: Sourced<Site>): void {
     const { spec } = value;
+    const say: Say = (path, problem) => {
+      if (!mender.isStandIn(path)) this.#say(source, mender.written(path), problem);
+    };
     const templates = this.#read.templates.map((template) => template.value.metadata.name);
-    if (!templates.includes(spec.template)) {
+    const known = this.#read.templates.every((template) => !template.mender.isStandIn(documentName)) && !this.#read.incomplete;
+    if (known && !templates.includes(spec.template)) {
       const message = `there is no Template "${spec.template}" among the documents${didYouMean(spec.template, templates)}`;
-      this.#say(source, ["spec", "template"], { message });
+      say(["spec", "template"], { message });
     }
-    if (!isTimeZone(spec.timeZone)) {
-      const message = `"${spec.timeZone}" is not an IANA time zone such as Europe/Paris`;
-      this.#say(source, ["spec", "timeZone"], { message });
-    }
+    if (!isTimeZone(spec.timeZone))
+      say(["spec", "timeZone"], { message: `"${spec.timeZone}" is not an IANA time zone such as Europe/Paris` });
     const types = messageTypes.map(({ type }) => shortName(type));
     for (const right of ["send", "receive"] as const) {
       spec.grants[right].forEach((name, index) => {
         if (findMessageType(name)) return;
-        const message = `unknown message type "${name}"${didYouMean(name, types)}`;
-        this.#say(source, ["spec", "grants", right, index], { message });
+        say(["spec", "grants", right, index], { message: `unknown message type "${name}"${didYouMean(name, types)}` });
       });
     }
   }
@@ -73,124 +81,182 @@ export class Judge {
   /** Renders a template for a site, or with samples, and judges all that comes out. */
   async template(template: Sourced<Template>, site: Sourced<Site> | undefined): Promise<Pick<Bundle, "connectors" | "flows">> {
     const { value, source } = template;
-    for (const { path, message } of declarationProblems(value)) this.#say(source, ["spec", "parameters", ...path], { message });
-    const { parameters, invented } = this.#parameters(value, site);
+    const sayOf: Say = (path, problem) => {
+      if (!template.mender.isStandIn(path)) this.#say(source, template.mender.written(path), problem);
+    };
+    for (const { path, ...problem } of declarationProblems(value)) {
+      const [name = ""] = path;
+      if (!template.mender.hasStandIn(["spec", "parameters", name])) sayOf(["spec", "parameters", ...path], problem);
+    }
+    const { parameters, invented } = this.#parameters(template, site);
     const renderFor = site ? renderSite(site.value) : { name: "sample", timeZone: "UTC", labels: {} };
     const rendered = renderTemplate(value, renderFor, parameters, invented);
-    for (const problem of rendered.problems) this.#say(source, problem.path, problem);
-    // the shape of a made-up value says nothing about the template
-    const say: Say = (path, problem) => {
-      const whole = problem.missing === undefined ? path : [...path, problem.missing];
-      if (!whole.some((_step, index) => rendered.invented.has(whole.slice(0, index + 1).join("\n"))))
-        this.#say(source, path, problem);
-    };
-    const connectors = judgeConnectors(rendered.connectors, say);
-    const flows = await this.#flows(source, rendered.flows, say, {
+    const open = template.mender.isStandIn(["spec", "parameters"]);
+    for (const { path, ...problem } of rendered.problems)
+      if (!open || !problem.message.includes("there is no parameter")) sayOf(path, problem);
+    const { connectors, openItems } = this.#connectors(template, rendered);
+    const flows = await this.#flows(template, rendered, {
       site: renderFor.name,
       connectors,
+      openItems,
       groups: new Set(Object.keys(value.spec.connectors)),
+      openConnectors: template.mender.isStandIn(["spec", "connectors"]),
       codes: value.spec.codes,
       limits: exampleLimits,
-      ...(site ? { grants: grantsOf(site.value) } : {}),
+      ...(site ? { grants: judgedGrants(site) } : {}),
     });
     return { connectors, flows };
   }
 
   /** A site's values; what it leaves out or has wrong is a problem of the site, and the template is judged with a sample in its place. */
   #parameters(
-    template: Template,
+    { value: template, mender }: Sourced<Template>,
     site: Sourced<Site> | undefined,
   ): { parameters: Record<string, unknown>; invented: ReadonlySet<string> } {
     const samples = sampleParameters(template);
-    if (!site) return { parameters: samples.values, invented: samples.invented };
+    // what a parameter is that is declared wrongly nobody knows
+    const faulty = new Set(declarationProblems(template).map(({ path }) => path[0]));
+    const open = Object.keys(template.spec.parameters).filter(
+      (name) => faulty.has(name) || mender.hasStandIn(["spec", "parameters", name]),
+    );
+    const unknown = Object.fromEntries(open.map((name) => [name, undefined]));
+    if (!site) return { parameters: { ...samples.values, ...unknown }, invented: new Set([...samples.invented, ...open]) };
     const given = siteParameters(template, site.value.spec.parameters);
-    for (const problem of given.problems) this.#say(site.source, ["spec", "parameters", ...problem.path], problem);
+    const base = ["spec", "parameters"];
+    const wrong = new Set([...given.problems.flatMap(({ path }) => (path[0] === undefined ? [] : [String(path[0])])), ...open]);
+    for (const { path, ...problem } of given.problems) {
+      if (open.includes(String(path[0])) || site.mender.isStandIn([...base, ...path]) || mender.isStandIn(base)) continue;
+      this.#say(site.source, site.mender.written([...base, ...path]), problem);
+    }
+    const values = Object.entries(given.values).filter(([name]) => !wrong.has(name));
     const missing = Object.keys(samples.values).filter((name) => !Object.hasOwn(given.values, name));
-    const wrong = given.problems.flatMap(({ path }) => (path[0] === undefined ? [] : [String(path[0])]));
-    return { parameters: { ...samples.values, ...given.values }, invented: new Set([...missing, ...wrong]) };
+    return {
+      parameters: { ...samples.values, ...Object.fromEntries(values), ...unknown },
+      invented: new Set([...missing, ...wrong]),
+    };
+  }
+
+  /** Says what is found in one part of a template, but not what follows from something made up or standing in. */
+  #sayOf({ source, mender: document }: Sourced<Template>, part: RenderedPart, rendered: RenderedTemplate, mender: Mender): Say {
+    return (path, { missing, offset, ...problem }) => {
+      const written = mender.written(path);
+      const whole = missing === undefined ? written : [...written, missing];
+      if (document.isStandIn(path) || whole.some((_step, index) => rendered.invented.has(keyOf(whole.slice(0, index + 1)))))
+        return;
+      const splices = part.splices.get(keyOf(written)) ?? [];
+      const moved = offset === undefined ? undefined : unspliced(splices, offset);
+      if (splices.some(({ invented }) => invented) && moved === undefined) return;
+      this.#say(source, document.written(written), { ...problem, ...(moved === undefined ? {} : { offset: moved }) });
+    };
+  }
+
+  #mender(part: RenderedPart, { invented }: RenderedTemplate): Mender {
+    return new Mender(
+      (path) =>
+        invented.has(keyOf(path)) ||
+        (isGenerous(path) && (part.splices.get(keyOf(path)) ?? []).some((splice) => splice.invented)),
+    );
+  }
+
+  #connectors(
+    template: Sourced<Template>,
+    rendered: RenderedTemplate,
+  ): { connectors: Bundle["connectors"]; openItems: ReadonlySet<string> } {
+    const connectors: Record<string, { group: string; config: ConnectorConfig }> = {};
+    const openItems = new Set<string>();
+    for (const part of rendered.connectors) {
+      const base = ["spec", "connectors", part.group];
+      const mender = this.#mender(part, rendered);
+      const config = mender.mend(connectorConfig, part.value, base);
+      const say = this.#sayOf(template, part, rendered, mender);
+      for (const { path, ...problem } of mender.problems) say(path, problem);
+      for (const field of ["url", "endpoint"]) {
+        const message = "an address holds no user and password: name them beside it, the password as a secret";
+        if (holdsCredentials(part.value[field]) && !mender.problems.some(({ path }) => path.at(-1) === field))
+          say([...base, field], { message });
+      }
+      if (config) connectors[part.name] = { group: part.group, config };
+      if (mender.isStandIn([...base, "items"])) openItems.add(part.name);
+    }
+    return { connectors, openItems };
   }
 
   async #flows(
-    source: SourceDocument,
-    parts: readonly RenderedPart[],
-    say: Say,
+    template: Sourced<Template>,
+    rendered: RenderedTemplate,
     context: FlowContext,
   ): Promise<Record<string, FlowConfig>> {
     const flows: Record<string, FlowConfig> = {};
-    for (const { name, group, value } of parts) {
-      const base = ["spec", "flows", group];
-      const parsed = parseFlow(value);
-      if ("problems" in parsed) {
-        for (const problem of parsed.problems) say([...base, ...problem.path], problem);
-        continue;
-      }
-      const { flow, problems } = compileFlow(name, parsed.flow, context);
-      for (const problem of problems) say([...base, ...problem.path], problem);
-      const written = parsed.flow.to.filter((to) => "connector" in to).length;
-      const whole = new Set(flow.destinations.map(({ writtenAs }) => writtenAs)).size === written;
-      for (const [index, reference] of (problems.length === 0 && whole ? (parsed.flow.examples ?? []) : []).entries()) {
-        const path = [...base, "examples", index];
-        const [given, expect] = [
-          this.#example(source, [...path, "given"], reference.given),
-          this.#example(source, [...path, "expect"], reference.expect),
-        ];
-        if (given === undefined || expect === undefined) continue;
-        const example = { given, expect, ...(reference.topic === undefined ? {} : { topic: reference.topic }) };
-        for (const difference of await runExample(flow, example)) {
-          say([...path, "expect"], { message: `example ${reference.expect}: ${difference}` });
-        }
-      }
-      const expanded = expandFlow(parsed.flow, context.connectors);
+    for (const part of rendered.flows) {
+      const base = ["spec", "flows", part.group];
+      const mender = this.#mender(part, rendered);
+      const config = mendFlow(part.value, base, mender);
+      const sayAll = this.#sayOf(template, part, rendered, mender);
+      const say: Say = (path, problem) => {
+        if (!mender.isStandIn(path)) sayAll(path, problem);
+      };
+      for (const { path, ...problem } of mender.problems) sayAll(path, problem);
+      if (!config) continue;
+      const isStandIn = (path: Path): boolean => mender.hasStandIn([...base, ...path]);
+      const { flow, problems } = compileFlow(part.name, config, { ...context, isStandIn });
+      for (const { path, aside: _aside, ...problem } of problems) say([...base, ...path], problem);
+      await this.#runExamples(template, flow, problems, base, isStandIn, say);
+      const expanded = expandFlow(config, context.connectors);
       // a site whose list of machines is empty has no such flow
-      if ((!Array.isArray(expanded.from) || expanded.from.length > 0) && expanded.to.length > 0) flows[name] = expanded;
+      if ((!Array.isArray(expanded.from) || expanded.from.length > 0) && expanded.to.length > 0) flows[part.name] = expanded;
     }
     return flows;
   }
 
+  /** Runs a flow's examples where what they go through is without fault. */
+  async #runExamples(
+    { source }: Sourced<Template>,
+    flow: CompiledFlow,
+    problems: readonly FlowProblem[],
+    base: Path,
+    isStandIn: (path: Path) => boolean,
+    say: Say,
+  ): Promise<void> {
+    const { config } = flow;
+    const through = flow.type ? ["split", "as", "map", "key", "idempotencyKey", "from"] : ["from", "to"];
+    const faulty = through.some((field) => isStandIn([field]) || problems.some(({ path, aside }) => !aside && path[0] === field));
+    const written = config.to.filter((to) => "connector" in to).length;
+    const whole = flow.type || new Set(flow.destinations.map(({ writtenAs }) => writtenAs)).size === written;
+    for (const [index, reference] of (config.examples ?? []).entries()) {
+      const path = [...base, "examples", index];
+      if (isStandIn(["examples", index])) continue;
+      const given = this.#example(source, reference.given, (problem) => say([...path, "given"], problem));
+      const expect = this.#example(source, reference.expect, (problem) => say([...path, "expect"], problem));
+      if (given === undefined || expect === undefined || faulty || !whole) continue;
+      const example = { given, expect, ...(reference.topic === undefined ? {} : { topic: reference.topic }) };
+      for (const difference of await runExample(flow, example)) {
+        say([...path, "expect"], { message: `example ${reference.expect}: ${difference}` });
+      }
+    }
+  }
+
   /** Beside the document that names it, among the files or read; at central files may lie under another folder. */
-  #example(source: SourceDocument, path: Path, reference: string): string | undefined {
+  #example(source: SourceDocument, reference: string, say: (problem: Problem) => void): string | undefined {
     const { files, readExample } = this.#examples;
     const folder = source.file.includes("/") ? source.file.slice(0, source.file.lastIndexOf("/") + 1) : "";
     const among =
       files.find(({ name }) => name === folder + reference || name === reference) ??
       files.find(({ name }) => name.endsWith(`/${reference}`));
     const text = among?.text ?? readExample?.(folder + reference);
-    if (text === undefined && readExample) this.#say(source, path, { message: `there is no file "${reference}"` });
+    if (text === undefined && readExample) say({ message: `there is no file "${reference}"` });
     return text;
   }
 
-  #say(source: SourceDocument, path: Path, { message, offset, key }: { message: string; offset?: number; key?: boolean }): void {
+  #say(source: SourceDocument, path: Path, { message, offset, key, value }: Problem): void {
     const problem = problemAt(source, path, message, {
       ...(offset === undefined ? {} : { offset }),
       ...(key === undefined ? {} : { key }),
+      ...(value === undefined ? {} : { value }),
     });
     const said = JSON.stringify(problem);
     if (!this.#said.has(said)) this.problems.push(problem);
     this.#said.add(said);
   }
-}
-
-function judgeConnectors(parts: readonly RenderedPart[], say: Say): Bundle["connectors"] {
-  const connectors: Record<string, { group: string; config: ConnectorConfig }> = {};
-  for (const { name, group, value } of parts) {
-    const base = ["spec", "connectors", group];
-    for (const problem of shapeProblems(connectorConfig, value)) say([...base, ...problem.path], problem);
-    for (const field of ["url", "endpoint"]) {
-      const message = "an address holds no user and password: name them beside it, the password as a secret";
-      if (holdsCredentials(value[field])) say([...base, field], { message });
-    }
-    // a made-up address has the scheme of no kind in particular
-    const parsed = [value, withSampleAddress(value)]
-      .map((each) => connectorConfig.safeParse(each))
-      .find(({ success }) => success);
-    if (parsed?.success) connectors[name] = { group, config: parsed.data };
-  }
-  return connectors;
-}
-
-function withSampleAddress(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  if (value.type === "opcua") return { ...value, endpoint: "opc.tcp://sample.example:4840" };
-  return { ...value, url: value.type === "mqtt" ? "mqtt://sample.example" : "https://sample.example" };
 }
 
 /** What `${…}` can name of a site beside its parameters. */
@@ -202,6 +268,19 @@ function renderSite(site: Site): RenderSite {
 export function grantsOf(site: Site): Bundle["grants"] {
   const full = (names: readonly string[]): string[] => names.map((name) => findMessageType(name)?.type ?? name);
   return { send: full(site.spec.grants.send), receive: full(site.spec.grants.receive) };
+}
+
+/** The grants that flows are judged against: what a site has wrong there is said there, and not at every flow again. */
+function judgedGrants({ value, mender }: Sourced<Site>): Bundle["grants"] {
+  const all = messageTypes.map(({ type }) => type);
+  const short = all.map(shortName);
+  const meant = (right: "send" | "receive"): string[] =>
+    mender.hasStandIn(["spec", "grants", right])
+      ? all
+      : value.spec.grants[right].map(
+          (name) => findMessageType(findMessageType(name) ? name : (nearest(name, short) ?? ""))?.type ?? name,
+        );
+  return { send: meant("send"), receive: meant("receive") };
 }
 
 function holdsCredentials(address: unknown): boolean {
@@ -216,11 +295,6 @@ function isTimeZone(zone: string): boolean {
   }
 }
 
-export function problemAt(
-  source: SourceDocument,
-  path: Path,
-  message: string,
-  options: { readonly offset?: number; readonly key?: boolean } = {},
-): DocumentProblem {
-  return { file: source.file, path: path.join("."), ...source.locate(path, options), message };
+export function problemAt(source: SourceDocument, path: Path, message: string, point: Point = {}): DocumentProblem {
+  return { file: source.file, path: path.join("."), ...source.locate(path, point), message };
 }

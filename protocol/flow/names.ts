@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type InputName, inputNames, type Node } from "./expression.ts";
 import type { FlowFunction } from "./functions.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean, misspelt } from "./suggest.ts";
 
 /** What is wrong in an expression, and at which character. */
 export interface ExpressionProblem {
@@ -153,8 +153,9 @@ export function checkFields(ast: Node, schema: z.ZodType, typeName: string): Exp
       });
     }
   }
+  const meant = misspelt(written, Object.keys(shape));
   const missing = Object.keys(shape).filter(
-    (name) => !written.has(name) && !(shape[name] as z.ZodType).safeParse(undefined).success,
+    (name) => !written.has(name) && !meant.has(name) && !(shape[name] as z.ZodType).safeParse(undefined).success,
   );
   if (missing.length > 0)
     problems.push({ offset: 0, message: `${typeName} needs ${missing.map((name) => `"${name}"`).join(", ")}` });

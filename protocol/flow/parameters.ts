@@ -1,6 +1,6 @@
 import type { Parameter, Template } from "../document.ts";
 import type { Path, RenderProblem } from "./render.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean, misspelt } from "./suggest.ts";
 
 /**
  * The values of a template's parameters for one site: given, else the default. Problems carry a path from `spec.parameters` of the site.
@@ -21,11 +21,13 @@ export function siteParameters(
       });
     }
   }
+  const meant = misspelt(Object.keys(given), Object.keys(declared));
   const values: Record<string, unknown> = {};
   for (const [name, parameter] of Object.entries(declared)) {
     const value = Object.hasOwn(given, name) ? given[name] : parameter.default;
-    if (value === undefined) problems.push({ path: [], message: `parameter "${name}" is missing` });
-    else values[name] = judgeValue([name], value, parameter, problems);
+    if (value === undefined) {
+      if (!meant.has(name)) problems.push({ path: [], message: `parameter "${name}" is missing` });
+    } else values[name] = judgeValue([name], value, parameter, problems);
   }
   return { values, problems };
 }
@@ -41,14 +43,14 @@ export function declarationProblems(template: Template): RenderProblem[] {
     if (parameter.default !== undefined) {
       const found: RenderProblem[] = [];
       judgeValue([name, "default"], parameter.default, parameter, found);
-      problems.push(...found.map(({ message }) => ({ path: [name, "default"], message })));
+      problems.push(...found.map(({ message }) => ({ path: [name, "default"], value: true, message })));
     }
   }
   return problems;
 }
 
 function judgeValue(path: Path, value: unknown, parameter: Parameter, problems: RenderProblem[]): unknown {
-  const say = (message: string, at: Path = path): void => void problems.push({ path: at, message });
+  const say = (message: string, at: Path = path): void => void problems.push({ path: at, value: true, message });
   if (!isOfType(value, parameter.type)) say(`has to be ${article(parameter.type)}, is ${described(value)}`);
   else if (parameter.format === "uri" && !isUri(value)) say(`"${String(value)}" is not an address such as https://host:port`);
   const { values, of } = parameter;
@@ -77,13 +79,16 @@ function judgeValue(path: Path, value: unknown, parameter: Parameter, problems: 
     if (names.has(given.name)) say(`two elements are named "${String(given.name)}"`, [...at, "name"]);
     if (given.name !== undefined) names.add(given.name);
     for (const key of Object.keys(given))
-      if (!Object.hasOwn(of, key)) say(`unknown key "${key}"${didYouMean(key, Object.keys(of))}`, [...at, key]);
+      if (!Object.hasOwn(of, key))
+        problems.push({ path: [...at, key], key: true, message: `unknown key "${key}"${didYouMean(key, Object.keys(of))}` });
+    const meant = misspelt(Object.keys(given), Object.keys(of));
     const whole: Record<string, unknown> = { ...given };
     for (const [key, field] of Object.entries(of)) {
       const { type, default: fallback } = typeof field === "string" ? { type: field, default: undefined } : field;
       const each = Object.hasOwn(given, key) ? given[key] : fallback;
-      if (each === undefined) say(`"${key}" is missing`, at);
-      else if (!isOfType(each, type)) say(`has to be ${article(type)}, is ${described(each)}`, [...at, key]);
+      if (each === undefined) {
+        if (!meant.has(key)) problems.push({ path: at, message: `"${key}" is missing` });
+      } else if (!isOfType(each, type)) say(`has to be ${article(type)}, is ${described(each)}`, [...at, key]);
       else whole[key] = each;
     }
     return whole;

@@ -6,6 +6,8 @@ export interface ShapeProblem {
   readonly path: Path;
   /** The problem is a key that should not be there. */
   readonly key?: boolean;
+  /** The problem is the value as a whole: it is found where it begins. */
+  readonly value?: boolean;
   /** The problem is that this field of `path` is missing. */
   readonly missing?: string;
   readonly message: string;
@@ -29,6 +31,11 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown, bas
       message: `unknown key "${key}"${didYouMean(key, known)}`,
     }));
   }
+  const choice = issue.code === "invalid_union" && "discriminator" in issue && issue.discriminator !== undefined;
+  if (value === undefined && path.length > 0 && !choice) {
+    const name = String(path.at(-1));
+    return [{ path: path.slice(0, -1), missing: name, message: `"${name}" is missing` }];
+  }
   if (issue.code === "invalid_union") {
     const { discriminator } = issue as { discriminator?: string };
     if (discriminator !== undefined) {
@@ -42,28 +49,27 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown, bas
     }
     const nearest = nearestAlternative(issue.errors);
     if (nearest) return nearest.flatMap((each) => describe(each, z.unknown(), value, path));
-    return [{ path, message: `${nameOf(value)} has none of the forms that are possible here` }];
-  }
-  if (issue.code === "invalid_type" && value === undefined) {
-    const name = String(path.at(-1) ?? "");
-    return [{ path: path.slice(0, -1), missing: name, message: `"${name}" is missing` }];
+    return [{ path, value: true, message: `${nameOf(value)} has none of the forms that are possible here` }];
   }
   if (issue.code === "invalid_type" && typeof value === "string" && isSecret(path)) {
-    return [{ path, message: `a secret is named here, never written: { secret: ${String(path.at(-1))} }` }];
+    return [{ path, value: true, message: `a secret is named here, never written: { secret: ${String(path.at(-1))} }` }];
   }
   if (issue.code === "invalid_type")
-    return [{ path, message: `has to be ${issue.expected === "record" ? "object" : issue.expected}, is ${nameOf(value)}` }];
+    return [
+      { path, value: true, message: `has to be ${issue.expected === "record" ? "object" : issue.expected}, is ${nameOf(value)}` },
+    ];
   if (issue.code === "invalid_value") {
     const options = issue.values.map(String);
     return [
       {
         path,
+        value: true,
         message: `${nameOf(value)} is none of ${options.join(", ")}${typeof value === "string" ? didYouMean(value, options) : ""}`,
       },
     ];
   }
   if (issue.code === "invalid_key") return [{ path, key: true, message: issue.issues[0]?.message ?? issue.message }];
-  return [{ path, message: issue.message }];
+  return [{ path, value: true, message: issue.message }];
 }
 
 /** Of the alternatives of a union the one whose own type fits and that fails deepest. */

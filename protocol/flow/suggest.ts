@@ -1,5 +1,11 @@
 /** `; did you mean "x"?` for the candidate that is nearest to `written`, or nothing where none is near. */
 export function didYouMean(written: string, candidates: Iterable<string>): string {
+  const best = nearest(written, candidates);
+  return best === undefined ? "" : `; did you mean "${best}"?`;
+}
+
+/** The candidate that was probably meant. */
+export function nearest(written: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(written.length / 3)) + 1;
   for (const candidate of candidates) {
@@ -7,7 +13,14 @@ export function didYouMean(written: string, candidates: Iterable<string>): strin
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   if (best === undefined && written.length >= 3) best = [...candidates].find((candidate) => candidate.startsWith(written));
-  return best === undefined ? "" : `; did you mean "${best}"?`;
+  return best;
+}
+
+/** Fields that unknown ones were meant to be: they are misspelt, not missing. */
+export function misspelt(written: Iterable<string>, known: readonly string[]): ReadonlySet<string> {
+  const names = new Set(written);
+  const absent = known.filter((name) => !names.has(name));
+  return new Set([...names].flatMap((name) => (known.includes(name) ? [] : (nearest(name, absent) ?? []))));
 }
 
 /** Levenshtein distance with exchanges of neighbours; `limit` or more is given as `limit`. */

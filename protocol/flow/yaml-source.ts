@@ -20,11 +20,15 @@ export interface SourceFile {
 export interface SourceDocument {
   readonly file: string;
   readonly value: unknown;
-  /** Where a path stands: its value, or with `key` its key. What is not there stands where its nearest parent does. `offset` counts in the value's text. */
-  locate(
-    path: Path,
-    options?: { readonly offset?: number; readonly key?: boolean },
-  ): { readonly line: number; readonly column: number };
+  /** Where a path stands. What is not there stands where its nearest parent does. */
+  locate(path: Path, point?: Point): { readonly line: number; readonly column: number };
+}
+
+/** What of a path is meant: its key; its value, where an object or a list else is found by its key; a character of its text. */
+export interface Point {
+  readonly key?: boolean;
+  readonly value?: boolean;
+  readonly offset?: number;
 }
 
 /** Configuration is written by people; a larger file is a mistake or an attack. */
@@ -35,16 +39,16 @@ export function parseSource(file: SourceFile): {
   readonly documents: readonly SourceDocument[];
   readonly problems: readonly DocumentProblem[];
 } {
-  const problem = (line: number, column: number, message: string): DocumentProblem => ({
+  const problem = (line: number, column: number, message: string, path: Path = []): DocumentProblem => ({
     file: file.name,
-    path: "",
+    path: path.join("."),
     line,
     column,
     message,
   });
   if (file.text.length > maxFileBytes)
     return { documents: [], problems: [problem(1, 1, `the file is larger than ${maxFileBytes} bytes`)] };
-  const parsed = parseAllDocuments(file.text, { uniqueKeys: true, prettyErrors: false, version: "1.2" });
+  const parsed = parseAllDocuments(file.text, { uniqueKeys: false, prettyErrors: false, version: "1.2" });
   if (!Array.isArray(parsed)) return { documents: [], problems: [problem(1, 1, "the file holds no document")] };
   const problems: DocumentProblem[] = [];
   const documents: SourceDocument[] = [];
@@ -54,6 +58,10 @@ export function parseSource(file: SourceFile): {
       problems.push(problem(line, column, `not valid YAML: ${error.message}`));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
+    for (const { path, at } of dropRepeated(document.contents)) {
+      const { line, column } = positionOf(file.text, at);
+      problems.push(problem(line, column, `the key "${path.at(-1)}" is there twice; keys are unique`, path));
+    }
     try {
       documents.push({
         file: file.name,
@@ -67,11 +75,27 @@ export function parseSource(file: SourceFile): {
   return { documents, problems };
 }
 
+/** A key that is there again: the first is judged, the others are named and left out. */
+function dropRepeated(node: Node | null, path: Path = []): { readonly path: Path; readonly at: number }[] {
+  if (isSeq(node)) return node.items.flatMap((item, index) => (isNode(item) ? dropRepeated(item, [...path, index]) : []));
+  if (!isMap(node)) return [];
+  const seen = new Set<string>();
+  const found: { path: Path; at: number }[] = [];
+  node.items = node.items.filter(({ key, value }) => {
+    if (!isScalar(key)) return true;
+    const name = String(key.value);
+    if (seen.has(name)) found.push({ path: [...path, name], at: key.range?.[0] ?? 0 });
+    else if (isNode(value)) found.push(...dropRepeated(value, [...path, name]));
+    return !seen.has(name) && seen.add(name) !== undefined;
+  });
+  return found;
+}
+
 function locate(
   text: string,
   document: Document.Parsed,
   path: Path,
-  { offset, key }: { readonly offset?: number; readonly key?: boolean },
+  { offset, key, value }: Point,
 ): { readonly line: number; readonly column: number } {
   let node: Node | null = document.contents;
   let keyNode: Node | null = null;
@@ -85,8 +109,9 @@ function locate(
     node = next.value ?? next.key ?? node;
     keyNode = next.key;
   }
-  // an object or a list is found by the key that names it
-  const points = complete && isScalar(node) && !key ? node : (keyNode ?? node);
+  // an object or a list is found by the key that names it, and nothing by the key that it belongs to
+  const written = node?.range && node.range[0] < node.range[1];
+  const points = complete && written && !key && (value || isScalar(node)) ? node : (keyNode ?? node);
   const start = points?.range?.[0] ?? 0;
   const inner = complete && offset !== undefined && points === node && isScalar(node) ? positionIn(text, node, offset) : start;
   return positionOf(text, inner);
@@ -114,7 +139,7 @@ function positionIn(text: string, node: Scalar, offset: number): number {
   let at = start;
   if (style === "QUOTE_SINGLE" || style === "QUOTE_DOUBLE") at += 1;
   else if (style === "BLOCK_LITERAL" || style === "BLOCK_FOLDED") at = text.indexOf("\n", start) + 1;
-  if (typeof node.value !== "string" || value.includes("${")) return start;
+  if (typeof node.value !== "string") return start;
   for (let i = 0; i <= Math.min(offset, value.length - 1) && at < end; i++) {
     const wanted = value[i] as string;
     if (/\s/.test(wanted)) {

@@ -118,11 +118,14 @@ spec:
   it("names the line of text that is not YAML, and of a key that is there twice", async () => {
     const { problems } = await validateDocuments({
       files: [
-        { name: "a.yaml", text: "kind: Site\nkind: Site\n" },
+        { name: "a.yaml", text: `kind: Template\n${good}` },
         { name: "b.yaml", text: "a: [1\n" },
       ],
     });
-    expect(problems.map(({ file, line }) => `${file}:${line}`)).toEqual(["a.yaml:2", "b.yaml:2"]);
+    expect(problems.map(({ file, line, column, path }) => `${file}:${line}:${column} ${path}`)).toEqual([
+      "a.yaml:3:1 kind",
+      "b.yaml:2:1 ",
+    ]);
     expect(problems[0]?.message).toContain("unique");
   });
 
