@@ -62,7 +62,17 @@ export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSigna
             frameLimit = Math.min(batchLimits.frames, frameLimit * 2);
             break;
           case "gap":
-            // central was set back, or a predecessor is in flight
+            if (await isLost(queue, lane, result.watermark)) {
+              const range = `${result.watermark + 1} to ${acknowledged}`;
+              log.error(
+                { event: "uplink.range.lostByReceiver", lane, epoch: depth.epoch, range },
+                "central lost messages that it had acknowledged and that are deleted here: a new epoch begins behind them",
+              );
+              await queue.openEpoch(lane);
+              session.renew(online.session);
+              break;
+            }
+            // central was set back behind what still lies here, or a predecessor is in flight
             log.warn(
               { event: "uplink.batch.gap", lane, watermark: result.watermark, acknowledged },
               "central misses messages before this batch",
@@ -147,4 +157,10 @@ async function sendBatch(
 /** A batch never spans two epochs. */
 function withinEpoch(frames: readonly StoredFrame[], depth: LanePosition): readonly StoredFrame[] {
   return frames[0] && frames[0].first >= depth.epochFirst ? frames : frames.filter((frame) => frame.first < depth.epochFirst);
+}
+
+/** Whether what central misses next was deleted here, as central had acknowledged it before it was set back. */
+async function isLost(queue: Queue, lane: Lane, watermark: number): Promise<boolean> {
+  const [next] = await queue.frames(lane, watermark, { frames: 1, bytes: 1 });
+  return next === undefined || next.first > watermark + 1;
 }

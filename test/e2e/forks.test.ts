@@ -127,3 +127,35 @@ it("lets one process at a time use a data folder", async () => {
   expect(await second.ended).toBe(1);
   expect(second.output.join("\n")).toContain("another gateway runs on the data folder");
 });
+
+it("goes on under a new epoch when central was set back to an older state, and loses nothing that it still holds", async () => {
+  await using system = openSystem();
+  const { central, lyon } = await startPlant(system);
+  const port = Number(new URL(central.url).port);
+  await report(lyon, "S-1");
+  await until(
+    () => recorded(central),
+    (found) => found.length === 1,
+  );
+  await central.process.kill("SIGTERM");
+  const backup = join(system.folder, "backup");
+  cpSync(central.dataDir, backup, { recursive: true });
+  const later = await system.central({ port });
+  expect(await report(lyon, "S-2")).toBe(202);
+  await until(
+    () => recorded(later),
+    (found) => found.length === 2,
+  );
+  await later.process.kill("SIGTERM");
+  rmSync(central.dataDir, { recursive: true });
+  cpSync(backup, central.dataDir, { recursive: true });
+  expect(await report(lyon, "S-3")).toBe(202);
+  const restored = await system.central({ port });
+  const lost = await lyon.process.logged("uplink.range.lostByReceiver");
+  expect(lost).toMatchObject({ lane: "transaction" });
+  await until(
+    () => recorded(restored),
+    (found) => found.includes("S-3"),
+  );
+  expect(await recorded(restored)).toEqual(["S-1", "S-3"]);
+});
