@@ -262,8 +262,9 @@ export class FlowJudge {
       sources.map((source) => ("source" in source ? source.source : "items" in source ? sampled : undefined)),
     );
     const [implied] = canonical;
+    if (as === undefined && this.#isStandIn(["as"])) return undefined;
     if (as === undefined && (canonical.size !== 1 || implied === undefined)) {
-      if (!this.#isStandIn(["as"])) this.#say([], '"as" is missing: the canonical type that the input becomes');
+      this.#say([], '"as" is missing: the canonical type that the input becomes');
       return undefined;
     }
     const type = this.#typeNamed(as ?? implied ?? "", ["as"]);

@@ -140,12 +140,13 @@ export class Judge {
   #sayOf({ source, mender: document }: Sourced<Template>, part: RenderedPart, rendered: RenderedTemplate, mender: Mender): Say {
     return (path, { missing, offset, ...problem }) => {
       const written = mender.written(path);
-      const whole = missing === undefined ? written : [...written, missing];
+      // a key that should not be there is a fault whatever its value
+      const whole = problem.key ? written.slice(0, -1) : missing === undefined ? written : [...written, missing];
       if (document.isStandIn(path) || whole.some((_step, index) => rendered.invented.has(keyOf(whole.slice(0, index + 1)))))
         return;
       const splices = part.splices.get(keyOf(written)) ?? [];
       const moved = offset === undefined ? undefined : unspliced(splices, offset);
-      if (splices.some(({ invented }) => invented) && moved === undefined) return;
+      if (!problem.key && splices.some(({ invented }) => invented) && moved === undefined) return;
       this.#say(source, document.written(written), { ...problem, ...(moved === undefined ? {} : { offset: moved }) });
     };
   }

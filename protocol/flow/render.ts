@@ -93,12 +93,21 @@ class Renderer {
   }
 
   parts(path: Path, written: Readonly<Record<string, Readonly<Record<string, unknown>>>>): RenderedPart[] {
-    return Object.entries(written).flatMap(([group, { forEach, ...value }]) => {
+    return Object.entries(written).flatMap(([group, whole]) => {
       const here = [...path, group];
+      const misspelt = Object.hasOwn(whole, "forEach") ? undefined : Object.keys(whole).find((key) => /^for.?each$/i.test(key));
+      const loopKey = misspelt ?? "forEach";
+      if (misspelt !== undefined)
+        this.problems.push({
+          path: [...here, misspelt],
+          key: true,
+          message: `unknown key "${misspelt}"; did you mean "forEach"?`,
+        });
+      const { [loopKey]: forEach, ...value } = whole;
       if (forEach === undefined) return [this.#part(group, group, here, value, undefined)];
       const known = this.problems.length;
-      const elements = this.#elements([...here, "forEach"], forEach);
-      const open = this.problems.length > known || this.invented.has([...here, "forEach"].join("\n"));
+      const elements = this.#elements([...here, loopKey], forEach);
+      const open = this.problems.length > known || this.invented.has([...here, loopKey].join("\n"));
       // one instance at least, where the list is not to be known
       const loops = elements.length === 0 && open ? [{ name: "sample" }] : elements;
       return loops.map((each) => this.#part(`${group}.${String(each.name)}`, group, here, value, { each, open }));

@@ -41,7 +41,13 @@ spec:
         temp: { node: "nsu=urn:p;s=T", sampling: «spec.connectors.press.items.temp.sampling»fast }
         next: { node: "nsu=urn:p;s=N", access: «spec.connectors.press.items.next.access»wirte }
     robots: { type: opcua, forEach: «spec.connectors.robots.forEach»"\${wmsUrl}", endpoint: "\${each.endpoint}", items: { a: { node: "nsu=u;s=A" } } }
+    cells: { type: opcua, «spec.connectors.cells.foreach»foreach: "\${presses}", endpoint: "\${each.endpoint}", items: { a: { node: "nsu=u;s=A" } } }
+    erp: { type: odoo, url: "http://h", database: d, apiKey: { secret: odoo }, warehouses: [L], units: {}, «spec.connectors.erp.extra»extra: "\${wmsUrl}" }
   flows:
+    release:
+      purpose: p
+      from: { connector: erp, source: «spec.flows.release.from.source»production-order.relesed }
+      to: [{ connector: erp, operation: transfer.confirm }]
     picks:
       purpose: Tell the ERP
       from: { connector: wms, topic: "wms/picks/+/confirmed" }
