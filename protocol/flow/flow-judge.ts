@@ -1,34 +1,13 @@
 import { odooSources } from "../connector/odoo.ts";
-import { filterCovers } from "../connector/shared.ts";
 import type { FlowConfig, LocalDestination, LocalSource } from "../document.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
 import type { MessageType } from "../types/message-type.ts";
-import {
-  type CompiledDestination,
-  type CompiledFlow,
-  type FlowContext,
-  type FlowProblem,
-  instancesOf,
-  type KeyExpression,
-  shortName,
-} from "./compiled-flow.ts";
-import { compileExpression, type Expression, ExpressionError, type InputName } from "./expression.ts";
-import { type FlowFunction, flowFunctions } from "./functions.ts";
-import { checkFields, checkNames, type Scope } from "./names.ts";
+import { type CompiledDestination, type CompiledFlow, type FlowContext, shortName } from "./compiled-flow.ts";
+import type { Expression, InputName } from "./expression.ts";
+import { checkFields, type Scope } from "./names.ts";
+import { PartJudge } from "./part-judge.ts";
 import { didYouMean, misspelt } from "./suggest.ts";
-import { parseTopicTemplate, type TopicTemplate, templateFilter } from "./topic-template.ts";
-
-/** Which kinds of connector can serve which kind of source or destination. */
-const kinds = {
-  topic: ["mqtt", "mqtt-broker"],
-  webhook: ["http"],
-  poll: ["http"],
-  items: ["opcua"],
-  source: ["odoo"],
-  post: ["http"],
-  write: ["opcua"],
-  operation: ["odoo"],
-} as const;
+import { templateFilter } from "./topic-template.ts";
 
 /** The message that each ERP operation books. */
 const bookedBy = {
@@ -42,16 +21,12 @@ const bookedBy = {
 const sampled = "equipment.sampled";
 
 /** Judges one flow while it compiles it; what cannot be compiled is left out, with a problem that says why. */
-export class FlowJudge {
-  readonly problems: FlowProblem[] = [];
+export class FlowJudge extends PartJudge {
   readonly #config: FlowConfig;
-  readonly #context: FlowContext;
-  readonly #functions: readonly FlowFunction[];
 
   constructor(config: FlowConfig, context: FlowContext) {
+    super(context);
     this.#config = config;
-    this.#context = context;
-    this.#functions = flowFunctions(context.codes);
   }
 
   compile(name: string): CompiledFlow {
@@ -60,7 +35,7 @@ export class FlowJudge {
     const fromCentral = !Array.isArray(written) && "central" in written ? written : undefined;
     const writtenSources: readonly LocalSource[] = fromCentral ? [] : Array.isArray(written) ? written : [written as LocalSource];
     const sources = writtenSources.flatMap((source, index) =>
-      this.#source(source, Array.isArray(written) ? ["from", index] : ["from"]),
+      this.source(source, Array.isArray(written) ? ["from", index] : ["from"]),
     );
     const central = fromCentral ? this.#central(fromCentral) : undefined;
     const type = fromCentral ? undefined : this.#type(writtenSources);
@@ -70,15 +45,15 @@ export class FlowJudge {
 
     const inward: InputName[] = ["payload"];
     if (writtenSources.some((source) => "topic" in source)) inward.push("topic");
-    const split = config.split === undefined ? undefined : this.#expression(["split"], config.split, inward);
-    if (config.split !== undefined || this.#isStandIn(["split"])) inward.push("line");
+    const split = config.split === undefined ? undefined : this.expression(["split"], config.split, inward);
+    if (config.split !== undefined || this.isStandIn(["split"])) inward.push("line");
     const map = this.#map(inward, type);
-    const withData = { names: [...inward, "data" as const], functions: this.#functions, shapes };
-    const key = config.key === undefined ? undefined : this.#key(["key"], config.key, withData);
+    const withData = { names: [...inward, "data" as const], functions: this.functions, shapes };
+    const key = config.key === undefined ? undefined : this.key(["key"], config.key, withData);
     const idempotencyKey =
-      config.idempotencyKey === undefined ? undefined : this.#key(["idempotencyKey"], config.idempotencyKey, withData);
+      config.idempotencyKey === undefined ? undefined : this.key(["idempotencyKey"], config.idempotencyKey, withData);
 
-    const outward = { names: ["data" as const, "message" as const], functions: this.#functions, shapes };
+    const outward = { names: ["data" as const, "message" as const], functions: this.functions, shapes };
     const destinations: CompiledDestination[] = [];
     let toCentral = false;
     let toSite: Expression | undefined;
@@ -87,11 +62,11 @@ export class FlowJudge {
       const path = ["to", index];
       if ("central" in to || "site" in to) {
         if (fromCentral)
-          this.#say(path, "a message from central is delivered to a connector of this site; it cannot be sent on from here");
+          this.say(path, "a message from central is delivered to a connector of this site; it cannot be sent on from here");
         if (toCentral || toSite)
-          this.#say(path, "a flow goes to central once: with central: true to every consumer, or with site to one");
+          this.say(path, "a flow goes to central once: with central: true to every consumer, or with site to one");
         if ("central" in to) toCentral = true;
-        else toSite = this.#expression([...path, "site"], to.site, withData.names, withData.shapes);
+        else toSite = this.expression([...path, "site"], to.site, withData.names, withData.shapes);
         expanded += 1;
         return;
       }
@@ -100,9 +75,9 @@ export class FlowJudge {
     });
 
     const cursors = new Map<string, Expression>();
-    for (const { source, connectors, path } of this.#polls) {
+    for (const { source, connectors, path } of this.polls) {
       if (source.cursor === undefined) continue;
-      const expression = this.#expression([...path, "cursor"], source.cursor, ["payload"]);
+      const expression = this.expression([...path, "cursor"], source.cursor, ["payload"]);
       if (expression) for (const connector of connectors) cursors.set(connector, expression);
     }
     const inwardExpressions = [
@@ -115,7 +90,7 @@ export class FlowJudge {
     ];
     return {
       name,
-      site: this.#context.site,
+      site: this.context.site,
       config,
       ...(type ? { type } : {}),
       sources,
@@ -134,96 +109,10 @@ export class FlowJudge {
     };
   }
 
-  readonly #polls: { source: Extract<LocalSource, { poll: string }>; connectors: string[]; path: (string | number)[] }[] = [];
-
-  #say(path: readonly (string | number)[], message: string, offset?: number): void {
-    this.problems.push({ path, message, ...(offset === undefined ? {} : { offset }) });
-  }
-
-  #isStandIn(path: readonly (string | number)[]): boolean {
-    return this.#context.isStandIn?.(path) === true;
-  }
-
-  /** The instances of a connector, if it exists and can do what is asked of it. */
-  #connectors(reference: string, path: readonly (string | number)[], need: keyof typeof kinds): string[] {
-    const { connectors, groups } = this.#context;
-    const names = instancesOf(reference, connectors);
-    if (names.length === 0 && !groups?.has(reference) && !this.#context.openConnectors) {
-      const known = new Set(groups ?? Object.entries(connectors).flatMap(([name, { group }]) => [group, name]));
-      this.#say([...path, "connector"], `there is no connector "${reference}"${didYouMean(reference, known)}`);
-    }
-    const allowed: readonly string[] = kinds[need];
-    const config = names[0] === undefined ? undefined : connectors[names[0]]?.config;
-    if (config && !allowed.includes(config.type)) {
-      this.#say([...path, need], `a connector of type ${config.type} has no "${need}"; that is for ${allowed.join(", ")}`);
-      return [];
-    }
-    if (config?.type === "http" && (need === "poll" || need === "post") && config.url === undefined) {
-      this.#say([...path, need], `"${reference}" has no url that could be called`);
-    }
-    return names;
-  }
-
-  #source(source: LocalSource, path: (string | number)[]): LocalSource[] {
-    const need =
-      "topic" in source
-        ? "topic"
-        : "webhook" in source
-          ? "webhook"
-          : "poll" in source
-            ? "poll"
-            : "items" in source
-              ? "items"
-              : "source";
-    const names = this.#connectors(source.connector, path, need);
-    for (const name of names) {
-      const connector = this.#context.connectors[name]?.config;
-      if ("topic" in source && (connector?.type === "mqtt" || connector?.type === "mqtt-broker")) {
-        this.#granted([...path, "topic"], source.topic, connector.grants.subscribe, source.connector, "subscribe");
-      }
-      if ("items" in source && connector?.type === "opcua" && !this.#context.openItems?.has(name)) {
-        source.items.forEach((item, index) => {
-          const known = Object.hasOwn(connector.items, item) ? connector.items[item] : undefined;
-          if (!known)
-            this.#once(
-              [...path, "items", index],
-              `"${source.connector}" has no item "${item}"${didYouMean(item, Object.keys(connector.items))}`,
-            );
-          else if (known.access === "write") this.#once([...path, "items", index], `item "${item}" can only be written`);
-        });
-      }
-    }
-    if ("webhook" in source && source.verify && !/^[A-Za-z0-9._-]{1,64}$/.test(source.verify.hmac.secret)) {
-      this.#say([...path, "verify", "hmac", "secret"], "a secret is named here, never written: letters, digits, dot, dash");
-    }
-    if ("poll" in source) this.#polls.push({ source, connectors: names, path });
-    return names.map((connector) => ({ ...source, connector }));
-  }
-
-  /** Instances of a group share their problems. */
-  #once(path: readonly (string | number)[], message: string): void {
-    if (!this.problems.some((problem) => problem.message === message && problem.path.join() === path.join()))
-      this.problems.push({ path, message, aside: true });
-  }
-
-  #granted(
-    path: (string | number)[],
-    filter: string,
-    grants: readonly string[],
-    connector: string,
-    right: "subscribe" | "publish",
-  ): void {
-    if (grants.some((grant) => filterCovers(grant, filter))) return;
-    this.#once(
-      path,
-      `"${filter}" is not among the topics that "${connector}" may ${right}: ${grants.length > 0 ? grants.join(", ") : "it has none"}`,
-    );
-  }
-
   #typeNamed(name: string, path: (string | number)[]): MessageType | undefined {
     const type = findMessageType(name);
     if (!type)
-      this.#say(
+      this.say(
         path,
         `unknown message type "${name}"${didYouMean(
           name,
@@ -241,14 +130,14 @@ export class FlowJudge {
     const types = names.flatMap((name, index) => {
       const path = Array.isArray(from.central) ? ["from", "central", index] : ["from", "central"];
       const type = this.#typeNamed(name, path);
-      if (type && this.#context.grants && !this.#context.grants.receive.includes(type.type)) {
-        this.#once(path, `site "${this.#context.site}" may not receive ${shortName(type.type)}: it is not in its grants.receive`);
+      if (type && this.context.grants && !this.context.grants.receive.includes(type.type)) {
+        this.once(path, `site "${this.context.site}" may not receive ${shortName(type.type)}: it is not in its grants.receive`);
       }
       return type ? [type.type] : [];
     });
     for (const field of ["as", "map", "split", "key", "idempotencyKey"] as const) {
       if (this.#config[field] !== undefined)
-        this.#say([field], `a message from central is canonical already: "${field}" is for local sources`);
+        this.say([field], `a message from central is canonical already: "${field}" is for local sources`);
     }
     return {
       from: { types, ...(from.sites === undefined ? {} : { sites: from.sites }) },
@@ -262,23 +151,23 @@ export class FlowJudge {
       sources.map((source) => ("source" in source ? source.source : "items" in source ? sampled : undefined)),
     );
     const [implied] = canonical;
-    if (as === undefined && this.#isStandIn(["as"])) return undefined;
+    if (as === undefined && this.isStandIn(["as"])) return undefined;
     if (as === undefined && (canonical.size !== 1 || implied === undefined)) {
-      this.#say([], '"as" is missing: the canonical type that the input becomes');
+      this.say([], '"as" is missing: the canonical type that the input becomes');
       return undefined;
     }
     const type = this.#typeNamed(as ?? implied ?? "", ["as"]);
     if (!type) return undefined;
     for (const name of canonical) {
-      if (map === undefined && !this.#isStandIn(["map"]) && name !== undefined && shortName(type.type) !== name)
-        this.#say(["as"], `this source brings ${name}; as ${shortName(type.type)} it needs a "map"`);
+      if (map === undefined && !this.isStandIn(["map"]) && name !== undefined && shortName(type.type) !== name)
+        this.say(["as"], `this source brings ${name}; as ${shortName(type.type)} it needs a "map"`);
       if (map !== undefined && name !== undefined && (odooSources as readonly string[]).includes(name))
-        this.#say(["map"], `source ${name} is canonical already`);
+        this.say(["map"], `source ${name} is canonical already`);
     }
-    if (this.#context.grants && !this.#context.grants.send.includes(type.type)) {
-      this.#once(
+    if (this.context.grants && !this.context.grants.send.includes(type.type)) {
+      this.once(
         as === undefined ? ["from"] : ["as"],
-        `site "${this.#context.site}" may not send ${shortName(type.type)}: it is not in its grants.send`,
+        `site "${this.context.site}" may not send ${shortName(type.type)}: it is not in its grants.send`,
       );
     }
     return type;
@@ -288,10 +177,10 @@ export class FlowJudge {
     const { map } = this.#config;
     if (map === undefined) return undefined;
     if (typeof map === "string") {
-      const expression = this.#expression(["map"], map, names);
+      const expression = this.expression(["map"], map, names);
       if (expression && type) {
         for (const { offset, message } of checkFields(expression.ast, type.data, shortName(type.type)))
-          this.#say(["map"], message, offset);
+          this.say(["map"], message, offset);
       }
       return expression;
     }
@@ -305,9 +194,9 @@ export class FlowJudge {
           message: `${shortName(type.type)} has no field "${field}"${didYouMean(field, Object.keys(shape))}`,
         });
       const known = this.problems.length;
-      const expression = this.#expression(["map", field], text, names);
+      const expression = this.expression(["map", field], text, names);
       if (expression && !expression.sync && this.problems.length === known)
-        this.#say(
+        this.say(
           ["map", field],
           "a field of this map is a path, a literal in quotes, or these joined by &; for more, write the map as one expression",
         );
@@ -323,7 +212,7 @@ export class FlowJudge {
             !(schema as { safeParse(value: unknown): { success: boolean } }).safeParse(undefined).success,
         )
         .map(([field]) => `"${field}"`);
-      if (missing.length > 0) this.#say(["map"], `${shortName(type.type)} needs ${missing.join(", ")}`);
+      if (missing.length > 0) this.say(["map"], `${shortName(type.type)} needs ${missing.join(", ")}`);
     }
     return fields;
   }
@@ -334,47 +223,6 @@ export class FlowJudge {
     return type ? { data: type.data } : {};
   }
 
-  #expression(
-    path: (string | number)[],
-    text: string,
-    names: readonly InputName[],
-    shapes: Scope["shapes"] = {},
-  ): Expression | undefined {
-    try {
-      const expression = compileExpression(text, this.#functions, this.#context.limits);
-      for (const { offset, message } of checkNames(expression.ast, { names, functions: this.#functions, shapes }))
-        this.#say(path, message, offset);
-      return expression;
-    } catch (error) {
-      if (!(error instanceof ExpressionError)) throw error;
-      this.#say(path, error.message, error.offset);
-      return undefined;
-    }
-  }
-
-  #key(path: (string | number)[], key: string | readonly string[], scope: Scope): KeyExpression {
-    const list = typeof key !== "string";
-    const parts = (list ? key : [key]).flatMap(
-      (text, index) => this.#expression(list ? [...path, index] : path, text, scope.names, scope.shapes) ?? [],
-    );
-    return { list, parts };
-  }
-
-  #template(path: (string | number)[], text: string, scope: Scope): TopicTemplate | undefined {
-    try {
-      const template = parseTopicTemplate(text, this.#functions);
-      for (const part of template.parts) {
-        if (typeof part === "string") continue;
-        for (const { offset, message } of checkNames(part.expression.ast, scope)) this.#say(path, message, part.offset + offset);
-      }
-      return template;
-    } catch (error) {
-      if (!(error instanceof ExpressionError)) throw error;
-      this.#say(path, error.message, error.offset);
-      return undefined;
-    }
-  }
-
   #destination(
     to: LocalDestination,
     index: number,
@@ -383,25 +231,25 @@ export class FlowJudge {
   ): Omit<CompiledDestination, "index">[] {
     const path = ["to", index];
     const need = "topic" in to ? "topic" : "post" in to ? "post" : "write" in to ? "write" : "operation";
-    const names = this.#connectors(to.connector, path, need);
+    const names = this.connectors(to.connector, path, need);
     const one = (field: string, text: string | undefined): Expression | undefined =>
-      text === undefined ? undefined : this.#expression([...path, field], text, scope.names, scope.shapes);
+      text === undefined ? undefined : this.expression([...path, field], text, scope.names, scope.shapes);
     let parts: Omit<CompiledDestination, "config" | "writtenAs" | "index"> = {};
     if ("topic" in to || "post" in to) {
-      const template = this.#template([...path, need], "topic" in to ? to.topic : to.post, scope);
+      const template = this.template([...path, need], "topic" in to ? to.topic : to.post, scope);
       const body = one("body", to.body);
       parts = { ...(template ? { template } : {}), ...(body ? { body } : {}) };
-      if ("post" in to && !to.post.startsWith("/")) this.#say([...path, "post"], "a path begins with /");
+      if ("post" in to && !to.post.startsWith("/")) this.say([...path, "post"], "a path begins with /");
       if ("topic" in to) {
         const literal = template?.parts.filter((part) => typeof part === "string").join("") ?? "";
-        if (/[+#\p{Cc}]/u.test(literal)) this.#say([...path, "topic"], "a topic that is published to has no wildcards");
+        if (/[+#\p{Cc}]/u.test(literal)) this.say([...path, "topic"], "a topic that is published to has no wildcards");
         for (const name of names) {
-          const connector = this.#context.connectors[name]?.config;
+          const connector = this.context.connectors[name]?.config;
           if (connector?.type !== "mqtt" && connector?.type !== "mqtt-broker") continue;
           if (template)
-            this.#granted([...path, "topic"], templateFilter(template), connector.grants.publish, to.connector, "publish");
+            this.granted([...path, "topic"], templateFilter(template), connector.grants.publish, to.connector, "publish");
           if (to.accepted)
-            this.#granted(
+            this.granted(
               [...path, "accepted", "topic"],
               to.accepted.topic,
               connector.grants.subscribe,
@@ -415,16 +263,16 @@ export class FlowJudge {
       const value = one("value", to.value);
       parts = value ? { value } : {};
       for (const name of names) {
-        const connector = this.#context.connectors[name]?.config;
-        if (connector?.type !== "opcua" || this.#context.openItems?.has(name)) continue;
+        const connector = this.context.connectors[name]?.config;
+        if (connector?.type !== "opcua" || this.context.openItems?.has(name)) continue;
         const item = Object.hasOwn(connector.items, to.write) ? connector.items[to.write] : undefined;
         if (!item)
-          this.#once(
+          this.once(
             [...path, "write"],
             `"${to.connector}" has no item "${to.write}"${didYouMean(to.write, Object.keys(connector.items))}`,
           );
         else if (item.access === "read")
-          this.#once([...path, "write"], `item "${to.write}" can only be read; writing wants access: write`);
+          this.once([...path, "write"], `item "${to.write}" can only be read; writing wants access: write`);
       }
     } else {
       const serialize = one("serialize", to.serialize);
@@ -432,7 +280,7 @@ export class FlowJudge {
       const wanted = bookedBy[to.operation];
       for (const type of types)
         if (type !== wanted)
-          this.#say([...path, "operation"], `${to.operation} books ${shortName(wanted)}, not ${shortName(type)}`);
+          this.say([...path, "operation"], `${to.operation} books ${shortName(wanted)}, not ${shortName(type)}`);
     }
     return names.map((connector) => ({ config: { ...to, connector }, writtenAs: index, ...parts }));
   }
@@ -442,18 +290,18 @@ export class FlowJudge {
     accepted: NonNullable<Extract<LocalDestination, { topic: string }>["accepted"]>,
     scope: Scope,
   ): Pick<CompiledDestination, "accepted"> {
-    const answer: Scope = { names: ["payload"], functions: this.#functions };
-    const match = this.#key([...path, "match"], accepted.match, answer);
-    const equals = accepted.equals === undefined ? undefined : this.#key([...path, "equals"], accepted.equals, scope);
-    const comparable = !this.#isStandIn([...path, "match"]) && !this.#isStandIn([...path, "equals"]);
+    const answer: Scope = { names: ["payload"], functions: this.functions };
+    const match = this.key([...path, "match"], accepted.match, answer);
+    const equals = accepted.equals === undefined ? undefined : this.key([...path, "equals"], accepted.equals, scope);
+    const comparable = !this.isStandIn([...path, "match"]) && !this.isStandIn([...path, "equals"]);
     if (comparable && (match.list !== (equals?.list ?? false) || (equals && match.parts.length !== equals.parts.length))) {
-      this.#say(
+      this.say(
         [...path, "match"],
         equals ? '"match" and "equals" need the same parts' : 'a list needs "equals": a message\'s ordering key is one value',
       );
     }
-    const is = this.#expression([...path, "is"], accepted.is, answer.names);
-    const reason = this.#expression([...path, "reason"], accepted.reason, answer.names);
+    const is = this.expression([...path, "is"], accepted.is, answer.names);
+    const reason = this.expression([...path, "reason"], accepted.reason, answer.names);
     return is && reason ? { accepted: { match, ...(equals ? { equals } : {}), is, reason } } : {};
   }
 }
