@@ -1,3 +1,4 @@
+import { Decimal } from "decimal.js";
 import type { Entry, Fact, PickFact } from "./entry.ts";
 import { Outbox } from "./outbox.ts";
 import { halves, numberOf } from "./quantities.ts";
@@ -116,23 +117,26 @@ export function planReports(
     shares[0]?.push({ item: sku, lot, qty: first, uom });
     if (second !== undefined) shares[1]?.push({ item: sku, lot, qty: second, uom });
   }
+  // what was scrapped is not there to be consumed: the rest takes less of it
+  const scrapped = n % 3 === 0 ? takeScrap(shares[1] ?? []) : undefined;
   const numbered = (share: number) => (shares[share] ?? []).map((line, index) => ({ no: index + 1, ...line }));
   const lot = `B-${plantDigit}${n}`;
   const base = { fact: "finished", order: order.order, item: order.item, lot, uom: order.uom } as const;
   const reports: Report[] = [{ ...base, txn: txn("F"), good: part, final: rest === undefined, consumed: numbered(0) }];
-  const scrapped = picks[0]?.lines[0];
-  if (n % 3 === 0 && scrapped) {
-    const qty = scrapped.uom === "C62" ? "1" : "0.04";
-    reports.push({
-      fact: "scrap",
-      txn: txn("S"),
-      order: order.order,
-      item: scrapped.sku,
-      lot: scrapped.lot,
-      qty,
-      uom: scrapped.uom,
-    });
-  }
+  if (scrapped) reports.push({ fact: "scrap", txn: txn("S"), order: order.order, ...scrapped });
   if (rest !== undefined) reports.push({ ...base, txn: txn("F"), good: rest, final: true, consumed: numbered(1) });
   return reports;
+}
+
+/** Takes a little of the first line that has more than that. */
+function takeScrap(lines: { item: string; lot: string; qty: string; uom: string }[]): (typeof lines)[number] | undefined {
+  const line = lines.find(({ qty, uom }) => new Decimal(qty).gt(scrapOf(uom)));
+  if (!line) return undefined;
+  const qty = scrapOf(line.uom);
+  line.qty = new Decimal(line.qty).minus(qty).toFixed();
+  return { ...line, qty };
+}
+
+function scrapOf(uom: string): string {
+  return uom === "C62" ? "1" : "0.04";
 }
