@@ -174,3 +174,38 @@ it("states a gap of samples in the transaction lane, without a flow", async () =
   ]);
   expect(onDisk(parts).events).toMatchObject([{ type: "mfg.equipment.sampling-interrupted.v1", data }]);
 });
+
+it("records one key's messages in the order of arrival when a quick flow follows a slow one", async () => {
+  await using parts = await openParts();
+  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+  const { flows } = documents[0]!.spec as unknown as { flows: Record<string, unknown> };
+  // a field map is evaluated at once, JSONata in another thread
+  flows.quick = {
+    purpose: "Shortages by field paths",
+    from: { connector: "wms", topic: "wms/shortages/+" },
+    as: "shortage.reported",
+    map: {
+      shortageId: "payload.id",
+      moId: "payload.order",
+      item: "payload.sku",
+      qtyShort: "payload.short",
+      cause: "payload.cause",
+      reportedAt: "payload.at",
+    },
+    to: [{ central: true }],
+  };
+  await parts.apply(await bundleOf(documents, "lyon"));
+  const { inlet } = parts.connector("wms");
+  const short = { value: "1", unitCode: "KGM", scale: 0 };
+  const shortage = { id: "S-1", order: "hq-mo-42", sku: "RM-ALU", short, cause: "empty-bin", at: "2026-11-24T08:00:00.000Z" };
+  const origin = { kind: "topic", topic: "wms/shortages/PK-8", retained: false } as const;
+  await Promise.all([
+    inlet.accept([pick(pickPayload({ txn: "T-1", lines: 40 }))]),
+    inlet.accept([pick(JSON.stringify(shortage), { origin })]),
+  ]);
+  const { events, dead } = onDisk(parts);
+  expect(dead).toEqual([]);
+  expect(new Set(events.map((event) => event.partitionkey))).toEqual(new Set(["hq-mo-42"]));
+  expect(events.at(-1)!.type).toBe("mfg.shortage.reported.v1");
+  expect(events).toHaveLength(41);
+});
