@@ -77,6 +77,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       identity,
       incarnation: identity.incarnation,
       leaseSeconds: settings.leaseSeconds,
+      recoveryPointSeconds: settings.recoveryPointSeconds,
       consoleDir: settings.consoleDir,
       clock,
       log,

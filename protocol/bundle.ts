@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { connectorConfig, flowConfig } from "./document.ts";
+import { queuePolicy } from "./queue-policy.ts";
 import { identifier, instant } from "./types/common.ts";
 
 /**
@@ -19,5 +20,7 @@ export const bundle = z.strictObject({
   codes: z.record(z.string(), z.record(z.string(), z.string())),
   connectors: z.record(identifier, z.strictObject({ group: identifier, config: connectorConfig })),
   flows: z.record(identifier, flowConfig),
+  /** Without it the defaults apply. */
+  queue: queuePolicy.optional(),
 });
 export type Bundle = z.infer<typeof bundle>;

@@ -5,6 +5,7 @@ import { mqttBrokerConnector, mqttConnector } from "./connector/mqtt.ts";
 import { odooConnector, odooOperations, odooSources } from "./connector/odoo.ts";
 import { opcuaConnector } from "./connector/opcua.ts";
 import { topicFilter } from "./connector/shared.ts";
+import { queuePolicy } from "./queue-policy.ts";
 import { identifier, text } from "./types/common.ts";
 
 /** The name of a document, connector, flow or parameter. */
@@ -81,6 +82,20 @@ const accepted = z.strictObject({
   within: duration.default("60s"),
 });
 
+/**
+ * For how long a message is worth carrying out: `after`, counted from when it was recorded, or until the instant `at` says (JSONata over
+ * the message; counted from when it happened). Measured by running time (P10). What is too late is not sent, and reported.
+ */
+const thenException = z.literal("exception").default("exception");
+const expires = z
+  .union([
+    // biome-ignore lint/suspicious/noThenProperty: a word of the configuration language, never a function
+    z.strictObject({ after: duration, then: thenException }),
+    // biome-ignore lint/suspicious/noThenProperty: as above
+    z.strictObject({ at: expression, then: thenException }),
+  ])
+  .optional();
+
 export const toCentral = z.strictObject({ central: z.literal(true) });
 export const toSite = z.strictObject({ site: expression, noSite: z.literal("exception").default("exception") });
 export const toTopic = z.strictObject({
@@ -91,24 +106,28 @@ export const toTopic = z.strictObject({
   body: expression.optional().meta({ description: "JSONata over data and message; default: data." }),
   accepted: accepted.optional(),
   effect: effect.default("idempotent"),
+  expires,
 });
 export const toPost = z.strictObject({
   connector: name,
   post: pathTemplate,
   body: expression.optional(),
   effect: effect.default("idempotent"),
+  expires,
 });
 export const toWrite = z.strictObject({
   connector: name,
   write: z.string().min(1),
   value: expression,
   effect: effect.default("checkable"),
+  expires,
 });
 export const toOperation = z.strictObject({
   connector: name,
   operation: z.enum(odooOperations),
   serialize: expression.optional().meta({ description: "Only one at a time per value of this; default: the ordering key." }),
   effect: effect.default("checkable"),
+  expires,
 });
 export const localDestination = z.union([toTopic, toPost, toWrite, toOperation]);
 export type LocalDestination = z.infer<typeof localDestination>;
@@ -130,6 +149,18 @@ export const flowConfig = z.strictObject({
   key: keyExpression.optional(),
   idempotencyKey: keyExpression.optional(),
   to: z.array(z.union([toCentral, toSite, toTopic, toPost, toWrite, toOperation])).min(1),
+  /** `key`: messages of one ordering key are delivered in order, a failing one holds the later ones. `none`: each stands alone (P4). */
+  order: z.enum(["key", "none"]).default("key"),
+  /** Attempts that a receiver which is up may fail before a delivery counts as exhausted; an outage uses none up. */
+  retry: z
+    .strictObject({
+      attempts: z.int().min(1).max(10_000).default(20),
+      base: duration.default("500ms"),
+      cap: duration.default("30s"),
+    })
+    .prefault({}),
+  /** What becomes of an exhausted delivery. `block`: tried on at `cap`. `park`: tried no more until a person decides. Its key waits. */
+  onExhausted: z.enum(["block", "park"]).default("block"),
   examples: z.array(exampleRef).optional(),
 });
 export type FlowConfig = z.infer<typeof flowConfig>;
@@ -186,6 +217,7 @@ export const site = z.strictObject({
     timeZone: z.string().default("UTC"),
     parameters: z.record(name, z.json()).default({}),
     grants: z.strictObject({ send: z.array(identifier).default([]), receive: z.array(identifier).default([]) }),
+    queue: queuePolicy.optional(),
   }),
 });
 export type Site = z.infer<typeof site>;

@@ -18,6 +18,7 @@ export const problemCodes = {
   "unsupported-media": { status: 415, title: "The content type or encoding is not supported" },
   invalid: { status: 422, title: "The request is not valid" },
   conflict: { status: 409, title: "The request contradicts what is already recorded" },
+  limited: { status: 429, title: "This site takes more than its share; slow down" },
   busy: { status: 503, title: "Too much at once; try again later" },
   internal: { status: 500, title: "Something went wrong here" },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -9,7 +9,21 @@ export const tokenLifeSeconds = 300;
 
 /** Limits of a batch; a single frame always fits. */
 export const frameLimits = { messages: 1000, bytes: 1024 * 1024 } as const;
-export const batchLimits = { frames: 256, compressedBytes: 4 * 1024 * 1024, inflatedBytes: 32 * 1024 * 1024 } as const;
+export const batchLimits = {
+  frames: 1000,
+  /** Of `Plantgate-Frames`: proxies commonly take header lines of 8 KiB. */
+  framesHeaderBytes: 7000,
+  compressedBytes: 4 * 1024 * 1024,
+  inflatedBytes: 32 * 1024 * 1024,
+} as const;
+
+/**
+ * Why messages will never come: what a tombstone says of its range (P2). `size`, `count`, `age`: past the lane's budget. `disk`: the
+ * disk was full. `damaged`: what lay on disk cannot be read. `locked`: it is encrypted and its key is missing. `lost-by-receiver`:
+ * central acknowledged them, lost them, and the gateway had deleted them (rule 6).
+ */
+export const holeReasons = ["size", "count", "age", "disk", "damaged", "locked", "lost-by-receiver"] as const;
+export type HoleReason = (typeof holeReasons)[number];
 
 /** Headers of `POST /v1/sites/{site}/lanes/{lane}/batches`. */
 export const batchHeaders = {
@@ -19,8 +33,13 @@ export const batchHeaders = {
   count: "plantgate-count",
   /** SHA-256 chain over the frames up to and with the last of this batch, hex. */
   chain: "plantgate-chain",
-  /** The frames of the body in order: `count/bytes,count/bytes`, bytes as they lie compressed in the body. */
+  /**
+   * What the batch holds, in order, joined by commas: `count/bytes` a frame, with its bytes as they lie compressed in the body;
+   * `count~reason~chain` a hole (tombstone), with nothing in the body and the chain's value behind it, hex.
+   */
   frames: "plantgate-frames",
+  /** Running time in ms that the oldest frame of the batch has waited in the gateway; by no wall clock. */
+  age: "plantgate-age",
 } as const;
 
 const sequence = z.int().min(0);
@@ -53,6 +72,8 @@ export const helloAnswer = z.strictObject({
   leaseSeconds: z.int().positive(),
   serverTime: instant,
   watermarks: z.array(z.strictObject({ lane: laneName, epoch: identifier, watermark: sequence })),
+  /** For so long after an acknowledgement central may still lose what it acknowledged (backup, failover): keep it (rule 6). */
+  recoveryPointSeconds: z.int().min(0),
 });
 export type HelloAnswer = z.infer<typeof helloAnswer>;
 
@@ -72,11 +93,24 @@ export type DownlinkRequest = z.infer<typeof downlinkRequest>;
 export const downlinkAnswer = z.strictObject({
   epoch: identifier,
   /** CloudEvents as the sending site recorded them, in order; `sequence` is the downlink's own. */
-  messages: z.array(z.strictObject({ sequence: z.int().min(1), event: z.json() })),
+  messages: z.array(
+    z.strictObject({
+      sequence: z.int().min(1),
+      event: z.json(),
+      /** How long it waited before it was handed out here: in its sender's queue by running time, at central by central's clock. */
+      waitedMs: z.int().min(0),
+      /** The site acknowledged it once before: its data folder was set back, and its effect may be there already. */
+      again: z.literal(true).optional(),
+    }),
+  ),
   desired: z.strictObject({ revision: z.int().min(0), digest: digest.optional() }),
   incarnation: identifier,
 });
 export type DownlinkAnswer = z.infer<typeof downlinkAnswer>;
+
+/** `ok`; `discarding`: samples make room for each other; `bulk-refused`, then `refusing`: nothing new is taken in. */
+export const diskStates = ["ok", "discarding", "bulk-refused", "refusing"] as const;
+export type DiskState = (typeof diskStates)[number];
 
 export const connectorStates = ["starting", "up", "degraded", "down", "stopped"] as const;
 export const connectorReport = z.strictObject({
@@ -107,9 +141,22 @@ export const statusReport = z.strictObject({
       /** recordedtime of the oldest message that central has not acknowledged. */
       oldestAt: instant.optional(),
       waitingBytes: z.int().min(0),
+      /** For a person: why nothing of the backlog gets through, as the gateway sees it. */
+      stalled: z.string().max(1000).optional(),
     }),
   ),
-  deliveries: z.strictObject({ waiting: z.int().min(0), unknown: z.int().min(0), oldestAt: instant.optional() }),
+  /** What the full-disk ladder refuses or discards now, lowest step first. */
+  disk: z.strictObject({ state: z.enum(diskStates), freeBytes: z.int().min(0) }),
+  deliveries: z.strictObject({
+    waiting: z.int().min(0),
+    /** Of unknown outcome: a person decides. */
+    unknown: z.int().min(0),
+    /** Their attempts are used up, their keys are held until a person decides. */
+    parked: z.int().min(0),
+    /** Commands with a deadline that nobody can judge since the machine restarted (rule 10). */
+    stale: z.int().min(0),
+    oldestAt: instant.optional(),
+  }),
   deadLetters: z.int().min(0),
   repeats: z.int().min(0),
   configuration: z.strictObject({

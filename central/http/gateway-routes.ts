@@ -34,6 +34,7 @@ export interface GatewayRouteDeps {
   readonly clock: Clock;
   readonly incarnation: string;
   readonly leaseSeconds: number;
+  readonly recoveryPointSeconds: number;
   /** Told after a batch was recorded, and after a site reported another revision. */
   readonly recorded: () => void;
   readonly revisionReported: () => Promise<void>;
@@ -68,6 +69,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
       leaseSeconds: deps.leaseSeconds,
       serverTime: toInstant(deps.clock.now()),
       watermarks: begun.watermarks,
+      recoveryPointSeconds: deps.recoveryPointSeconds,
     };
     return c.json(answer);
   });

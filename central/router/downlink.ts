@@ -97,7 +97,7 @@ export class Downlink {
     const rows = await this.#deps.storage
       .selectFrom("downlink")
       .innerJoin("messages", "messages.position", "downlink.position")
-      .select(["downlink.sequence", "messages.event"])
+      .select(["downlink.sequence", "messages.event", "messages.received_at"])
       .where("downlink.site", "=", site)
       .where("downlink.sequence", ">", after)
       .orderBy("downlink.sequence")
@@ -109,7 +109,8 @@ export class Downlink {
       bytes += Buffer.byteLength(row.event);
       // a message that is larger than the limit by itself still has to pass
       if (messages.length > 0 && bytes > answerLimits.bytes) break;
-      messages.push({ sequence: row.sequence, event: JSON.parse(row.event) });
+      const waitedMs = Math.max(0, this.#deps.clock.now() - row.received_at);
+      messages.push({ sequence: row.sequence, event: JSON.parse(row.event), waitedMs });
     }
     return messages;
   }

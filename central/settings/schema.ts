@@ -15,6 +15,15 @@ export const centralSettings = z.strictObject({
     .max(3600)
     .default(15)
     .meta({ unit: "seconds", description: "A gateway silent for longer is unknown." }),
+  recoveryPointSeconds: z
+    .int()
+    .min(0)
+    .max(7 * 86_400)
+    .default(3600)
+    .meta({
+      unit: "seconds",
+      description: "How old a backup may be when it is restored: gateways keep what was acknowledged for so long.",
+    }),
   consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });

@@ -65,7 +65,10 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
         ? []
         : [{ lane, epoch, last, acknowledged, waitingBytes, ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }) }],
     ),
+    disk: { state: "ok", freeBytes: 0 },
     deliveries: {
+      parked: 0,
+      stale: 0,
       waiting: depth.deliveries.waiting,
       unknown: depth.deliveries.unknown,
       ...(depth.deliveries.oldestAt === null ? {} : { oldestAt: toInstant(depth.deliveries.oldestAt) }),

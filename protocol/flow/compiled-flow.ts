@@ -51,6 +51,8 @@ export interface CompiledDestination {
   readonly body?: Expression;
   readonly value?: Expression;
   readonly serialize?: Expression;
+  /** The instant after which it is too late. */
+  readonly expiresAt?: Expression;
   readonly accepted?: {
     readonly match: KeyExpression;
     readonly equals?: KeyExpression;

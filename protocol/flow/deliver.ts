@@ -1,13 +1,15 @@
+import type { EpochMs } from "../base/clock.ts";
 import { PlantgateError } from "../base/error.ts";
 import type { CloudEvent } from "../message.ts";
+import { instant } from "../types/common.ts";
 import type { CompiledDestination } from "./compiled-flow.ts";
 import { decodeJson } from "./decode.ts";
 import type { Inputs } from "./expression.ts";
 import { evaluate, keyOf, type Steps } from "./map.ts";
 import { fillTemplate } from "./topic-template.ts";
 
-/** One message for one destination, as it will be sent. `key`: never two of one key at a time. */
-export type Delivery =
+/** One message for one destination, as it will be sent. `key`: never two of one key at a time. `expiresAt`: too late from then on. */
+export type Delivery = { readonly expiresAt?: EpochMs } & (
   | {
       readonly kind: "topic";
       readonly topic: string;
@@ -24,10 +26,20 @@ export type Delivery =
       readonly key: string;
     }
   | { readonly kind: "write"; readonly item: string; readonly value: string | number | boolean; readonly key: string }
-  | { readonly kind: "operation"; readonly operation: string; readonly key: string };
+  | { readonly kind: "operation"; readonly operation: string; readonly key: string }
+);
 
 /** @throws PlantgateError DESTINATION_INVALID, MAPPING_FAILED, KEY_INCOMPLETE */
 export function* renderDelivery(destination: CompiledDestination, event: CloudEvent): Steps<Delivery> {
+  const rendered = yield* renderTarget(destination, event);
+  if (!destination.expiresAt) return rendered;
+  const at = yield* evaluate(destination.expiresAt, { data: event.data, message: event }, "expires.at");
+  if (!instant.safeParse(at).success)
+    throw new PlantgateError("DESTINATION_INVALID", `expires.at: ${JSON.stringify(at) ?? "nothing"} is no instant in UTC`);
+  return { ...rendered, expiresAt: Date.parse(at as string) };
+}
+
+function* renderTarget(destination: CompiledDestination, event: CloudEvent): Steps<Delivery> {
   const inputs: Inputs = { data: event.data, message: event };
   const { config } = destination;
   const key = event.partitionkey;

@@ -79,6 +79,7 @@ export async function buildBundle(options: {
     codes: template.value.spec.codes,
     connectors: rendered.connectors,
     flows: rendered.flows,
+    ...(site.value.spec.queue === undefined ? {} : { queue: site.value.spec.queue }),
   });
   if (!bundle.success)
     throw new PlantgateError("INVARIANT", `a bundle without problems has the wrong shape: ${describeIssues(bundle.error)}`);

@@ -233,7 +233,7 @@ export class FlowJudge extends PartJudge {
     const need = "topic" in to ? "topic" : "post" in to ? "post" : "write" in to ? "write" : "operation";
     const names = this.connectors(to.connector, path, need);
     const one = (field: string, text: string | undefined): Expression | undefined =>
-      text === undefined ? undefined : this.expression([...path, field], text, scope.names, scope.shapes);
+      text === undefined ? undefined : this.expression([...path, ...field.split(".")], text, scope.names, scope.shapes);
     let parts: Omit<CompiledDestination, "config" | "writtenAs" | "index"> = {};
     if ("topic" in to || "post" in to) {
       const template = this.template([...path, need], "topic" in to ? to.topic : to.post, scope);
@@ -282,7 +282,13 @@ export class FlowJudge extends PartJudge {
         if (type !== wanted)
           this.say([...path, "operation"], `${to.operation} books ${shortName(wanted)}, not ${shortName(type)}`);
     }
-    return names.map((connector) => ({ config: { ...to, connector }, writtenAs: index, ...parts }));
+    const expiresAt = to.expires && "at" in to.expires ? one("expires.at", to.expires.at) : undefined;
+    return names.map((connector) => ({
+      config: { ...to, connector },
+      writtenAs: index,
+      ...parts,
+      ...(expiresAt ? { expiresAt } : {}),
+    }));
   }
 
   #accepted(

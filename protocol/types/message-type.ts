@@ -21,6 +21,11 @@ export interface MessageType<Schema extends z.ZodType = z.ZodType> {
   orders?(data: z.infer<Schema>): readonly string[];
   /** When it happened at its source; else the time of recording. */
   time?(data: z.infer<Schema>): string | undefined;
+  /**
+   * A state: of one key only the newest counts, so that older ones that still wait for a receiver are superseded by it (coalescing,
+   * rule 14). Absent: a fact or a command, never dropped for a later one.
+   */
+  readonly state?: true;
   /** Names under which people know the order, where the data holds one. */
   orderName?(data: z.infer<Schema>): string | undefined;
 }

@@ -7,6 +7,7 @@ export const scheduleRevised = messageType({
   type: "mfg.schedule.revised.v1",
   lane: "transaction",
   purpose: "The plan of a work centre changed",
+  state: true,
   data: z.strictObject({
     scheduleId: identifier,
     revision: z.int().min(0),

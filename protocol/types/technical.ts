@@ -4,7 +4,9 @@ import { messageType } from "./message-type.ts";
 
 /**
  * How the delivery of one message to one local destination ended. `delivered`: the transport took it. `accepted`: the receiver said yes.
- * `refused`: it said no, the message is a dead letter. `unknown`: sent, and nobody can tell whether it arrived; a person decides.
+ * `refused`: it said no, the message is a dead letter. `superseded`: a newer state of the same key was there before it was sent.
+ * `expired`: it was too late, so it was not carried out; a dead letter keeps it. Not an end yet, a person decides: `unknown`, sent, and
+ * nobody can tell whether it arrived; `parked`, its attempts are used up.
  */
 export const deliveryCompleted = messageType({
   type: "mfg.delivery.completed.v1",
@@ -15,7 +17,9 @@ export const deliveryCompleted = messageType({
     messageType: identifier,
     connector: identifier,
     destination: text,
-    outcome: z.enum(["delivered", "accepted", "refused", "unknown"]),
+    outcome: z.enum(["delivered", "accepted", "refused", "superseded", "expired", "unknown", "parked"]),
+    /** With `superseded`: the message that took its place. */
+    supersededBy: identifier.optional(),
     attempts: z.int().min(0),
     startedAt: instant,
     completedAt: instant,

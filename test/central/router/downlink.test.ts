@@ -49,8 +49,8 @@ describe("routes", () => {
     const event = pick("plant-a", "T-1");
     await sendAll(plant, [event]);
     await recorded(central, 1);
-    expect((await waiting(hq)).messages).toEqual([{ sequence: 1, event }]);
-    expect((await waiting(lab)).messages).toEqual([{ sequence: 1, event }]);
+    expect((await waiting(hq)).messages).toEqual([{ sequence: 1, event, waitedMs: expect.any(Number) }]);
+    expect((await waiting(lab)).messages).toEqual([{ sequence: 1, event, waitedMs: expect.any(Number) }]);
     expect((await waiting(unasked)).messages).toEqual([]);
     expect((await waiting(plant)).messages).toEqual([]);
     expect(await exceptions(central)).toEqual([]);

@@ -18,7 +18,14 @@ async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer>
     send: async (request: LinkRequest) => {
       if (!request.path.endsWith("/sessions")) return answer(request);
       hellos += 1;
-      const body = { session: `s${hellos}`, incarnation: "i", leaseSeconds: 15, serverTime: toInstant(0), watermarks: [] };
+      const body = {
+        session: `s${hellos}`,
+        incarnation: "i",
+        leaseSeconds: 15,
+        serverTime: toInstant(0),
+        watermarks: [],
+        recoveryPointSeconds: 0,
+      };
       return { kind: "ok", status: 200, body, text: "" };
     },
   } as unknown as Transport;
