@@ -134,13 +134,14 @@ export class QueueStore {
 
   #keepConflict(change: Change, message: NewMessage): string {
     const id = randomUUID();
+    const from = change.senders?.[message.input ?? 0] ?? change.from;
     writeDeadLetter(this.#statements, {
       id,
-      at: change.from?.receivedAt ?? this.#now(),
+      at: from?.receivedAt ?? this.#now(),
       direction: "in",
-      connector: change.from?.connector ?? "",
-      ...(change.from?.flow === undefined ? {} : { flow: change.from.flow }),
-      place: change.from?.place ?? "",
+      connector: from?.connector ?? "",
+      ...(from?.flow === undefined ? {} : { flow: from.flow }),
+      place: from?.place ?? "",
       code: "KEY_CONFLICT",
       reason: "the same idempotency key was recorded before with other content; the first stands",
       body: change.inputs?.[message.input ?? 0] ?? Buffer.from(message.line),
