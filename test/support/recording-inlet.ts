@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Inlet, Input, Receipt } from "../../gateway/connector/connector.ts";
+import type { Inlet, Input, Prepared, Receipt } from "../../gateway/connector/connector.ts";
 import { type ErrorCode, PlantgateError } from "../../protocol/index.ts";
 
 /** An inlet in memory: what it has accepted counts as flushed. It can refuse, wait and remember cursors. */
@@ -45,6 +45,14 @@ export class RecordingInlet implements Inlet {
     }
     const changed = this.onAccepted?.(inputs) ?? {};
     return { recorded: inputs.length - repeats, deadLetterIds: [], repeats, id: randomUUID(), ...changed };
+  }
+
+  prepare(input: Input): Prepared {
+    return { input };
+  }
+
+  commit(prepared: readonly Prepared[]): Promise<Receipt> {
+    return this.accept(prepared.map(({ input }) => input));
   }
 
   async cursor(name: string): Promise<string | undefined> {

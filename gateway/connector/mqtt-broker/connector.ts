@@ -156,7 +156,7 @@ export class MqttBrokerConnector implements Connector {
       },
       authorizePublish: (client, packet, done) => {
         const user = client && this.#userOf.get(client);
-        if (client && user) this.#publications.receive(client, user, this.#links.get(client), packet).then(() => done(), done);
+        if (client && user) this.#publications.receive(client, user, this.#links.get(client), packet, done);
         else done(new Error("not connected"));
       },
       authorizeSubscribe: (client, subscription, done) => {
