@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { Aedes, type AedesPublishPacket, type AuthenticateError, type Client } from "aedes";
+import { Aedes, type AedesPublishPacket, type AuthenticateError, type Client, type PublishPacket } from "aedes";
 import {
   backoff,
   type ConnectorReport,
@@ -22,6 +22,11 @@ const maxPacketBytes = 16 * 1024 * 1024;
 const maxClientIdLength = 256;
 /** Messages a client may leave unacknowledged before it is disconnected. */
 const maxUnacknowledged = 1000;
+
+/** How aedes gives a client's message on, once it may be acknowledged; its own messages come with two arguments. */
+interface Forwarder {
+  publish: (packet: PublishPacket, client: unknown, done?: () => void) => void;
+}
 
 /** The part of aedes' persistence that is watched; its types do not name it. */
 interface Persistence {
@@ -188,6 +193,7 @@ export class MqttBrokerConnector implements Connector {
       this.#refusals.note("a client was silent for longer than its keep alive", { clientId: client.id }),
     );
     this.#watchPersistence(broker);
+    this.#skipForwarding(broker);
     this.#outbox = new Outbox(broker, () => this.#links.values(), this.#deps.clock);
     return broker;
   }
@@ -244,6 +250,16 @@ export class MqttBrokerConnector implements Connector {
       onFreed();
     });
     return new Link(client.id, user, new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed }), closed.signal);
+  }
+
+  /** What devices send is mostly for the gateway alone: nobody can have subscribed to it, and nothing of it is kept for anybody. */
+  #skipForwarding(broker: Aedes): void {
+    const forwarder = broker as unknown as Forwarder;
+    const publish = forwarder.publish.bind(broker);
+    forwarder.publish = (packet, client, done) => {
+      if (done && !this.#users.anyoneMayReceive(packet.topic)) done();
+      else publish(packet, client, done);
+    };
   }
 
   #watchPersistence(broker: Aedes): void {
