@@ -40,7 +40,8 @@ export type Answer =
 
 /**
  * Evaluates the flows' expressions where they can be ended: JSONata runs in a worker thread that is replaced when one input exceeds
- * its time; declarative field maps and inputs without a map run here. Results come in the order of the calls per flow.
+ * its time. What is made of paths, objects and our own functions is bounded by its input, and runs here: to cross to the thread costs
+ * more. Results come in the order of the calls per flow.
  */
 export interface Mapping {
   /** Compiles the flows of a bundle. @throws PlantgateError CONFIG_INVALID with every problem; the old flows stay. */

@@ -38,7 +38,8 @@ function withFlows(flows: Record<string, Record<string, unknown>>): Bundle {
   ]);
   return { ...demo, flows: { ...demo.flows, ...Object.fromEntries(parsed) } };
 }
-const fields = `"shortageId": payload.id, "moId": payload.mo, "item": "I", "qtyShort": $quantity(1, "KGM"), "reportedAt": "2026-01-01T00:00:00.000Z"`;
+// with a function of JSONata's own, so that it is evaluated in the thread
+const fields = `"shortageId": payload.id, "moId": payload.mo, "item": $string("I"), "qtyShort": $quantity(1, "KGM"), "reportedAt": "2026-01-01T00:00:00.000Z"`;
 const endless = withFlows({
   quick: { map: `{ ${fields}, "cause": "none" }` },
   slow: { map: `{ ${fields}, "cause": payload.slow ? $string(($f := function($n) { $f($n + 1) }; $f(0))) : "none" }` },
@@ -127,6 +128,15 @@ describe("the mapper", () => {
     expect(await opened(press)).toMatchObject({
       messages: [{ lane: "telemetry", event: { source: "urn:plantgate:lyon:press.press-1", data: decoded } }],
     });
+  });
+
+  it("maps a pick at once: its expression is made of paths and our functions", async () => {
+    const { mapping } = await open(demo);
+    const pick = mapping.map(job("picks", read("examples/two-lots.json").text, "wms/picks/PK-7/confirmed"));
+    expect(pick).not.toBeInstanceOf(Promise);
+    const finished = mapping.map(job("finished", read("examples/finished.json").text, "floor/LINE-1/finished"));
+    expect(finished).toBeInstanceOf(Promise);
+    expect(await finished).toMatchObject({ messages: [{ type: "mfg.finished-goods.confirmed.v1" }] });
   });
 
   it("renders every destination of an order, and reads the warehouse's answer", async () => {
