@@ -125,7 +125,7 @@ export interface WebhookHost {
   mount(connector: string, path: string, receive: (request: WebhookRequest) => Promise<WebhookAnswer>): () => void;
 }
 export interface WebhookRequest {
-  readonly headers: Headers;
+  readonly headers: Pick<Headers, "get">;
   readonly body: Uint8Array;
 }
 export interface WebhookAnswer {
