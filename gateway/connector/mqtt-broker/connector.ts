@@ -5,12 +5,13 @@ import {
   type ConnectorReport,
   describeError,
   type MqttBrokerConnectorConfig,
+  PlantgateError,
   topicMatches,
 } from "../../../protocol/index.ts";
 import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
 import { IntakeLine } from "../mqtt/intake-line.ts";
-import { limitFrames } from "./frame-limit.ts";
+import { Gate } from "./gate.ts";
 import { Link } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import { Publications } from "./publications.ts";
@@ -22,6 +23,11 @@ const maxPacketBytes = 16 * 1024 * 1024;
 const maxClientIdLength = 256;
 /** Messages a client may leave unacknowledged before it is disconnected. */
 const maxUnacknowledged = 1000;
+
+/** The timer of its keep alive, which aedes' types do not name. */
+interface AedesClient extends Client {
+  readonly _keepaliveTimer?: NodeJS.Timeout;
+}
 
 /** How aedes gives a client's message on, once it may be acknowledged; its own messages come with two arguments. */
 interface Forwarder {
@@ -49,6 +55,7 @@ export class MqttBrokerConnector implements Connector {
   readonly #links = new Map<Client, Link>();
   /** Also of connections that have ended, for their wills. */
   readonly #userOf = new WeakMap<Client, User>();
+  readonly #gates = new WeakMap<Client, Gate>();
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #outbox: Outbox | undefined;
@@ -201,10 +208,19 @@ export class MqttBrokerConnector implements Connector {
   #admit(socket: Socket, broker: Aedes): void {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 60_000);
-    limitFrames(socket, maxPacketBytes, (sizeBytes) =>
-      this.#refusals.note("a packet larger than the limit", { sizeBytes, limitBytes: maxPacketBytes }),
-    );
-    broker.handle(socket);
+    const gate: Gate = new Gate({
+      socket,
+      maxPacketBytes,
+      onTooLarge: (sizeBytes) => this.#refusals.note("a packet larger than the limit", { sizeBytes, limitBytes: maxPacketBytes }),
+      onPing: () => {
+        if (!client.connected) return false;
+        // what aedes hears sets its timer back as well
+        client._keepaliveTimer?.refresh();
+        return true;
+      },
+    });
+    const client: AedesClient = broker.handle(gate);
+    this.#gates.set(client, gate);
   }
 
   /** The link, or the return code of CONNACK (MQTT 3.1.1, table 3.1). */
@@ -232,6 +248,8 @@ export class MqttBrokerConnector implements Connector {
 
   #openLink(client: Client, user: User): Link {
     const { inlet, clock } = this.#deps;
+    const gate = this.#gates.get(client);
+    if (!gate) throw new PlantgateError("INVARIANT", "a client that came over no connection of ours");
     const closed = new AbortController();
     let holds = false;
     const onHeld = (): void => {
@@ -249,7 +267,8 @@ export class MqttBrokerConnector implements Connector {
       closed.abort();
       onFreed();
     });
-    return new Link(client.id, user, new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed }), closed.signal);
+    const line = new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed });
+    return new Link(client.id, user, gate, line, closed.signal);
   }
 
   /** What devices send is mostly for the gateway alone: nobody can have subscribed to it, and nothing of it is kept for anybody. */

@@ -89,10 +89,10 @@ export class Publications {
     const { inlet } = this.#deps;
     const input = this.#inputOf(packet);
     const { messageId } = packet;
-    if (packet.qos !== 2 || messageId === undefined) return link.line.take(input, done);
+    if (packet.qos !== 2 || messageId === undefined) return link.take(input, done);
     const client = markerOf(link);
     const content = createHash("sha256").update(packet.topic).update("\0").update(input.body).digest("base64");
-    link.line.take({ ...input, exactlyOnce: { client, packetId: messageId } }, done, async () => {
+    link.take({ ...input, exactlyOnce: { client, packetId: messageId } }, done, async () => {
       if (this.#packetIds.isNew(client, messageId, packet.dup === true, content)) await inlet.release(client, messageId);
       // noted before it is flushed: the same on a next connection may come while this one is still under way
       this.#packetIds.received(client, messageId, content);

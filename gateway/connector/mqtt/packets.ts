@@ -1,5 +1,5 @@
 /** Packet types, the upper half of a packet's first byte (MQTT 3.1.1 and 5, 2.1.2). */
-export const packetType = { publish: 3, puback: 4, pubrec: 5 } as const;
+export const packetType = { connack: 2, publish: 3, puback: 4, pubrec: 5 } as const;
 
 /** A PUBLISH, its payload a view of what was read. */
 export interface Publish {
@@ -9,8 +9,6 @@ export interface Publish {
   /** Absent at QoS 0. */
   readonly packetId?: number;
   readonly payload: Buffer;
-  /** Of the packet. */
-  readonly sizeBytes: number;
 }
 
 /** Cuts what a connection brings, in chunks of any size, into whole packets. */
@@ -61,14 +59,7 @@ export function readPublish(packet: Buffer, version: "3.1.1" | "5"): Publish {
   }
   if (at > packet.length || (qos as number) > 2 || packetId === 0 || topic === "") throw new Error("a malformed PUBLISH came");
   const retained = (first & 1) !== 0;
-  return {
-    topic,
-    qos,
-    retained,
-    ...(packetId === undefined ? {} : { packetId }),
-    payload: packet.subarray(at),
-    sizeBytes: packet.length,
-  };
+  return { topic, qos, retained, ...(packetId === undefined ? {} : { packetId }), payload: packet.subarray(at) };
 }
 
 /** PUBACK (QoS 1) or PUBREC (QoS 2) for each, in their order; without reason code: success (MQTT 5, 3.4.2.1). */

@@ -64,6 +64,10 @@ export class Session {
     const dial = dialler.streamBuilder;
     dialler.streamBuilder = (client) => {
       this.#stream = new IntakeStream({ socket: dial(client), version, take });
+      // MQTT.js passes on what has a code, and keeps the rest to itself
+      this.#stream.on("error", (error) => {
+        this.#reason ??= reasonOfError(error, deps.address);
+      });
       return this.#stream;
     };
   }
