@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { Aedes, type AedesPublishPacket, type AuthenticateError, type Client, type PublishPacket } from "aedes";
+import { Aedes, type AedesPublishPacket, type AuthenticateError, type Client } from "aedes";
 import {
   backoff,
   type ConnectorReport,
@@ -12,6 +12,7 @@ import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
 import { IntakeLine } from "../mqtt/intake-line.ts";
 import { Gate } from "./gate.ts";
+import { hookInto, type TimedClient } from "./hooks.ts";
 import { Link } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import { Publications } from "./publications.ts";
@@ -23,23 +24,6 @@ const maxPacketBytes = 16 * 1024 * 1024;
 const maxClientIdLength = 256;
 /** Messages a client may leave unacknowledged before it is disconnected. */
 const maxUnacknowledged = 1000;
-
-/** The timer of its keep alive, which aedes' types do not name. */
-interface AedesClient extends Client {
-  readonly _keepaliveTimer?: NodeJS.Timeout;
-}
-
-/** How aedes gives a client's message on, once it may be acknowledged; its own messages come with two arguments. */
-interface Forwarder {
-  publish: (packet: PublishPacket, client: unknown, done?: () => void) => void;
-}
-
-/** The part of aedes' persistence that is watched; its types do not name it. */
-interface Persistence {
-  incomingGetPacket(client: Client, packet: { cmd: string; messageId: number }): Promise<unknown>;
-  outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: unknown): Promise<void>;
-  outgoingClearMessageId(client: Client, packet: { cmd: string; messageId: number }): Promise<unknown>;
-}
 
 /**
  * A broker for plants without one: MQTT 3.1.1 by aedes. A message is given to the queue in `authorizePublish` and nowhere else:
@@ -199,8 +183,17 @@ export class MqttBrokerConnector implements Connector {
     broker.on("keepaliveTimeout", (client) =>
       this.#refusals.note("a client was silent for longer than its keep alive", { clientId: client.id }),
     );
-    this.#watchPersistence(broker);
-    this.#skipForwarding(broker);
+    hookInto(broker, {
+      isForwarded: (topic) => this.#users.anyoneMayReceive(topic),
+      release: (client, packetId) => this.#release(client, packetId),
+      receiving: (subscribers) => this.#receiving(subscribers),
+      acknowledged: (client, packetId) => {
+        const link = this.#links.get(client);
+        if (!link) return;
+        link.unacknowledged = Math.max(0, link.unacknowledged - 1);
+        this.#outbox?.acknowledged(link, packetId);
+      },
+    });
     this.#outbox = new Outbox(broker, () => this.#links.values(), this.#deps.clock);
     return broker;
   }
@@ -219,7 +212,7 @@ export class MqttBrokerConnector implements Connector {
         return true;
       },
     });
-    const client: AedesClient = broker.handle(gate);
+    const client: TimedClient = broker.handle(gate);
     this.#gates.set(client, gate);
   }
 
@@ -271,37 +264,6 @@ export class MqttBrokerConnector implements Connector {
     return new Link(client.id, user, gate, line, closed.signal);
   }
 
-  /** What devices send is mostly for the gateway alone: nobody can have subscribed to it, and nothing of it is kept for anybody. */
-  #skipForwarding(broker: Aedes): void {
-    const forwarder = broker as unknown as Forwarder;
-    const publish = forwarder.publish.bind(broker);
-    forwarder.publish = (packet, client, done) => {
-      if (done && !this.#users.anyoneMayReceive(packet.topic)) done();
-      else publish(packet, client, done);
-    };
-  }
-
-  #watchPersistence(broker: Aedes): void {
-    const { persistence } = broker as unknown as { persistence: Persistence };
-    const getPacket = persistence.incomingGetPacket.bind(persistence);
-    persistence.incomingGetPacket = async (client, packet) => {
-      if (packet.cmd === "pubrel") await this.#release(client, packet.messageId);
-      return getPacket(client, packet);
-    };
-    const enqueue = persistence.outgoingEnqueueCombi.bind(persistence);
-    persistence.outgoingEnqueueCombi = (subscriptions, packet) => enqueue(this.#receiving(subscriptions), packet);
-    const clear = persistence.outgoingClearMessageId.bind(persistence);
-    persistence.outgoingClearMessageId = async (client, packet) => {
-      const cleared = await clear(client, packet);
-      const link = this.#links.get(client);
-      if (link && packet.cmd === "puback") {
-        link.unacknowledged = Math.max(0, link.unacknowledged - 1);
-        this.#outbox?.acknowledged(link, packet.messageId);
-      }
-      return cleared;
-    };
-  }
-
   async #release(client: Client, packetId: number): Promise<void> {
     try {
       const link = this.#links.get(client);
@@ -316,6 +278,7 @@ export class MqttBrokerConnector implements Connector {
 
   /** Who gets a message: those connected. Keeping it in memory for the others would have no bound, and end with the process. */
   #receiving<S extends { clientId: string }>(subscriptions: S[]): S[] {
+    if (subscriptions.length === 0) return subscriptions;
     const connected = new Map([...this.#links].map(([client, link]) => [link.clientId, { client, link }]));
     return subscriptions.filter(({ clientId }) => {
       const receiver = connected.get(clientId);

@@ -11,15 +11,15 @@ export interface GateDeps {
   readonly socket: Socket;
   readonly maxPacketBytes: number;
   readonly onTooLarge: (sizeBytes: number) => void;
-  /** A client asks whether we are there: whether it may be answered here, and counts as heard. */
+  /** A client whose messages wait asks whether we are there: counts it as heard; false where it may not ask yet. */
   readonly onPing: () => boolean;
 }
 
 /**
  * Between a client's socket and aedes. aedes reads on only when it is done with what it read; a client whose messages wait for room on
  * the disk would get no answer to its pings, and would be taken for dead (MQTT 3.1.1, 3.1.2.10): a storm of connections instead of
- * push-back (rule 12). So pings are answered here, as far as this reads ahead. A packet larger than the limit ends the connection
- * when it is announced: the parser would gather all of it in memory first (MQTT allows 256 MiB).
+ * push-back (rule 12). So its pings are answered here meanwhile, as far as this reads ahead. A packet larger than the limit ends the
+ * connection when it is announced: the parser would gather all of it in memory first (MQTT allows 256 MiB).
  */
 export class Gate extends SocketFilter {
   readonly #deps: GateDeps;
@@ -39,7 +39,8 @@ export class Gate extends SocketFilter {
       return;
     }
     let at = 0;
-    for (const ping of pings) {
+    // aedes takes a chunk at once, and answers the pings in it: only what would lie behind another chunk is ours
+    for (const ping of this.isBehind ? pings : []) {
       if (!onPing()) continue;
       this.write(pingresp);
       if (ping > at) this.push(chunk.subarray(at, ping));

@@ -60,6 +60,11 @@ export abstract class SocketFilter extends Duplex {
     return this.#isPaused;
   }
 
+  /** Something waits for the disk, or for the library to read on. */
+  protected get isBehind(): boolean {
+    return this.#unflushed > 0 || this.readableLength > 0;
+  }
+
   #flow(): void {
     const share = this.#isPaused ? 0.5 : 1;
     const isFull =
