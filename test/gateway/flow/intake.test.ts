@@ -108,6 +108,33 @@ it("acknowledges the WMS's repeat of a pick and records it once", async () => {
   expect(onDisk(parts).events).toHaveLength(1);
 });
 
+it("names each input that brought a conflict, though many share a change", async () => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  const { inlet } = parts.connector("wms");
+  const from = (topic: string, body: string, receivedAt: number) =>
+    inlet.prepare(pick(body, { origin: { kind: "topic", topic, retained: false }, receivedAt }));
+  const prepared = await Promise.all([
+    from("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), 1),
+    from("wms/picks/PK-8/confirmed", pickPayload({ txn: "T-2" }), 2),
+    from("wms/picks/PK-9/confirmed", pickPayload({ txn: "T-1", qty: "99" }), 3),
+  ]);
+  const receipt = await inlet.commit(prepared);
+  expect(receipt).toMatchObject({ recorded: 2, repeats: 0 });
+  const { dead, events } = onDisk(parts);
+  expect(events.map((event) => event.data.txnId)).toEqual(["T-1", "T-2"]);
+  expect(dead).toMatchObject([
+    { id: receipt.deadLetterIds[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/PK-9/confirmed", at: 3 },
+  ]);
+  expect(Buffer.from(dead[0]!.body).toString()).toContain('"99"');
+});
+
+it("writes nothing that it did not prepare", async () => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  await expect(parts.connector("wms").inlet.commit([{ input: pick("{}") }])).rejects.toMatchObject({ code: "INVARIANT" });
+});
+
 it("ignores the retained copy of a message", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
