@@ -29,7 +29,7 @@ interface Persistence {
   outgoingClearMessageId(client: Client, packet: { cmd: string; messageId: number }): Promise<unknown>;
 }
 
-/** Steps in where aedes 1.2 offers no hook; its types name none of this, and a test fails where an update takes one away. */
+/** Steps in where aedes 1.2 offers no hook; its types name none of this, so an update of it wants the connector's tests. */
 export function hookInto(broker: Aedes, hooks: BrokerHooks): void {
   const forwarder = broker as unknown as Forwarder;
   const publish = forwarder.publish.bind(broker);

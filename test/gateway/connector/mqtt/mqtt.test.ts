@@ -20,7 +20,7 @@ describe.skipIf(missing).each(["5", "3.1.1"] as const)("a plant's broker over MQ
       () => inlet.calls.length,
       (calls) => calls === 1,
     );
-    // the broker holds an unacknowledged message for the session: a second one is given to us only after the first
+    // the broker keeps an unacknowledged message for the session
     await connector.stop();
     flush();
     const again = await startConnector(mosquitto.url, { config });
