@@ -69,6 +69,14 @@ export interface Delivery extends NewDelivery {
   readonly ageMs?: number;
 }
 
+/** Who brought an input. */
+export interface Sender {
+  readonly connector: string;
+  readonly flow?: string;
+  readonly place: string;
+  readonly receivedAt: EpochMs;
+}
+
 /**
  * What one transaction writes, all or nothing. Many changes share one flush; each is applied whole and in the order in which it was given.
  * Unless a message is refused as a conflict: then it becomes a dead letter in the same transaction.
@@ -76,8 +84,9 @@ export interface Delivery extends NewDelivery {
 export interface Change {
   readonly messages?: readonly NewMessage[];
   readonly inputs?: readonly Uint8Array[];
-  /** For the dead letter of a conflict: who brought it. */
-  readonly from?: { readonly connector: string; readonly flow?: string; readonly place: string; readonly receivedAt: EpochMs };
+  /** For the dead letter of a conflict: who brought it; `senders`, as many as `inputs`, where several did. */
+  readonly from?: Sender;
+  readonly senders?: readonly Sender[];
   /** Inputs of this change, by exactly-once marker: where the marker is set already, the whole change is a repeat and writes nothing. */
   readonly marker?: { readonly client: string; readonly packetId: number };
   readonly releaseMarker?: { readonly client: string; readonly packetId: number };

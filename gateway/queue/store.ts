@@ -289,7 +289,8 @@ export class QueueStore {
   #keepConflict(change: Change, { lane, line, input }: NonNullable<Change["messages"]>[number], staged: Staged): string {
     const id = randomUUID();
     const raw = lane === "inbound" ? undefined : change.inputs?.[input ?? 0];
-    const { connector = "", flow, place = "", receivedAt } = change.from ?? {};
+    const sender = change.senders?.[input ?? 0] ?? change.from;
+    const { connector = "", flow, place = "", receivedAt } = sender ?? {};
     const letter = {
       id,
       at: receivedAt ?? this.#options.now(),
