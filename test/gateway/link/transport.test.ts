@@ -185,7 +185,7 @@ it("ends a request with its signal", async () => {
 it.each([
   [
     "a server that accepts and shows no certificate",
-    (port: number) => [`https://127.0.0.1:${port}`, { pin: "A".repeat(43) + "=" }] as const,
+    (port: number) => [`https://127.0.0.1:${port}`, { pin: `${"A".repeat(43)}=` }] as const,
   ],
   [
     "a proxy that accepts and does not answer",
