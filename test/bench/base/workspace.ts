@@ -1,0 +1,78 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryFolder } from "../../support/folder.ts";
+import { type RunningProcess, startPlantgate } from "../../support/process.ts";
+import { type Child, startChild } from "./child.ts";
+
+/** A folder, and the processes that run on it; all of them end with it, the last one first. */
+export interface Workspace {
+  readonly folder: string;
+  child<Result>(name: ChildName, options: object): Child<Result>;
+  plantgate(args: readonly string[], settings?: PlantgateSettings): RunningProcess;
+  use<Value extends AsyncDisposable>(value: Value): Value;
+  path(...parts: string[]): string;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface PlantgateSettings {
+  /** Modules to load before the program; they observe it. */
+  readonly probes?: readonly ProbeName[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly launcher?: string;
+}
+
+type ChildName = `${"base" | "intake" | "load" | "replay" | "live"}/${string}`;
+type ProbeName = "loop-delay" | "batches";
+
+const bench = new URL("../", import.meta.url);
+const folders = new Set<string>();
+const pids = new Set<number>();
+process.on("exit", () => {
+  for (const pid of pids) kill(pid);
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Where `--profile` wants CPU profiles of Plantgate's processes. */
+let profiles: string | undefined;
+export function profileInto(folder: string | undefined): void {
+  profiles = folder;
+}
+
+export function openWorkspace(): Workspace {
+  const folder = temporaryFolder();
+  folders.add(folder.path);
+  const stack = new AsyncDisposableStack();
+  stack.defer(() => {
+    folder[Symbol.dispose]();
+    folders.delete(folder.path);
+  });
+  const use = <Value extends AsyncDisposable>(value: Value): Value => stack.use(value);
+  return {
+    folder: folder.path,
+    child: (name, options) => use(startChild(new URL(`${name}-child.ts`, bench), options)),
+    plantgate: (args, settings = {}) => {
+      const imports = (settings.probes ?? []).map((name) => `--import ${new URL(`probes/${name}.ts`, bench).href}`);
+      const profile = profiles === undefined ? [] : [`--cpu-prof --cpu-prof-dir=${profiles}`];
+      const started = use(
+        startPlantgate(args, {
+          ...(settings.launcher === undefined ? {} : { launcher: settings.launcher }),
+          env: { ...settings.env, NODE_OPTIONS: [...imports, ...profile].join(" ") },
+        }),
+      );
+      pids.add(started.pid);
+      void started.ended.then(() => pids.delete(started.pid));
+      return started;
+    },
+    use,
+    path: (...parts) => join(folder.path, ...parts),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has ended by itself
+  }
+}
