@@ -4,7 +4,7 @@ import { Command, CommanderError } from "commander";
 import { parseLimit } from "../../packaging/cli/arguments.ts";
 import { openReport } from "./base/report.ts";
 import type { RunOptions, RunResult } from "./base/run.ts";
-import { profileInto } from "./base/workspace.ts";
+import { prepareProgram, profileInto } from "./base/workspace.ts";
 
 interface Flags {
   readonly json?: boolean;
@@ -38,8 +38,11 @@ async function run(part: string, flags: Flags): Promise<void> {
     mkdirSync(folder, { recursive: true });
     profileInto(folder);
   }
+  const report = openReport();
+  report.progress("builds what is measured");
+  await prepareProgram();
   const work = await parts[part]?.load();
-  const result = await work?.({ ...rest, quick, report: openReport() });
+  const result = await work?.({ ...rest, quick, report });
   if (!result) return;
   if (result.wrong > 0) process.exitCode = 1;
   process.stdout.write(

@@ -32,8 +32,6 @@ export interface PlantOptions {
   readonly recoveryPointSeconds?: number;
 }
 
-const centralLauncher = new URL("./central-child.ts", import.meta.url).pathname;
-
 /** Makes the plant's folders, registers the site and pushes its configuration; the central that it needs for that has ended on return. */
 export async function preparePlant(workspace: Workspace, options: PlantOptions): Promise<Plant> {
   const port = await freePort();
@@ -53,7 +51,7 @@ export async function preparePlant(workspace: Workspace, options: PlantOptions):
         ? workspace.plantgate(["central", "--data", centralFolder, "--port", String(port)], settings)
         : workspace.plantgate([JSON.stringify({ dataDir: centralFolder, port, recoveryPointSeconds })], {
             ...settings,
-            launcher: centralLauncher,
+            program: "central",
           });
     await process.logged("central.process.started");
     return { process, listensSince: nowMs() };

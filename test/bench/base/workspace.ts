@@ -1,13 +1,18 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { temporaryFolder } from "../../support/folder.ts";
 import { type RunningProcess, startPlantgate } from "../../support/process.ts";
+import { type Built, buildProgram } from "./built.ts";
 import { type Child, startChild } from "./child.ts";
 
 /** A folder, and the processes that run on it; all of them end with it, the last one first. */
 export interface Workspace {
   readonly folder: string;
   child<Result>(name: ChildName, options: object): Child<Result>;
+  /** A child of the bench that was built together with the program. */
+  builtChild<Result>(name: "open", options: object): Child<Result>;
+  /** `plantgate ARGS`, or central with settings that its command line has no word for. */
   plantgate(args: readonly string[], settings?: PlantgateSettings): RunningProcess;
   use<Value extends AsyncDisposable>(value: Value): Value;
   path(...parts: string[]): string;
@@ -18,7 +23,7 @@ export interface PlantgateSettings {
   /** Modules to load before the program; they observe it. */
   readonly probes?: readonly ProbeName[];
   readonly env?: Readonly<Record<string, string>>;
-  readonly launcher?: string;
+  readonly program?: "launcher" | "central";
 }
 
 type ChildName = `${"base" | "intake" | "load" | "replay" | "live"}/${string}`;
@@ -32,13 +37,22 @@ process.on("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Where `--profile` wants CPU profiles of Plantgate's processes. */
 let profiles: string | undefined;
-export function profileInto(folder: string | undefined): void {
+let built: Promise<Built> | undefined;
+
+/** Where CPU profiles of Plantgate's processes are wanted. */
+export function profileInto(folder: string): void {
   profiles = folder;
 }
 
-export function openWorkspace(): Workspace {
+/** Builds what is measured, once a run. */
+export function prepareProgram(): Promise<Built> {
+  built ??= buildProgram();
+  return built;
+}
+
+export async function openWorkspace(): Promise<Workspace> {
+  const program = await prepareProgram();
   const folder = temporaryFolder();
   folders.add(folder.path);
   const stack = new AsyncDisposableStack();
@@ -50,12 +64,13 @@ export function openWorkspace(): Workspace {
   return {
     folder: folder.path,
     child: (name, options) => use(startChild(new URL(`${name}-child.ts`, bench), options)),
+    builtChild: (name, options) => use(startChild(pathToFileURL(program[name]), options)),
     plantgate: (args, settings = {}) => {
       const imports = (settings.probes ?? []).map((name) => `--import ${new URL(`probes/${name}.ts`, bench).href}`);
       const profile = profiles === undefined ? [] : [`--cpu-prof --cpu-prof-dir=${profiles}`];
       const started = use(
         startPlantgate(args, {
-          ...(settings.launcher === undefined ? {} : { launcher: settings.launcher }),
+          launcher: program[settings.program ?? "launcher"],
           env: { ...settings.env, NODE_OPTIONS: [...imports, ...profile].join(" ") },
         }),
       );

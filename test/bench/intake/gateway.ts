@@ -38,7 +38,7 @@ const offeredPerSecond = 20_000;
 /** A whole gateway takes in over each of its ways, while central is away: nothing but the intake runs. */
 export async function measureGateway(options: GatewayIntakeOptions): Promise<GatewayIntake> {
   const { seconds, warmUpSeconds } = options;
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const [floorPort, plantPort, tapPort] = [await freePort(), await freePort(), await freePort()];
   const plantUrl = options.mosquitto ? `mqtt://127.0.0.1:${tapPort}` : undefined;
   if (options.mosquitto) await (await makeMosquitto(workspace, "mosquitto", plantPort, [])).start();
@@ -111,7 +111,7 @@ export interface PeerIntake {
 /** Mosquitto takes the same publishes for a subscriber that is away: it has to keep them. */
 export async function measureMosquitto(options: Omit<GatewayIntakeOptions, "mosquitto">): Promise<PeerIntake> {
   const { seconds, warmUpSeconds } = options;
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const port = await freePort();
   const mosquitto = await makeMosquitto(workspace, "mosquitto", port, []);
   await mosquitto.start();

@@ -41,7 +41,7 @@ export async function runIntake(options: RunOptions): Promise<RunResult> {
 }
 
 async function offerToQueue(seconds: number): Promise<QueueLoad> {
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const options: QueueLoadOptions = { folder: workspace.folder, offeredPerSecond, seconds, lane: "telemetry", perCommit: 1 };
   return await workspace.child<QueueLoad>("intake/queue", options).result;
 }

@@ -117,7 +117,7 @@ export async function measureWindows(rounds: number, seconds: number, quick: boo
 }
 
 async function settleDisk(): Promise<void> {
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const options: RawWritesOptions = {
     folder: workspace.folder,
     window: 1000,
@@ -131,7 +131,7 @@ async function settleDisk(): Promise<void> {
 async function measure(name: Name, seconds: number): Promise<Measured> {
   const [way, windowText] = name.split(" ") as [Way, string];
   const window = Number(windowText);
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   if (way === "growing" || way === "preallocated") {
     const options: RawWritesOptions = { folder: workspace.folder, window, seconds, preallocated: way === "preallocated" };
     return { ...(await workspace.child<RawWrites>("intake/raw-disk", options).result), wrong: 0 };

@@ -69,7 +69,7 @@ export async function runLive(options: RunOptions): Promise<RunResult> {
 }
 
 async function drainWithLive(samples: number, outageSeconds: number, report: Report): Promise<Live> {
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const floorPort = await freePort();
   const plant = await preparePlant(workspace, {
     documents: plantDocuments({ floorPort }),

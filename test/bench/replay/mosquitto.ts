@@ -12,7 +12,7 @@ const topic = "plant/samples";
 /** A Mosquitto in the plant with a bridge (in flight 1000, persistence) to a Mosquitto at the centre that comes back. */
 export async function replayMosquitto(options: { messages: number; outageSeconds: number; report: Report }): Promise<PeerReplay> {
   const { messages, outageSeconds, report } = options;
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const [hubPort, plantPort] = [await freePort(), await freePort()];
   const hub = await makeMosquitto(workspace, "hub", hubPort, []);
   const plant = await makeMosquitto(workspace, "plant", plantPort, [

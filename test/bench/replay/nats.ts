@@ -31,7 +31,7 @@ export interface NatsOptions {
 export async function replayNats(options: NatsOptions): Promise<NatsReplay> {
   const { messages, outageSeconds, client, report } = options;
   const name = `nats (${client} client${options.tls ? ", TLS" : ""})`;
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const certificate = options.tls ? await makeCertificate(workspace.folder) : undefined;
   const [hubPort, leafPort, linkPort] = [await freePort(), await freePort(), await freePort()];
   const hub = await makeNats(workspace, "hub", hubPort, hubLink(linkPort, certificate));

@@ -36,14 +36,14 @@ const settleMs = 20_000;
 export async function replayOurs(options: OwnOptions): Promise<OwnReplay> {
   const { messages, outageSeconds, report } = options;
   const name = options.tls ? "plantgate over TLS" : "plantgate";
-  await using workspace = openWorkspace();
+  await using workspace = await openWorkspace();
   const plant = await preparePlant(workspace, {
     documents: plantDocuments({}),
     ...(options.recoveryPointSeconds === undefined ? {} : { recoveryPointSeconds: options.recoveryPointSeconds }),
   });
   report.progress(`${name}: fills the gateway's queue with ${messages} messages`);
   const filled = await workspace.child<Filled>("base/fill", { folder: plant.gatewayFolder, first: 1, count: messages }).result;
-  const openMs = (await workspace.child<{ openMs: number }>("replay/open", { folder: plant.gatewayFolder }).result).openMs;
+  const openMs = (await workspace.builtChild<{ openMs: number }>("open", { folder: plant.gatewayFolder }).result).openMs;
   const diskBeforeMiB = diskMiB(plant.gatewayFolder);
 
   const certificate = options.tls ? await makeCertificate(workspace.folder) : undefined;
@@ -52,7 +52,7 @@ export async function replayOurs(options: OwnOptions): Promise<OwnReplay> {
   const { process: gateway } = await plant.startGateway({
     ...(address === undefined || certificate === undefined
       ? {}
-      : { centralUrl: address, env: { NODE_EXTRA_CA_CERTS: certificate.certificateFile } }),
+      : { centralUrl: address, args: ["--central-ca", certificate.certificateFile] }),
   });
   const consumer = workspace.child<Consumed>("base/consumer", {
     url: plant.centralUrl,
