@@ -30,7 +30,11 @@ export async function measureWays(
   const broker = async (): Promise<void> => {
     brokers.push(await measureMosquitto({ ...options, checkFlushes: !quick && brokers.length === 0 }));
   };
-  await interleave(rounds, [["the whole gateway", gateway], ...(peers ? [["mosquitto", broker] as const] : [])], report);
+  await interleave(
+    rounds,
+    [["the whole gateway", gateway], ...(peers && mosquitto ? [["mosquitto", broker] as const] : [])],
+    report,
+  );
 
   const rates = (way: Way, what: (typeof whats)[number]): (number | undefined)[] =>
     gateways.map((round) => round.perSecond[way][what]);

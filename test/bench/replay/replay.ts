@@ -1,3 +1,4 @@
+import { requireService } from "../../support/services.ts";
 import { interleave, type RunOptions, type RunResult } from "../base/run.ts";
 import { median, medianRatio, ratio, rounded, spread } from "../base/statistics.ts";
 import { replayMosquitto } from "./mosquitto.ts";
@@ -25,8 +26,9 @@ export async function runReplay(options: RunOptions): Promise<RunResult> {
   const nats = (client: "raw" | "npm", tls: boolean) => () => replayNats({ ...base, client, tls });
   const systems: [Name, () => Promise<Replayed>][] = [["plantgate", ours(false)]];
   if (!many) systems.push(["plantgate over TLS", ours(true)]);
-  if (options.peers) {
-    systems.push(["mosquitto bridge", () => replayMosquitto(base)]);
+  // what is missing is said by the one who looks for it
+  if (options.peers && (await requireService("mosquitto"))) systems.push(["mosquitto bridge", () => replayMosquitto(base)]);
+  if (options.peers && (await requireService("nats-server"))) {
     for (const name of natsNames) systems.push([name, nats(name.includes("npm") ? "npm" : "raw", name.includes("TLS"))]);
   }
   const results = await interleave(rounds, systems, report);
