@@ -17,6 +17,7 @@ const deadlineMs = 1_800_000;
 
 interface Live {
   readonly latenciesMs: readonly number[];
+  readonly pubackMs: readonly number[];
   readonly drainSeconds: number;
   readonly acknowledgedSeconds: number;
   readonly wrong: number;
@@ -36,7 +37,17 @@ export async function runLive(options: RunOptions): Promise<RunResult> {
   const at = (percent: number): number[] => runs.map(({ latenciesMs }) => percentile(latenciesMs, percent));
   report.table(
     `Live transactions, ${livePerSecond} a second at QoS 1, while ${samples.toLocaleString("en-US")} samples drain: from publish to visible at central's API`,
-    ["messages", "p50 ms", "p95 ms", "p99 ms", "max ms", "backlog acknowledged after s", "backlog visible after s"],
+    [
+      "messages",
+      "p50 ms",
+      "p95 ms",
+      "p99 ms",
+      "max ms",
+      "PUBACK p50 ms",
+      "PUBACK p95 ms",
+      "backlog acknowledged after s",
+      "backlog visible after s",
+    ],
     [
       [
         spread(runs.map(({ latenciesMs }) => latenciesMs.length)),
@@ -44,6 +55,8 @@ export async function runLive(options: RunOptions): Promise<RunResult> {
         spread(at(95)),
         spread(at(99)),
         spread(at(100)),
+        spread(runs.map(({ pubackMs }) => percentile(pubackMs, 50))),
+        spread(runs.map(({ pubackMs }) => percentile(pubackMs, 95))),
         spread(runs.map((run) => run.acknowledgedSeconds)),
         spread(runs.map((run) => run.drainSeconds)),
       ],
@@ -58,6 +71,7 @@ export async function runLive(options: RunOptions): Promise<RunResult> {
       p95Ms: rounded(median(at(95))),
       p50Ms: rounded(median(at(50))),
       p99Ms: rounded(median(at(99))),
+      pubackP95Ms: rounded(median(runs.map(({ pubackMs }) => percentile(pubackMs, 95)))),
       messages: runs.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0),
       samples,
       drainSeconds: rounded(median(runs.map((run) => run.drainSeconds))),
@@ -115,9 +129,10 @@ async function drainWithLive(samples: number, outageSeconds: number, report: Rep
   );
   const drainedAt = nowMs();
   publisher.tell("stop");
-  const { latenciesMs, published, seenBy } = await publisher.result;
+  const { latenciesMs, pubackMs, published, seenBy } = await publisher.result;
   return {
     latenciesMs,
+    pubackMs,
     seenBy,
     drainSeconds: (drainedAt - central.listensSince) / 1000,
     acknowledgedSeconds: (acks.lastAt - central.listensSince) / 1000,

@@ -13,6 +13,8 @@ export interface LiveLatencies {
   readonly published: number;
   /** From the call that publishes to the answer of central's API that shows it, of each message that was seen. */
   readonly latenciesMs: readonly number[];
+  /** From the same call to the gateway's PUBACK: the part of it that lies in the plant. */
+  readonly pubackMs: readonly number[];
   readonly seenBy: string;
 }
 
@@ -25,8 +27,9 @@ await serveParent<LiveOptions, LiveLatencies>(async ({ port, user, centralUrl, t
   await parent.heard("go");
   const publishedAt: number[] = [];
   const latenciesMs: number[] = [];
+  const pubackMs: number[] = [];
   const watch = openWatch({ url: centralUrl, token });
-  const publishing = publish(link, perSecond, publishedAt, parent);
+  const publishing = publish(link, perSecond, { publishedAt, pubackMs }, parent);
   let over = false;
   void publishing.then(() => {
     over = true;
@@ -40,11 +43,16 @@ await serveParent<LiveOptions, LiveLatencies>(async ({ port, user, centralUrl, t
     if (visible > 0 || publishedAt.length === latenciesMs.length) movedAt = at;
   }
   link.end();
-  return { published: publishedAt.length, latenciesMs, seenBy: watch.description };
+  return { published: publishedAt.length, latenciesMs, pubackMs, seenBy: watch.description };
 });
 
 /** At a steady rate until the parent says stop; ends when the last one is acknowledged. */
-async function publish(link: MqttLink, perSecond: number, publishedAt: number[], parent: Parent): Promise<void> {
+async function publish(
+  link: MqttLink,
+  perSecond: number,
+  { publishedAt, pubackMs }: { publishedAt: number[]; pubackMs: number[] },
+  parent: Parent,
+): Promise<void> {
   let stopped = false;
   void parent.heard("stop").then(() => {
     stopped = true;
@@ -55,12 +63,15 @@ async function publish(link: MqttLink, perSecond: number, publishedAt: number[],
     const due = ((performance.now() - began) / 1000) * perSecond;
     while (publishedAt.length < due) {
       const payload = livePayload(publishedAt.length);
-      publishedAt.push(performance.now());
+      const at = performance.now();
+      publishedAt.push(at);
       acknowledgements.push(
         new Promise((resolve, reject) =>
-          link.publish("bench/LINE-1/picks", payload, (acknowledged) =>
-            acknowledged ? resolve() : reject(new Error("the gateway's broker ended the connection")),
-          ),
+          link.publish("bench/LINE-1/picks", payload, (acknowledged) => {
+            if (!acknowledged) return reject(new Error("the gateway's broker ended the connection"));
+            pubackMs.push(performance.now() - at);
+            resolve();
+          }),
         ),
       );
     }
