@@ -23,6 +23,12 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
+/** Ends the bench: what it measures is gone, and whoever waits for it would wait for ever. The exit handlers end all the rest. */
+export function giveUp(who: string, how: string, output: readonly string[] = []): never {
+  process.stderr.write(`\nbench: ${who} ended by itself (${how})\n${output.map((line) => `  ${line}\n`).join("")}`);
+  process.exit(1);
+}
+
 /** Starts `<name>-child.ts` of a folder of the bench, given as a URL; its standard error is ours. */
 export function startChild<Result>(
   program: URL,
@@ -36,7 +42,7 @@ export function startChild<Result>(
   running.add(child);
   const said: Message[] = [];
   const waiters = new Set<() => void>();
-  let over = false;
+  let [over, dismissed, taken] = [false, false, false];
   const wake = (): void => {
     for (const waiter of waiters) waiter();
   };
@@ -44,11 +50,13 @@ export function startChild<Result>(
     said.push(message);
     wake();
   });
-  const ended = once(child, "exit").then(async () => {
+  const ended = once(child, "exit").then(async ([code, signal]) => {
     // what it said last may still be in the channel
     if (child.connected) await once(child, "disconnect");
     over = true;
     running.delete(child);
+    const finished = dismissed || said.some(({ event }) => event === "result") || taken;
+    if (!finished) giveUp(program.pathname, String(signal ?? `exit code ${code}`));
     wake();
   });
   const heard = <Value>(event: string): Promise<Value> =>
@@ -57,8 +65,9 @@ export function startChild<Result>(
         const at = said.findIndex((message) => message.event === event);
         if (at < 0 && !over) return;
         waiters.delete(look);
-        if (at >= 0) resolve(said.splice(at, 1)[0]?.value as Value);
-        else reject(new Error(`${program.pathname} ended without "${event}"`));
+        if (at < 0) return reject(new Error(`${program.pathname} ended without "${event}"`));
+        taken ||= event === "result";
+        resolve(said.splice(at, 1)[0]?.value as Value);
       };
       waiters.add(look);
       look();
@@ -74,6 +83,7 @@ export function startChild<Result>(
     },
     result,
     async [Symbol.asyncDispose]() {
+      dismissed = true;
       if (over) return;
       const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
       // a child ends itself when it has given its result or its parent lets go

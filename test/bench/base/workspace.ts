@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { temporaryFolder } from "../../support/folder.ts";
 import { type RunningProcess, startPlantgate } from "../../support/process.ts";
 import { type Built, buildProgram } from "./built.ts";
-import { type Child, startChild } from "./child.ts";
+import { type Child, giveUp, startChild } from "./child.ts";
 
 /** A folder, and the processes that run on it; all of them end with it, the last one first. */
 export interface Workspace {
@@ -68,15 +68,28 @@ export async function openWorkspace(): Promise<Workspace> {
     plantgate: (args, settings = {}) => {
       const imports = (settings.probes ?? []).map((name) => `--import ${new URL(`probes/${name}.ts`, bench).href}`);
       const profile = profiles === undefined ? [] : [`--cpu-prof --cpu-prof-dir=${profiles}`];
-      const started = use(
-        startPlantgate(args, {
-          launcher: program[settings.program ?? "launcher"],
-          env: { ...settings.env, NODE_OPTIONS: [...imports, ...profile].join(" ") },
-        }),
-      );
+      const started = startPlantgate(args, {
+        launcher: program[settings.program ?? "launcher"],
+        env: { ...settings.env, NODE_OPTIONS: [...imports, ...profile].join(" ") },
+      });
       pids.add(started.pid);
-      void started.ended.then(() => pids.delete(started.pid));
-      return started;
+      let asked = false;
+      void started.ended.then((how) => {
+        pids.delete(started.pid);
+        if (!asked && how !== 0) giveUp(`plantgate ${args.slice(0, 3).join(" ")}`, String(how), started.output.slice(-30));
+      });
+      const end = { kill: started.kill, dispose: started[Symbol.asyncDispose] };
+      return use({
+        ...started,
+        kill: (signal) => {
+          asked = true;
+          return end.kill(signal);
+        },
+        [Symbol.asyncDispose]: () => {
+          asked = true;
+          return end.dispose();
+        },
+      });
     },
     use,
     path: (...parts) => join(folder.path, ...parts),
