@@ -5,7 +5,6 @@ const packages = {
   mosquitto: "mosquitto",
   mosquitto_passwd: "mosquitto",
   "nats-server": "nats-server",
-  openssl: "openssl",
   strace: "strace",
   eatmydata: "eatmydata",
   chromium: "chromium",

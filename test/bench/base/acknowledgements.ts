@@ -11,14 +11,24 @@ export interface Acknowledgements {
   readonly batches: number;
 }
 
-/** Batches of one lane that central answered with 200; the answers of others, such as gaps and repeats, do not count. */
-export function readAcknowledgements(file: string, lane: string): Acknowledgements {
-  const entries = (existsSync(file) ? readFileSync(file, "utf8") : "")
+export interface AcknowledgedBatch {
+  readonly at: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Batches of one lane that central answered with 200; the answers of others, such as gaps, do not count. */
+export function readBatches(file: string, lane: string): AcknowledgedBatch[] {
+  return (existsSync(file) ? readFileSync(file, "utf8") : "")
     .split("\n")
     .filter((line) => line.includes(`/lanes/${lane}/`))
     .map((line) => line.split(" "))
     .filter(([, , , status]) => status === "200")
     .map(([at, first, count]) => ({ at: Number(at), first: Number(first), count: Number(count) }));
+}
+
+export function readAcknowledgements(file: string, lane: string): Acknowledgements {
+  const entries = readBatches(file, lane);
   // answers of a window of batches may leave in another order than the watermark rises
   let [last, firstAt, lastAt, firstCount] = [0, 0, 0, 0];
   for (const { at, first, count } of entries) {

@@ -10,11 +10,12 @@ export interface LiveOptions {
   readonly perSecond: number;
 }
 export interface LiveLatencies {
-  readonly published: number;
   /** From the call that publishes to the answer of central's API that shows it, of each message that was seen. */
   readonly latenciesMs: readonly number[];
   /** From the same call to the gateway's PUBACK: the part of it that lies in the plant. */
   readonly pubackMs: readonly number[];
+  /** When each was published, by the wall clock. */
+  readonly publishedAt: readonly number[];
   readonly seenBy: string;
 }
 
@@ -43,7 +44,12 @@ await serveParent<LiveOptions, LiveLatencies>(async ({ port, user, centralUrl, t
     if (visible > 0 || publishedAt.length === latenciesMs.length) movedAt = at;
   }
   link.end();
-  return { published: publishedAt.length, latenciesMs, pubackMs, seenBy: watch.description };
+  return {
+    latenciesMs,
+    pubackMs,
+    publishedAt: publishedAt.map((at) => performance.timeOrigin + at),
+    seenBy: watch.description,
+  };
 });
 
 /** At a steady rate until the parent says stop; ends when the last one is acknowledged. */

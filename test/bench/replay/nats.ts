@@ -10,7 +10,7 @@ import type { Report } from "../base/report.ts";
 import { openWorkspace, type Workspace } from "../base/workspace.ts";
 import { hubStream, type NatsConsumed, rawDeliverySubject, reader } from "./nats-hub.ts";
 import { arrivals, type PeerReplay } from "./replayed.ts";
-import { type Certificate, makeCertificate } from "./tls.ts";
+import { makeTlsFiles, type TlsFiles } from "./tls.ts";
 
 export interface NatsReplay extends PeerReplay {
   /** Messages in the hub's stream, as the server itself counts them. */
@@ -32,10 +32,10 @@ export async function replayNats(options: NatsOptions): Promise<NatsReplay> {
   const { messages, outageSeconds, client, report } = options;
   const name = `nats (${client} client${options.tls ? ", TLS" : ""})`;
   await using workspace = await openWorkspace();
-  const certificate = options.tls ? await makeCertificate(workspace.folder) : undefined;
+  const tls = options.tls ? await makeTlsFiles(workspace.folder) : undefined;
   const [hubPort, leafPort, linkPort] = [await freePort(), await freePort(), await freePort()];
-  const hub = await makeNats(workspace, "hub", hubPort, hubLink(linkPort, certificate));
-  const leaf = await makeNats(workspace, "leaf", leafPort, leafLink(linkPort, certificate));
+  const hub = await makeNats(workspace, "hub", hubPort, hubLink(linkPort, tls));
+  const leaf = await makeNats(workspace, "leaf", leafPort, leafLink(linkPort, tls));
   await hub.start();
   await leaf.start();
   await addStream(leafPort, { name: "EDGE", subjects: ["edge.>"] });
@@ -85,16 +85,14 @@ async function makeNats(workspace: Workspace, name: string, port: number, more: 
   return workspace.use(makeProgram(path, ["-c", file, "-l", workspace.path(`${name}.log`)], port));
 }
 
-function hubLink(port: number, certificate: Certificate | undefined): string[] {
-  const tls = certificate
-    ? `, tls { cert_file: "${certificate.certificateFile}", key_file: "${certificate.keyFile}", timeout: 5 }`
-    : "";
+function hubLink(port: number, files: TlsFiles | undefined): string[] {
+  const tls = files ? `, tls { cert_file: "${files.certificateFile}", key_file: "${files.keyFile}", timeout: 5 }` : "";
   return [`leafnodes { listen: "127.0.0.1:${port}"${tls} }`];
 }
 
-function leafLink(port: number, certificate: Certificate | undefined): string[] {
-  const tls = certificate ? `, tls { ca_file: "${certificate.certificateFile}", timeout: 5 }` : "";
-  const scheme = certificate ? "tls" : "nats-leaf";
+function leafLink(port: number, files: TlsFiles | undefined): string[] {
+  const tls = files ? `, tls { ca_file: "${files.authorityFile}", timeout: 5 }` : "";
+  const scheme = files ? "tls" : "nats-leaf";
   return [`leafnodes { reconnect: 1, remotes: [ { url: "${scheme}://127.0.0.1:${port}"${tls} } ] }`];
 }
 

@@ -9,7 +9,7 @@ import { preparePlant } from "../base/plant.ts";
 import type { Report } from "../base/report.ts";
 import { openWorkspace } from "../base/workspace.ts";
 import type { Replayed } from "./replayed.ts";
-import { makeCertificate } from "./tls.ts";
+import { makeTlsFiles } from "./tls.ts";
 
 export interface OwnReplay extends Replayed {
   readonly openMs: number;
@@ -46,13 +46,11 @@ export async function replayOurs(options: OwnOptions): Promise<OwnReplay> {
   const openMs = (await workspace.builtChild<{ openMs: number }>("open", { folder: plant.gatewayFolder }).result).openMs;
   const diskBeforeMiB = diskMiB(plant.gatewayFolder);
 
-  const certificate = options.tls ? await makeCertificate(workspace.folder) : undefined;
-  const proxy = certificate && workspace.child("replay/tls-proxy", { ...certificate, target: plant.centralUrl });
+  const tls = options.tls ? await makeTlsFiles(workspace.folder) : undefined;
+  const proxy = tls && workspace.child("replay/tls-proxy", { ...tls, target: plant.centralUrl });
   const address = proxy && (await proxy.heard<{ url: string }>("ready")).url;
   const { process: gateway } = await plant.startGateway({
-    ...(address === undefined || certificate === undefined
-      ? {}
-      : { centralUrl: address, args: ["--central-ca", certificate.certificateFile] }),
+    ...(address === undefined || tls === undefined ? {} : { centralUrl: address, args: ["--central-ca", tls.authorityFile] }),
   });
   const consumer = workspace.child<Consumed>("base/consumer", {
     url: plant.centralUrl,

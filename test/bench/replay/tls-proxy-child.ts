@@ -4,10 +4,10 @@ import { connect } from "node:net";
 import { createServer } from "node:tls";
 import { freePort } from "../../support/mosquitto.ts";
 import { nowMs, serveParent } from "../base/child.ts";
-import type { Certificate } from "./tls.ts";
+import type { TlsFiles } from "./tls.ts";
 
 // ends TLS before central, as a load balancer does; listens when it is told to
-await serveParent<Certificate & { target: string }, void>(async ({ certificateFile, keyFile, target }, parent) => {
+await serveParent<TlsFiles & { target: string }, void>(async ({ certificateFile, keyFile, target }, parent) => {
   const { hostname, port: targetPort } = new URL(target);
   const server = createServer({ cert: readFileSync(certificateFile), key: readFileSync(keyFile) }, (outer) => {
     const inner = connect({ host: hostname, port: Number(targetPort), noDelay: true });
