@@ -12,7 +12,10 @@ export interface Acknowledgements {
 }
 
 export interface AcknowledgedBatch {
+  /** When its answer left. */
   readonly at: number;
+  /** When its head had arrived. */
+  readonly cameAt: number;
   readonly first: number;
   readonly count: number;
 }
@@ -24,7 +27,12 @@ export function readBatches(file: string, lane: string): AcknowledgedBatch[] {
     .filter((line) => line.includes(`/lanes/${lane}/`))
     .map((line) => line.split(" "))
     .filter(([, , , status]) => status === "200")
-    .map(([at, first, count]) => ({ at: Number(at), first: Number(first), count: Number(count) }));
+    .map(([at, first, count, , , cameAt]) => ({
+      at: Number(at),
+      cameAt: Number(cameAt),
+      first: Number(first),
+      count: Number(count),
+    }));
 }
 
 export function readAcknowledgements(file: string, lane: string): Acknowledgements {

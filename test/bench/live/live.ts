@@ -1,6 +1,6 @@
 import { freePort } from "../../support/mosquitto.ts";
 import { until } from "../../support/process.ts";
-import { acknowledged, readAcknowledgements, readBatches } from "../base/acknowledgements.ts";
+import { type AcknowledgedBatch, acknowledged, readAcknowledgements, readBatches } from "../base/acknowledgements.ts";
 import { nowMs } from "../base/child.ts";
 import { loadUser, plantDocuments } from "../base/documents.ts";
 import type { Filled } from "../base/fill-child.ts";
@@ -18,7 +18,8 @@ const deadlineMs = 1_800_000;
 interface Live {
   readonly latenciesMs: readonly number[];
   readonly pubackMs: readonly number[];
-  /** To the answer of central to the batch that held it. */
+  /** To the arrival at central of the batch that held it, and to central's answer. */
+  readonly arrivedMs: readonly number[];
   readonly recordedMs: readonly number[];
   readonly drainSeconds: number;
   readonly acknowledgedSeconds: number;
@@ -38,6 +39,7 @@ export async function runLive(options: RunOptions): Promise<RunResult> {
   }
   const stages: Readonly<Record<string, (run: Live) => readonly number[]>> = {
     "acknowledged by the gateway's broker (PUBACK)": (run) => run.pubackMs,
+    "its batch arrives at central": (run) => run.arrivedMs,
     "recorded at central": (run) => run.recordedMs,
     "visible at central's API": (run) => run.latenciesMs,
   };
@@ -127,10 +129,12 @@ async function drainWithLive(samples: number, outageSeconds: number, report: Rep
   publisher.tell("stop");
   const { latenciesMs, pubackMs, publishedAt, seenBy } = await publisher.result;
   const published = publishedAt.length;
+  const batches = batchOfEach(batchLog);
   return {
     latenciesMs,
     pubackMs,
-    recordedMs: recordedAt(batchLog).map((at, index) => at - (publishedAt[index] ?? at)),
+    arrivedMs: batches.map(({ cameAt }, index) => cameAt - (publishedAt[index] ?? cameAt)),
+    recordedMs: batches.map(({ at }, index) => at - (publishedAt[index] ?? at)),
     seenBy,
     drainSeconds: (drainedAt - central.listensSince) / 1000,
     acknowledgedSeconds: (acks.lastAt - central.listensSince) / 1000,
@@ -138,12 +142,12 @@ async function drainWithLive(samples: number, outageSeconds: number, report: Rep
   };
 }
 
-/** When each live message was recorded: they are all that comes in the lane of transactions, in their order. */
-function recordedAt(batchLog: string): number[] {
-  const times: number[] = [];
-  for (const { at, first, count } of readBatches(batchLog, "transaction"))
-    for (let sequence = first; sequence < first + count; sequence++) times[sequence - 1] ??= at;
-  return times;
+/** The batch that brought each live message: they are all that comes in the lane of transactions, in their order. */
+function batchOfEach(batchLog: string): AcknowledgedBatch[] {
+  const batches: AcknowledgedBatch[] = [];
+  for (const batch of readBatches(batchLog, "transaction"))
+    for (let sequence = batch.first; sequence < batch.first + batch.count; sequence++) batches[sequence - 1] ??= batch;
+  return batches;
 }
 
 interface LaneReport {
