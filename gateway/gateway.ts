@@ -14,11 +14,7 @@ import {
 import { Agent } from "./agent/agent.ts";
 import { AgentDocuments } from "./agent/documents.ts";
 import { ConnectorHost } from "./connector/host.ts";
-import { httpKind } from "./connector/http/kind.ts";
-import { mqttKind } from "./connector/mqtt/kind.ts";
-import { mqttBrokerKind } from "./connector/mqtt-broker/kind.ts";
-import { odooKind } from "./connector/odoo/kind.ts";
-import { opcuaKind } from "./connector/opcua/kind.ts";
+import { connectorKinds } from "./connector/kinds.ts";
 import { Attempts } from "./delivery/attempt.ts";
 import { Dispatcher } from "./delivery/dispatch.ts";
 import { Expectations } from "./delivery/expectations.ts";
@@ -92,11 +88,10 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       health: () => ({ site, version, link: session.state.kind }),
     });
     scope.defer("listener", () => listener.close());
-    const kinds = [mqttKind, mqttBrokerKind, httpKind, opcuaKind, odooKind];
     const host = new ConnectorHost({
       site,
       dataDir,
-      kinds,
+      kinds: connectorKinds,
       queue,
       intake,
       attempts,

@@ -1,8 +1,9 @@
 import { defineConfig } from "tsup";
 
 /**
- * What ships: each program and each worker is an entry that holds its own code, at the path that it has in the sources, so that the
- * workers are found beside it (gateway/worker-url.ts). Packages stay outside.
+ * What ships: each program and each worker is an entry at the path that it has in the sources, so that the workers are found beside it
+ * (gateway/worker-url.ts). What several share, and each kind of connector, is a file of its own, so that a kind is loaded when it is needed.
+ * Packages stay outside.
  */
 export default defineConfig(({ outDir = "dist" }) => ({
   entry: {
@@ -16,7 +17,7 @@ export default defineConfig(({ outDir = "dist" }) => ({
   format: "esm",
   target: "node26",
   platform: "node",
-  splitting: false,
+  splitting: true,
   sourcemap: true,
   dts: false,
   // what lies in console is Vite's

@@ -16,13 +16,14 @@ import type { Intake } from "../flow/intake.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Condition } from "./condition.ts";
-import type { AnyConnectorKind, Connector, ConnectorDeps, WebhookHost } from "./connector.ts";
+import type { Connector, ConnectorDeps, WebhookHost } from "./connector.ts";
+import type { ConnectorKinds } from "./kinds.ts";
 import { wiringOf } from "./wiring.ts";
 
 export interface HostDeps {
   readonly site: string;
   readonly dataDir: string;
-  readonly kinds: readonly AnyConnectorKind[];
+  readonly kinds: ConnectorKinds;
   readonly queue: Queue;
   readonly intake: Intake;
   readonly attempts: Attempts;
@@ -68,7 +69,7 @@ export class ConnectorHost {
     const fresh: Hosted[] = [];
     for (const [name, identity] of wanted) {
       if (this.#hosted.has(name)) continue;
-      const hosted = this.#make(bundle, name, identity);
+      const hosted = await this.#make(bundle, name, identity);
       this.#hosted.set(name, hosted);
       fresh.push(hosted);
     }
@@ -94,16 +95,15 @@ export class ConnectorHost {
     await Promise.all([...this.#hosted.keys()].map((name) => this.#stopOne(name)));
   }
 
-  #make(bundle: Bundle, name: string, identity: string): Hosted {
+  async #make(bundle: Bundle, name: string, identity: string): Promise<Hosted> {
     const stopping = new AbortController();
-    const connector = this.#create(bundle, name);
+    const connector = await this.#create(bundle, name);
     const { queue, attempts, clock, log } = this.#deps;
     return { connector, runner: new Runner({ connector, name, queue, attempts, clock, log }), identity, stopping };
   }
 
-  #create(bundle: Bundle, name: string): Connector {
+  async #create(bundle: Bundle, name: string): Promise<Connector> {
     const config = bundle.connectors[name]?.config as ConnectorConfig;
-    const kind = this.#deps.kinds.find((entry) => entry.kind === config.type);
     const { site, clock, log, intake, webhooks, dataDir } = this.#deps;
     const deps: ConnectorDeps = {
       site,
@@ -118,8 +118,9 @@ export class ConnectorHost {
       log: log.child({ connector: name }),
     };
     try {
-      if (!kind) throw new PlantgateError("CONFIG_INVALID", `this gateway has no connector of type "${config.type}"`);
-      return kind.create(deps as never);
+      const load = this.#deps.kinds[config.type] as ConnectorKinds[typeof config.type] | undefined;
+      if (!load) throw new PlantgateError("CONFIG_INVALID", `this gateway has no connector of type "${config.type}"`);
+      return (await load()).create(deps as never);
     } catch (error) {
       log.error(
         { event: "connector.create.failed", connector: name, reason: describeError(error) },

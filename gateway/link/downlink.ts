@@ -62,7 +62,7 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       if (signal.aborted) return;
       if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
       log.debug({ event: "downlink.poll.failed", reason: describeError(error) }, "poll failed");
-      await clock.sleep(delays.next().value, signal);
+      if (session.isCurrent(online.session)) await clock.sleep(delays.next().value, signal);
     }
   }
 }

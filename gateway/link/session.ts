@@ -47,6 +47,11 @@ export interface SessionDeps {
   readonly onFenced: (reason: string) => Promise<void>;
 }
 
+const whenAnswered = { baseMs: 500, capMs: 20_000 };
+const whenSilent = { baseMs: 200, capMs: 700 };
+/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
+const spread = 0.25;
+
 /** Problems after which a new hello helps. */
 const helloAgain = new Set(["session-unknown"]);
 const denied = new Set(["not-signed", "token-invalid", "key-unknown", "site-unknown", "site-revoked", "not-allowed"]);
@@ -68,9 +73,13 @@ export class Session {
     return this.#state;
   }
 
-  /** Says hello whenever there is no session, with backoff; returns when the signal aborts or the session is fenced. */
+  /**
+   * Says hello whenever there is no session; returns when the signal aborts or the session is fenced. While nobody answers at all it is
+   * tried about twice a second, so that a link that returns is used at once; whoever answers, and does not let us in, is asked ever more rarely.
+   */
   async run(signal: AbortSignal): Promise<void> {
-    let delays = backoff({ baseMs: 500, capMs: 20_000 });
+    let delays = backoff(whenAnswered);
+    const probing = backoff(whenSilent);
     while (!signal.aborted && this.#state.kind !== "fenced") {
       if (this.#state.kind === "online") {
         await this.#nextChange(signal);
@@ -78,11 +87,13 @@ export class Session {
       }
       try {
         await this.#hello(signal);
-        delays = backoff({ baseMs: 500, capMs: 20_000 });
+        delays = backoff(whenAnswered);
       } catch (error) {
         if (signal.aborted) return;
         if (this.#state.kind === "offline") this.#become({ kind: "offline", reason: describeError(error) });
-        await this.#deps.clock.sleep(delays.next().value, signal);
+        const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && error.context.answered !== true;
+        const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
+        await this.#deps.clock.sleep(waitMs ?? (silent ? probing : delays).next().value, signal);
       }
     }
   }
@@ -185,10 +196,15 @@ export class Session {
         );
       }
       this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
-      throw new PlantgateError("LINK_DENIED", reason);
+      const asked = answer.retryAfterMs;
+      const context = asked === undefined ? {} : { waitMs: asked * (1 + spread * Math.random()) };
+      throw new PlantgateError("LINK_DENIED", reason, { context });
     }
     const welcome = helloAnswer.safeParse(answer.body);
-    if (!welcome.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood");
+    if (!welcome.success)
+      throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood", {
+        context: { answered: true },
+      });
     if (await this.#openEpochsAhead(depth.lanes.filter(isUplinked), welcome.data)) return this.#hello(signal);
     const { session, incarnation, watermarks, recoveryPointSeconds } = welcome.data;
     await queue.keepAcknowledged(recoveryPointSeconds * 1000);

@@ -86,7 +86,10 @@ export class Transport {
       }
       const told = problem.safeParse(body);
       // a proxy's error page is not central's word: nothing may follow from it
-      if (!told.success) throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${status}, but not as central does`);
+      if (!told.success)
+        throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${status}, but not as central does`, {
+          context: { answered: true },
+        });
       this.#learnClock(headers.date);
       return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(headers["retry-after"]) };
     } catch (cause) {

@@ -89,7 +89,8 @@ class LaneUplink {
         this.#deps.progress.hindered(this.#lane, describeError(error));
         await this.#drain();
         this.#session = undefined;
-        await this.#deps.clock.sleep(this.#delays.next().value, this.#signal);
+        // a session that is lost waits for the next one, which begins as soon as there is a link
+        if (this.#deps.session.isCurrent(online.session)) await this.#deps.clock.sleep(this.#delays.next().value, this.#signal);
       }
     }
     await this.#drain();
@@ -114,6 +115,7 @@ class LaneUplink {
       await queue.setBack(lane, this.#sent);
     }
     this.#session = online.session;
+    this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
     progress.moved(lane);
   }
 

@@ -98,7 +98,14 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
         return connector;
       },
     }) as AnyConnectorKind;
-  const kinds = (["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const).map(kind);
+  const load = (name: ConnectorKindName) => async (): Promise<AnyConnectorKind> => kind(name);
+  const kinds = {
+    mqtt: load("mqtt"),
+    "mqtt-broker": load("mqtt-broker"),
+    http: load("http"),
+    opcua: load("opcua"),
+    odoo: load("odoo"),
+  };
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
   const dispatcher = new Dispatcher({
