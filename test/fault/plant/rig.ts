@@ -1,0 +1,109 @@
+import { join } from "node:path";
+import { freePort } from "../../support/mosquitto.ts";
+import { until } from "../../support/process.ts";
+import { drain } from "../judge/ledger-reader.ts";
+import { Judge } from "../judge/judge.ts";
+import { FaultyLink } from "../link/faulty-link.ts";
+import { WireLog } from "../link/wire-log.ts";
+import { Load, type Rates } from "../load/load.ts";
+import type { Outcome } from "../scenario.ts";
+import { CentralNode } from "./central-node.ts";
+import { plantFiles } from "./documents.ts";
+import { GatewayNode } from "./gateway-node.ts";
+
+export interface RigOptions {
+  readonly folder: string;
+  readonly centralDir?: string;
+  readonly gatewayDir?: string;
+  readonly receiverUrl?: string;
+  readonly queue?: unknown;
+  readonly centralArgs?: readonly string[];
+}
+
+interface SiteStatus {
+  readonly name: string;
+  readonly reportedRevision: number;
+  readonly configurationState: string;
+  readonly configurationReason: string | null;
+}
+
+/** One plant and its centre: two processes, the link between them, and the senders. */
+export class Rig implements AsyncDisposable {
+  readonly central: CentralNode;
+  readonly gateway: GatewayNode;
+  readonly link: FaultyLink;
+  readonly log: WireLog;
+  readonly floorPort: number;
+  readonly #options: RigOptions;
+  #load: Load | undefined;
+
+  private constructor(options: RigOptions, ports: { central: number; http: number; floor: number }, link: FaultyLink, log: WireLog) {
+    const { folder, centralDir = join(folder, "central"), gatewayDir = join(folder, "gateway") } = options;
+    this.#options = options;
+    this.link = link;
+    this.log = log;
+    this.floorPort = ports.floor;
+    this.central = new CentralNode({ dataDir: centralDir, port: ports.central, args: options.centralArgs });
+    this.gateway = new GatewayNode({ site: "lyon", dataDir: gatewayDir, centralUrl: link.url, httpPort: ports.http });
+  }
+
+  /** Starts both and waits until the gateway runs its configuration. */
+  static async open(options: RigOptions): Promise<Rig> {
+    const [central, http, floor] = [await freePort(), await freePort(), await freePort()];
+    const log = new WireLog();
+    const link = await FaultyLink.open({ target: `http://127.0.0.1:${central}`, log });
+    const rig = new Rig(options, { central, http, floor }, link, log);
+    try {
+      await rig.central.start();
+      await rig.gateway.enroll(rig.central);
+      await rig.gateway.start();
+      await rig.configure();
+      return rig;
+    } catch (error) {
+      await rig[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async configure(): Promise<void> {
+    const { receiverUrl, queue } = this.#options;
+    const files = plantFiles({ site: this.gateway.site, floorPort: this.floorPort, receiverUrl, queue });
+    const { revision } = await this.central.post<{ revision: number }>(`/v1/sites/${this.gateway.site}/revisions`, { files });
+    await until(
+      async () =>
+        (await this.central.get<{ sites: SiteStatus[] }>("/v1/sites")).sites.find(({ name }) => name === this.gateway.site),
+      (site) => site?.reportedRevision === revision && site.configurationState === "active",
+    );
+  }
+
+  /** The senders, started with the first call. */
+  startLoad(rates?: Rates): Load {
+    this.#load ??= new Load(this.gateway, this.floorPort, rates);
+    return this.#load;
+  }
+
+  /** Ends the load, lets everything drain to central, and holds the ledger against the books. */
+  async judge(options: { settleMs?: number; stalledMs?: number } = {}): Promise<{ outcome: Omit<Outcome, "held" | "entry">; judge: Judge }> {
+    const load = this.#load;
+    if (!load) throw new Error("there was no load");
+    const unsettled = await load.finish(options.settleMs ?? 60_000);
+    const judge = new Judge(load.books);
+    const drained = await drain(this.central, judge, { stalledMs: options.stalledMs ?? 30_000, sites: [this.gateway.site] });
+    const { acknowledged, lost, duplicates, reordered, altered } = judge.verdict();
+    const findings = [
+      ...unsettled,
+      ...(drained ? [] : ["the gateway's backlog did not drain"]),
+      ...(altered > 0 ? [`${altered} messages are recorded that nobody sent so`] : []),
+      ...judge.findings(),
+      ...this.log.regressions,
+    ];
+    return { outcome: { acknowledged, lost: lost + this.log.lost, duplicates, reordered, findings }, judge };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#load?.[Symbol.asyncDispose]();
+    await this.gateway[Symbol.asyncDispose]();
+    await this.central[Symbol.asyncDispose]();
+    await this.link[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,91 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { missing } from "./needs.ts";
+import { Random } from "./random.ts";
+import { printReport, type Result } from "./report.ts";
+import type { Scenario } from "./scenario.ts";
+import { kills } from "./scenarios/kills.ts";
+import { openScreen } from "./screen.ts";
+
+const scenarios: readonly Scenario[] = [kills];
+
+interface Options {
+  readonly quick?: boolean;
+  readonly json?: boolean;
+  readonly seed?: number;
+}
+
+/** Runs one command line; resolves with the exit code. 1: something was lost, doubled, reordered or unreported, or could not be tried. */
+export async function runFaults(argv: readonly string[]): Promise<number> {
+  const names = scenarios.map(({ name }) => name);
+  const program = new Command("fault")
+    .description("Does to whole gateway and central processes what plants do to them, and judges what became of every acknowledged message.")
+    .argument("<scenario>", `all, or one of ${names.join(", ")}`)
+    .option("--quick", "a few of each, for CI")
+    .option("--json", "the last line of standard output is one JSON object")
+    .option("--seed <n>", "repeat a run's random choices", parseSeed)
+    .addHelpText("after", `\n${scenarios.map(({ name, purpose }) => `  ${name.padEnd(9)} ${purpose}`).join("\n")}`)
+    .exitOverride();
+  try {
+    program.parse(argv as string[]);
+  } catch (error) {
+    return (error as { exitCode?: number }).exitCode === 0 ? 0 : 2;
+  }
+  const [chosen = ""] = program.args;
+  const options = program.opts<Options>();
+  const selected = chosen === "all" ? scenarios : scenarios.filter(({ name }) => name === chosen);
+  if (selected.length === 0) {
+    process.stderr.write(`fault: there is no scenario "${chosen}"; there are all, ${names.join(", ")}\n`);
+    return 2;
+  }
+  const stopping = new AbortController();
+  process.once("SIGINT", () => stopping.abort());
+  process.once("SIGTERM", () => stopping.abort());
+  const seed = options.seed ?? Math.floor(Math.random() * 0x7fffffff);
+  const screen = openScreen();
+  screen.line(`seed ${seed} (--seed ${seed} repeats the choices)`);
+  const results: Result[] = [];
+  for (const scenario of selected) {
+    if (stopping.signal.aborted) break;
+    results.push(await runOne(scenario, { quick: options.quick ?? false, seed, signal: stopping.signal }, screen));
+  }
+  return printReport(results, { all: chosen === "all", json: options.json ?? false, seed });
+}
+
+async function runOne(
+  scenario: Scenario,
+  { quick, seed, signal }: { quick: boolean; seed: number; signal: AbortSignal },
+  screen: ReturnType<typeof openScreen>,
+): Promise<Result> {
+  const { name } = scenario;
+  const lacking = await missing(scenario.needs);
+  if (lacking.length > 0) {
+    screen.line(`${name}: cannot run here: ${lacking.join("; ")}`);
+    return { name, seconds: 0, failure: `cannot run here: ${lacking.join("; ")}` };
+  }
+  const folder = await mkdtemp(join(tmpdir(), `plantgate-fault-${name}-`));
+  const began = performance.now();
+  const seconds = (): number => Math.round((performance.now() - began) / 100) / 10;
+  screen.line(`${name}: ${scenario.purpose}`);
+  try {
+    const random = new Random(seed).fork(name);
+    const outcome = await scenario.run({ quick, random, folder, say: (line) => screen.status(`${name}: ${line}`), signal });
+    screen.line(`${name}: ${outcome.held ? "held" : "DID NOT HOLD"} after ${seconds()} s`);
+    for (const finding of outcome.findings) screen.line(`${name}:   ${finding}`);
+    return { name, seconds: seconds(), outcome };
+  } catch (error) {
+    const failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    screen.line(`${name}: FAILED after ${seconds()} s: ${failure}`);
+    return { name, seconds: seconds(), failure };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (!Number.isInteger(seed) || seed < 0) throw new InvalidArgumentError("a whole number");
+  return seed;
+}

@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Rig } from "../plant/rig.ts";
+import type { Context, Outcome, Scenario } from "../scenario.ts";
+
+/** How long a process lives before it is killed, counted from its start: now and then it does not get as far as running. */
+const life = { shortMs: [20, 600], longMs: [900, 3600], shortChance: 0.15 } as const;
+
+/** SIGKILL at random moments, gateway and central mixed, each started again at once, while the load goes on. */
+export const kills: Scenario = {
+  name: "kills",
+  purpose: "SIGKILL of gateway and central at random moments",
+  needs: [],
+  async run({ quick, random, folder, say, signal }: Context): Promise<Outcome> {
+    const count = quick ? 8 : 200;
+    await using rig = await Rig.open({ folder });
+    const load = rig.startLoad();
+    const done = { gateway: 0, central: 0, both: 0 };
+    const start = async (victim: "gateway" | "central"): Promise<void> => {
+      // killed while it starts: the next life tells whether that was harmless
+      await rig[victim].start().catch(() => {});
+    };
+    const starting = new Map<string, Promise<void>>();
+    for (let killed = 0; killed < count && !signal.aborted; ) {
+      const [low, high] = random.chance(life.shortChance) ? life.shortMs : life.longMs;
+      await sleep(random.integer(low, high));
+      const choice = random.pick(["gateway", "gateway", "gateway", "central", "central", "both"] as const);
+      const victims = choice === "both" ? (["gateway", "central"] as const) : [choice];
+      done[choice] += 1;
+      killed += victims.length;
+      await Promise.all(victims.map((victim) => rig[victim].kill()));
+      for (const victim of victims) {
+        await starting.get(victim);
+        starting.set(victim, start(victim));
+      }
+      say(`kill ${killed} of ${count} (${choice}), ${load.acknowledged} messages acknowledged`);
+    }
+    await Promise.all(starting.values());
+    say("draining");
+    const { outcome } = await rig.judge({ settleMs: 120_000, stalledMs: 60_000 });
+    const entry = {
+      kills: done.gateway + done.central + 2 * done.both,
+      ofGateway: done.gateway + done.both,
+      ofCentral: done.central + done.both,
+      lost: outcome.lost,
+      duplicates: outcome.duplicates,
+      reordered: outcome.reordered,
+      acknowledged: outcome.acknowledged,
+      troubles: load.troubles,
+    };
+    return { ...outcome, held: outcome.findings.length === 0, entry };
+  },
+};
