@@ -7,9 +7,10 @@ import { Random } from "./random.ts";
 import { printReport, type Result } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
 import { kills } from "./scenarios/kills.ts";
+import { power } from "./scenarios/power.ts";
 import { openScreen } from "./screen.ts";
 
-const scenarios: readonly Scenario[] = [kills];
+const scenarios: readonly Scenario[] = [kills, power];
 
 interface Options {
   readonly quick?: boolean;

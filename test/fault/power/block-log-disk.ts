@@ -7,10 +7,11 @@ import { z } from "zod";
 import type { Random } from "../random.ts";
 import type { CutReport } from "./block-log.ts";
 import { run, unmount } from "./command.ts";
-import { type CuttableDisk, makeMountPoint } from "./cuttable-disk.ts";
+import { type CuttableDisk, type Machine, type Moment, makeMountPoint } from "./cuttable-disk.ts";
 
 const child = fileURLToPath(new URL("./disk-child.ts", import.meta.url));
-/** A cut waits so long for writes behind a flush; an idle disk is cut all the same. */
+/** In the midst of writes: a cut waits until so many of them have no flush yet, at the most so long; an idle disk is cut all the same. */
+const unflushedAtCut = [1, 1, 2, 3, 5, 8, 16] as const;
 const freezeWithinMs = 1500;
 /** Time for acknowledgements of what was flushed before the power went to reach their readers. */
 const settleMs = 30;
@@ -73,15 +74,14 @@ export class BlockLogDisk implements CuttableDisk {
     }
   }
 
-  async cut(random: Random, kill: () => Promise<void>): Promise<CutReport> {
+  async cut(random: Random, machine: Machine, moment: Moment = random.pick(["any", "amidst"])): Promise<CutReport> {
     const frozen = this.#next("frozen");
-    // half of the cuts fall behind a flush that is under way, where journals and logs are most delicate; half at any moment
-    const behindFlush = random.chance(0.5);
-    this.#tell({ kind: "arm", writes: random.integer(0, 6), withinMs: behindFlush ? freezeWithinMs : 0 });
+    this.#tell({ kind: "arm", pending: random.pick(unflushedAtCut), withinMs: moment === "any" ? 0 : freezeWithinMs });
     await frozen;
+    machine.gone?.();
     await new Promise((resolve) => setTimeout(resolve, settleMs));
     // the signal first: whoever waits for the disk in the kernel dies with its answer, before it can acknowledge anything
-    const killed = kill();
+    const killed = machine.kill();
     const died = this.#next("died");
     this.#tell({ kind: "die" });
     await died;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Random } from "../random.ts";
 import type { CutReport } from "./block-log.ts";
 import { run, unmount } from "./command.ts";
-import { type CuttableDisk, makeMountPoint } from "./cuttable-disk.ts";
+import { type CuttableDisk, type Machine, makeMountPoint } from "./cuttable-disk.ts";
 
 /** The weaker means, where there is no FUSE: ext4 on a loop device; at the cut its backing file is copied before anything is written back. */
 export class CopiedDisk implements CuttableDisk {
@@ -27,8 +27,9 @@ export class CopiedDisk implements CuttableDisk {
     return disk;
   }
 
-  async cut(_random: Random, kill: () => Promise<void>): Promise<CutReport> {
-    await kill();
+  async cut(_random: Random, machine: Machine): Promise<CutReport> {
+    await machine.kill();
+    machine.gone?.();
     await copyFile(this.#image, `${this.#image}.cut`);
     await unmount(this.path);
     await run("losetup", ["-d", this.#loop]);

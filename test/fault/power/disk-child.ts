@@ -23,12 +23,12 @@ import {
 
 /**
  * A process that is a disk: it serves one file, the disk's image, from its memory through /dev/fuse, and logs each write and flush.
- * Modes: `live`; `armed`: it will stop answering after so many writes behind the next flush; `frozen`: the power is gone, what is
+ * Modes: `live`; `armed`: it will stop answering as soon as so many writes wait for a flush; `frozen`: the power is gone, what is
  * asked waits; then requests are answered without effect until `cut` makes what survived the disk's content, and it is `live` again.
  * Argument 2: folder to mount on; argument 3: size in bytes. Ends with its parent.
  */
 const command = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("arm"), writes: z.int(), withinMs: z.int() }),
+  z.object({ kind: z.literal("arm"), pending: z.int(), withinMs: z.int() }),
   z.object({ kind: z.literal("die") }),
   z.object({ kind: z.literal("cut"), seed: z.int() }),
   z.object({ kind: z.literal("statistics"), pattern: z.string().optional() }),
@@ -39,9 +39,8 @@ const sizeBytes = Number(process.argv[3]);
 const disk = new BlockLog(sizeBytes);
 const held: Buffer[] = [];
 let mode: "live" | "armed" | "frozen" | "dead" = "live";
-/** Writes behind the next flush that are still let through; undefined until that flush. */
-let writesLeft: number | undefined;
-let writesAfterFlush = 0;
+/** While `armed`: unflushed writes at which the power goes. */
+let pendingAtCut = 0;
 let deadline: NodeJS.Timeout | undefined;
 
 const device = openSync("/dev/fuse", "r+");
@@ -75,12 +74,7 @@ function next(): void {
 }
 
 function take(request: Buffer): void {
-  if (mode === "armed") {
-    const { opcode: asked } = readHeader(request);
-    if (writesLeft === undefined && asked === opcode.fsync) writesLeft = writesAfterFlush;
-    else if (writesLeft === 0) freeze();
-    else if (writesLeft !== undefined && asked === opcode.write) writesLeft -= 1;
-  }
+  if (mode === "armed" && disk.pending >= pendingAtCut) freeze();
   if (mode === "frozen") held.push(Buffer.from(request));
   else answer(request);
 }
@@ -145,8 +139,7 @@ function obey(order: z.infer<typeof command>): void {
   switch (order.kind) {
     case "arm":
       mode = "armed";
-      writesLeft = undefined;
-      writesAfterFlush = order.writes;
+      pendingAtCut = order.pending;
       deadline = setTimeout(() => mode === "armed" && freeze(), order.withinMs);
       return;
     case "die":
