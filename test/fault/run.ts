@@ -8,9 +8,10 @@ import { printReport, type Result } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
 import { kills } from "./scenarios/kills.ts";
 import { power } from "./scenarios/power.ts";
+import { storm } from "./scenarios/storm.ts";
 import { openScreen } from "./screen.ts";
 
-const scenarios: readonly Scenario[] = [kills, power];
+const scenarios: readonly Scenario[] = [kills, power, storm];
 
 interface Options {
   readonly quick?: boolean;
