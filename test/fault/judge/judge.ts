@@ -24,11 +24,19 @@ export interface Verdict {
   readonly altered: number;
 }
 
+/** Where a message is recorded. */
+export interface Place {
+  readonly epoch: string;
+  readonly sequence: number;
+}
+
 interface Tally {
   readonly counts: Uint8Array;
+  readonly sequences: Uint32Array;
+  /** Index into the judge's list of epochs. */
+  readonly epochs: Uint16Array;
   /** The highest message of each key so far. */
   readonly newest: Int32Array;
-  found: number;
 }
 
 const examples = 5;
@@ -41,6 +49,7 @@ export class Judge {
   readonly #books: ReadonlyMap<string, Book>;
   readonly #tallies = new Map<string, Tally>();
   readonly #seen: string[] = [];
+  readonly #epochs: string[] = [];
   #duplicates = 0;
   #reordered = 0;
   #altered = 0;
@@ -50,7 +59,12 @@ export class Judge {
     this.#books = new Map(books.map((book) => [book.stream.name, book]));
     for (const book of books) {
       const { stream, published } = book;
-      this.#tallies.set(stream.name, { counts: new Uint8Array(published), newest: new Int32Array(stream.keys).fill(-1), found: 0 });
+      this.#tallies.set(stream.name, {
+        counts: new Uint8Array(published),
+        sequences: new Uint32Array(published),
+        epochs: new Uint16Array(published),
+        newest: new Int32Array(stream.keys).fill(-1),
+      });
     }
   }
 
@@ -73,7 +87,8 @@ export class Judge {
       return;
     }
     tally.counts[n] = 1;
-    tally.found += 1;
+    tally.sequences[n] = message.sequence;
+    tally.epochs[n] = this.#indexOf(message.epoch);
     const key = book.keyOf(n);
     const newest = tally.newest[key] ?? -1;
     if (n < newest) {
@@ -82,8 +97,20 @@ export class Judge {
     } else tally.newest[key] = n;
   }
 
-  has(stream: string, n: number): boolean {
-    return this.#tallies.get(stream)?.counts[n] === 1;
+  /** Where message `n` is recorded; undefined where it is not. */
+  place(stream: string, n: number): Place | undefined {
+    const tally = this.#tallies.get(stream);
+    if (tally?.counts[n] !== 1) return undefined;
+    return { epoch: this.#epochs[tally.epochs[n] ?? 0] ?? "", sequence: tally.sequences[n] ?? 0 };
+  }
+
+  /** How many messages the ledger was held against. */
+  published(stream: string): number {
+    return this.#tallies.get(stream)?.counts.length ?? 0;
+  }
+
+  book(stream: string): Book | undefined {
+    return this.#books.get(stream);
   }
 
   /** Acknowledged messages that the ledger does not hold, by stream. */
@@ -117,6 +144,11 @@ export class Judge {
       return `lost of ${name}: ${numbers.length}, such as ${few}`;
     });
     return [...lost, ...this.#seen];
+  }
+
+  #indexOf(epoch: string): number {
+    const index = this.#epochs.indexOf(epoch);
+    return index >= 0 ? index : this.#epochs.push(epoch) - 1;
   }
 
   #note(finding: string): void {

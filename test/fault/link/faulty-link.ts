@@ -160,7 +160,7 @@ export class FaultyLink implements AsyncDisposable {
           response.on("error", reject);
           response.on("end", () => {
             const answer = { status: response.statusCode ?? 502, headers: response.headers, body: Buffer.concat(chunks) };
-            this.#log?.answered(path, answer.status, incoming.headers["plantgate-epoch"] as string | undefined, answer.body);
+            this.#log?.passed({ path, headers: incoming.headers, request: body, status: answer.status, answer: answer.body });
             resolve(answer);
           });
         },

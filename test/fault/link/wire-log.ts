@@ -1,48 +1,98 @@
-import { z } from "zod";
-import { helloAnswer, watermarkAnswer } from "../../../protocol/index.ts";
+import { batchHeaders, hello, helloAnswer, watermarkAnswer } from "../../../protocol/index.ts";
+import type { z } from "zod";
 
-/** What central took on itself towards gateways, noted on the way, outside of central: the highest watermark of each epoch it answered. */
+/** Messages of one lane that the gateway told central it will never send. */
+export interface Hole {
+  readonly lane: string;
+  readonly epoch: string;
+  readonly first: number;
+  readonly last: number;
+  readonly reason: string;
+}
+
+/** An epoch and what it says it continues. */
+export interface Continued {
+  readonly lane: string;
+  readonly epoch: string;
+  readonly firstSequence: number;
+  readonly predecessor: { readonly epoch: string; readonly lastSequence: number } | undefined;
+}
+
+/** One request as the link saw it, with central's answer, whether that reached the gateway or not. */
+export interface Passed {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly request: Buffer;
+  readonly status: number;
+  readonly answer: Buffer;
+}
+
+/**
+ * What gateway and central told each other, noted on the way and outside of both: the highest watermark that central answered for each
+ * epoch, the holes that it took, the epochs that were opened.
+ */
 export class WireLog {
   readonly #watermarks = new Map<string, number>();
-  readonly #regressions: string[] = [];
-  #lost = 0;
+  readonly #holes = new Map<string, Hole>();
+  readonly #epochs = new Map<string, Continued>();
+  readonly regressions: string[] = [];
+  /** Messages that central had acknowledged and did not know any more at a later hello. */
+  lost = 0;
   batches = 0;
   hellos = 0;
 
-  /** Messages that central had acknowledged and did not know any more at a later hello. */
-  get lost(): number {
-    return this.#lost;
+  get holes(): readonly Hole[] {
+    return [...this.#holes.values()];
   }
 
-  get regressions(): readonly string[] {
-    return this.#regressions;
+  get epochs(): readonly Continued[] {
+    return [...this.#epochs.values()];
   }
 
-  /** An answer of central, whether it reached the gateway or not. `requestEpoch`: header Plantgate-Epoch of the batch. */
-  answered(path: string, status: number, requestEpoch: string | undefined, body: Buffer): void {
+  watermark(epoch: string): number {
+    return this.#watermarks.get(epoch) ?? 0;
+  }
+
+  passed({ path, headers, request, status, answer }: Passed): void {
     if (status !== 200) return;
-    if (path.endsWith("/batches") && requestEpoch !== undefined) {
-      const parsed = parse(watermarkAnswer, body);
-      if (!parsed) return;
-      this.batches += 1;
-      this.#watermarks.set(requestEpoch, Math.max(parsed.watermark, this.#watermarks.get(requestEpoch) ?? 0));
+    if (path.endsWith("/batches")) this.#batch(path, headers, answer);
+    if (path.endsWith("/sessions")) this.#hello(request, answer);
+  }
+
+  #batch(path: string, headers: Passed["headers"], answer: Buffer): void {
+    const epoch = headers[batchHeaders.epoch];
+    const parsed = parse(watermarkAnswer, answer);
+    if (!parsed || typeof epoch !== "string") return;
+    this.batches += 1;
+    this.#watermarks.set(epoch, Math.max(parsed.watermark, this.#watermarks.get(epoch) ?? 0));
+    const lane = path.split("/").at(-2) ?? "";
+    let next = Number(headers[batchHeaders.firstSequence]);
+    for (const entry of String(headers[batchHeaders.frames] ?? "").split(",")) {
+      const [count = "0", reason] = entry.includes("~") ? entry.split("~") : [entry.split("/")[0]];
+      const last = next + Number(count) - 1;
+      if (reason !== undefined) this.#holes.set(`${epoch}/${next}`, { lane, epoch, first: next, last, reason });
+      next = last + 1;
     }
-    if (path.endsWith("/sessions")) {
-      const parsed = parse(helloAnswer, body);
-      if (!parsed) return;
-      this.hellos += 1;
-      for (const { lane, epoch, watermark } of parsed.watermarks) {
-        const before = this.#watermarks.get(epoch) ?? 0;
-        if (watermark >= before) continue;
-        this.#lost += before - watermark;
-        this.#regressions.push(`central had acknowledged ${lane} ${epoch} up to ${before} and knows ${watermark}`);
-        this.#watermarks.set(epoch, watermark);
-      }
+  }
+
+  #hello(request: Buffer, answer: Buffer): void {
+    const told = parse(hello, request);
+    const answered = parse(helloAnswer, answer);
+    if (!told || !answered) return;
+    this.hellos += 1;
+    for (const { lane, epoch, firstSequence, predecessor } of told.epochs)
+      this.#epochs.set(epoch, { lane, epoch, firstSequence, predecessor });
+    for (const { lane, epoch, watermark } of answered.watermarks) {
+      const before = this.#watermarks.get(epoch) ?? 0;
+      if (watermark >= before) continue;
+      this.lost += before - watermark;
+      this.regressions.push(`central had acknowledged ${lane} ${epoch} up to ${before} and knows ${watermark}`);
+      this.#watermarks.set(epoch, watermark);
     }
   }
 }
 
-function parse<Value>(schema: z.ZodType<Value>, body: Buffer): Value | undefined {
+function parse<Schema extends z.ZodType>(schema: Schema, body: Buffer): z.infer<Schema> | undefined {
   try {
     const parsed = schema.safeParse(JSON.parse(body.toString("utf8")));
     return parsed.success ? parsed.data : undefined;
