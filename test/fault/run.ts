@@ -6,12 +6,14 @@ import { missing } from "./needs.ts";
 import { Random } from "./random.ts";
 import { printReport, type Result } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
+import { clock } from "./scenarios/clock.ts";
 import { kills } from "./scenarios/kills.ts";
+import { link } from "./scenarios/link.ts";
 import { power } from "./scenarios/power.ts";
 import { storm } from "./scenarios/storm.ts";
 import { openScreen } from "./screen.ts";
 
-const scenarios: readonly Scenario[] = [kills, power, storm];
+const scenarios: readonly Scenario[] = [kills, power, link, clock, storm];
 
 interface Options {
   readonly quick?: boolean;

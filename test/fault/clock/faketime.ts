@@ -45,8 +45,6 @@ export class WallClock {
       FAKETIME_DONT_FAKE_MONOTONIC: "1",
       // times of files are the disk's
       NO_FAKE_STAT: "1",
-      // shared memory of a process that is killed would stay behind
-      FAKETIME_DISABLE_SHM: "1",
     };
   }
 
@@ -56,7 +54,9 @@ export class WallClock {
     renameSync(`${this.#file}.new`, this.#file);
   }
 
-  remove(): void {
-    rmSync(this.#file, { force: true });
-  }
+}
+
+/** The library's shared memory, which stays behind when its process is killed. */
+export function removeShared(pids: readonly number[]): void {
+  for (const pid of pids) for (const name of [`faketime_shm_${pid}`, `sem.faketime_sem_${pid}`]) rmSync(join("/dev/shm", name), { force: true });
 }

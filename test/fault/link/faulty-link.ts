@@ -36,6 +36,8 @@ export class FaultyLink implements AsyncDisposable {
   fault: ((path: string) => Fault) | undefined;
   /** Both ways together; undefined: as fast as it goes. */
   bytesPerSecond: number | undefined;
+  /** Connections that were opened and requests that were begun. */
+  attempts = 0;
   #mode: LinkMode = "open";
   readonly #target: URL;
   readonly #log: WireLog | undefined;
@@ -51,6 +53,7 @@ export class FaultyLink implements AsyncDisposable {
     this.#server = server;
     this.#log = log;
     server.on("connection", (socket: Socket) => {
+      this.attempts += 1;
       if (this.#mode === "refused") {
         socket.resetAndDestroy();
         return;
@@ -60,7 +63,8 @@ export class FaultyLink implements AsyncDisposable {
       socket.on("close", () => this.#sockets.delete(socket));
     });
     server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
-      this.#pass(incoming, outgoing).catch(() => incoming.socket.destroy());
+      const { socket } = incoming;
+      this.#pass(incoming, outgoing, socket).catch(() => socket.destroy());
     });
   }
 
@@ -92,11 +96,12 @@ export class FaultyLink implements AsyncDisposable {
     await closed;
   }
 
-  async #pass(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  async #pass(incoming: IncomingMessage, outgoing: ServerResponse, socket: Socket): Promise<void> {
+    this.attempts += 1;
     const path = incoming.url ?? "/";
     const fault: Fault = this.fault?.(path) ?? { kind: "none" };
     this.#count(fault.kind === "page" ? `page ${fault.status}` : fault.kind);
-    const body = await this.#receive(incoming, fault.kind === "cutRequest");
+    const body = await this.#receive(incoming, fault.kind === "cutRequest" ? socket : undefined);
     if (body === undefined || this.#mode === "silent") return;
     if (fault.kind === "page") {
       outgoing.writeHead(fault.status, { "content-type": "text/html" }).end(pages[fault.status]);
@@ -109,7 +114,7 @@ export class FaultyLink implements AsyncDisposable {
     // the line may have gone silent meanwhile: an answer that comes now is lost
     if ((this.#mode as LinkMode) !== "open") return;
     if (fault.kind === "dropReply") {
-      incoming.socket.destroy();
+      socket.destroy();
       return;
     }
     await this.#transmit(answer.body.length);
@@ -118,11 +123,11 @@ export class FaultyLink implements AsyncDisposable {
       outgoing.end(answer.body);
       return;
     }
-    outgoing.write(answer.body.subarray(0, Math.floor(answer.body.length / 2)), () => incoming.socket.destroy());
+    outgoing.write(answer.body.subarray(0, Math.floor(answer.body.length / 2)), () => socket.destroy());
   }
 
-  /** The whole body; undefined where the connection ended before. */
-  async #receive(incoming: IncomingMessage, cut: boolean): Promise<Buffer | undefined> {
+  /** The whole body; undefined where the connection ended before, or was cut here in the middle of it. */
+  async #receive(incoming: IncomingMessage, cut: Socket | undefined): Promise<Buffer | undefined> {
     const chunks: Buffer[] = [];
     let size = 0;
     const announced = Number(incoming.headers["content-length"] ?? 0);
@@ -137,7 +142,7 @@ export class FaultyLink implements AsyncDisposable {
       return undefined;
     }
     if (!cut) return Buffer.concat(chunks);
-    incoming.socket.destroy();
+    cut.destroy();
     return undefined;
   }
 

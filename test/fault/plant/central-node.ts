@@ -17,6 +17,8 @@ export class CentralNode implements AsyncDisposable {
   #process: RunningProcess | undefined;
   #token: string | undefined;
   starts = 0;
+  /** Of all processes that it had. */
+  readonly pids: number[] = [];
 
   constructor(options: CentralNodeOptions) {
     this.#options = options;
@@ -36,6 +38,7 @@ export class CentralNode implements AsyncDisposable {
       env: { ...this.#options.env, ...env },
     });
     this.starts += 1;
+    this.pids.push(this.#process.pid);
     await this.#process.logged("central.process.started");
     this.#token ??= readFileSync(join(dataDir, "admin.token"), "utf8").trim();
   }

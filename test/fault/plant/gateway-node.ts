@@ -11,6 +11,7 @@ export interface GatewayNodeOptions {
   readonly centralUrl: string;
   readonly httpPort: number;
   readonly args?: readonly string[];
+  readonly env?: Record<string, string>;
 }
 
 /** A gateway as a machine that can lose its process: folder and ports stay, processes come and go. */
@@ -18,6 +19,8 @@ export class GatewayNode implements AsyncDisposable {
   readonly options: GatewayNodeOptions;
   #process: RunningProcess | undefined;
   starts = 0;
+  /** Of all processes that it had. */
+  readonly pids: number[] = [];
 
   constructor(options: GatewayNodeOptions) {
     this.options = options;
@@ -73,9 +76,10 @@ export class GatewayNode implements AsyncDisposable {
         ...args,
         ...(options.args ?? []),
       ],
-      { env: options.env ?? {} },
+      { env: { ...this.options.env, ...options.env } },
     );
     this.starts += 1;
+    this.pids.push(this.#process.pid);
     await this.#process.logged("gateway.process.started");
   }
 

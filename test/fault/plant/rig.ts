@@ -18,6 +18,7 @@ export interface RigOptions {
   readonly receiverUrl?: string;
   readonly queue?: unknown;
   readonly centralArgs?: readonly string[];
+  readonly env?: { readonly gateway: Record<string, string>; readonly central: Record<string, string> };
 }
 
 interface SiteStatus {
@@ -43,8 +44,14 @@ export class Rig implements AsyncDisposable {
     this.link = link;
     this.log = log;
     this.floorPort = ports.floor;
-    this.central = new CentralNode({ dataDir: centralDir, port: ports.central, args: options.centralArgs });
-    this.gateway = new GatewayNode({ site: "lyon", dataDir: gatewayDir, centralUrl: link.url, httpPort: ports.http });
+    this.central = new CentralNode({ dataDir: centralDir, port: ports.central, args: options.centralArgs, env: options.env?.central });
+    this.gateway = new GatewayNode({
+      site: "lyon",
+      dataDir: gatewayDir,
+      centralUrl: link.url,
+      httpPort: ports.http,
+      env: options.env?.gateway,
+    });
   }
 
   /** Starts both and waits until the gateway runs its configuration. */
