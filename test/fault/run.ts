@@ -6,14 +6,17 @@ import { missing } from "./needs.ts";
 import { Random } from "./random.ts";
 import { printReport, type Result } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
+import { backlog } from "./scenarios/backlog.ts";
 import { clock } from "./scenarios/clock.ts";
+import { damage } from "./scenarios/damage.ts";
+import { disk } from "./scenarios/disk.ts";
 import { kills } from "./scenarios/kills.ts";
 import { link } from "./scenarios/link.ts";
 import { power } from "./scenarios/power.ts";
 import { storm } from "./scenarios/storm.ts";
 import { openScreen } from "./screen.ts";
 
-const scenarios: readonly Scenario[] = [kills, power, link, clock, storm];
+const scenarios: readonly Scenario[] = [kills, power, disk, damage, link, clock, backlog, storm];
 
 interface Options {
   readonly quick?: boolean;

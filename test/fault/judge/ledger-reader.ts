@@ -9,8 +9,17 @@ interface Sites {
   readonly sites: readonly { readonly name: string; readonly lanes: readonly { readonly waiting: number }[] }[];
 }
 
+export interface DrainOptions {
+  /** Gives up when nothing new came for so long. */
+  readonly stalledMs: number;
+  readonly sites: readonly string[];
+  /** Some of what was acknowledged will never come. */
+  readonly expectLosses?: boolean;
+}
+
 const pageMessages = 5000;
 const pauseMs = 300;
+const quietMs = 5000;
 
 /** Gives the judge what the ledger holds behind `after`; resolves with the last position read. */
 export async function readLedger(central: CentralNode, judge: Judge, after = 0): Promise<number> {
@@ -29,7 +38,7 @@ export async function readLedger(central: CentralNode, judge: Judge, after = 0):
  * Reads the ledger until it holds everything that was acknowledged and the gateways say that nothing waits; gives up when nothing new
  * came for `stalledMs`. Failed reads (central is starting) are tried again.
  */
-export async function drain(central: CentralNode, judge: Judge, options: { stalledMs: number; sites: readonly string[] }): Promise<boolean> {
+export async function drain(central: CentralNode, judge: Judge, options: DrainOptions): Promise<boolean> {
   let last = 0;
   let movedAt = performance.now();
   let quiet = 0;
@@ -44,7 +53,7 @@ export async function drain(central: CentralNode, judge: Judge, options: { stall
     if (last > before) movedAt = performance.now();
     quiet = waiting === 0 && last === before ? quiet + 1 : 0;
     // a report of the gateway comes every two seconds: an older one may not know of the last messages
-    if (quiet * pauseMs >= 2500 && judge.missing().size === 0) return true;
+    if (quiet * pauseMs >= quietMs && (options.expectLosses || judge.missing().size === 0)) return true;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return false;

@@ -1,4 +1,4 @@
-import { batchHeaders, hello, helloAnswer, watermarkAnswer } from "../../../protocol/index.ts";
+import { batchHeaders, hello, helloAnswer, statusReport, watermarkAnswer } from "../../../protocol/index.ts";
 import type { z } from "zod";
 
 /** Messages of one lane that the gateway told central it will never send. */
@@ -40,6 +40,9 @@ export class WireLog {
   lost = 0;
   batches = 0;
   hellos = 0;
+  /** Batches that central did not take, by status. */
+  readonly refused: Record<number, number> = {};
+  readonly #disks = new Map<string, string>();
 
   get holes(): readonly Hole[] {
     return [...this.#holes.values()];
@@ -54,9 +57,21 @@ export class WireLog {
   }
 
   passed({ path, headers, request, status, answer }: Passed): void {
+    if (status !== 200 && path.endsWith("/batches")) this.refused[status] = (this.refused[status] ?? 0) + 1;
     if (status !== 200) return;
+    if (path.endsWith("/status")) this.#status(path, request);
     if (path.endsWith("/batches")) this.#batch(path, headers, answer);
     if (path.endsWith("/sessions")) this.#hello(request, answer);
+  }
+
+  /** What a site last said of its disk. */
+  diskState(site: string): string | undefined {
+    return this.#disks.get(site);
+  }
+
+  #status(path: string, request: Buffer): void {
+    const report = parse(statusReport, request);
+    if (report) this.#disks.set(path.split("/").at(-2) ?? "", report.disk.state);
   }
 
   #batch(path: string, headers: Passed["headers"], answer: Buffer): void {

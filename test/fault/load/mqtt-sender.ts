@@ -142,6 +142,8 @@ export class MqttSender implements Sender {
     const open = this.book.published - this.#oldest;
     if (open > 0 && performance.now() - this.#movedAt > silentMs) {
       this.#note("connections given up");
+      // this end is its own doing
+      this.#connected = false;
       this.#movedAt = performance.now();
       socket.destroy();
       return;

@@ -28,6 +28,14 @@ interface SiteStatus {
   readonly configurationReason: string | null;
 }
 
+interface JudgeOptions {
+  readonly settleMs?: number;
+  /** Gives up when the ledger did not grow for so long. */
+  readonly stalledMs?: number;
+  /** Some of what was acknowledged is gone for good: it is enough that nothing waits any more. */
+  readonly expectLosses?: boolean;
+}
+
 /** One plant and its centre: two processes, the link between them, and the senders. */
 export class Rig implements AsyncDisposable {
   readonly central: CentralNode;
@@ -90,12 +98,16 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Ends the load, lets everything drain to central, and holds the ledger against the books. */
-  async judge(options: { settleMs?: number; stalledMs?: number } = {}): Promise<{ outcome: Omit<Outcome, "held" | "entry">; judge: Judge }> {
+  async judge(options: JudgeOptions = {}): Promise<{ outcome: Omit<Outcome, "held" | "entry">; judge: Judge }> {
     const load = this.#load;
     if (!load) throw new Error("there was no load");
     const unsettled = await load.finish(options.settleMs ?? 60_000);
     const judge = new Judge(load.books);
-    const drained = await drain(this.central, judge, { stalledMs: options.stalledMs ?? 30_000, sites: [this.gateway.site] });
+    const drained = await drain(this.central, judge, {
+      stalledMs: options.stalledMs ?? 30_000,
+      sites: [this.gateway.site],
+      expectLosses: options.expectLosses ?? false,
+    });
     const { acknowledged, lost, duplicates, reordered, altered } = judge.verdict();
     const findings = [
       ...unsettled,
