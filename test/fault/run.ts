@@ -10,13 +10,14 @@ import { backlog } from "./scenarios/backlog.ts";
 import { clock } from "./scenarios/clock.ts";
 import { damage } from "./scenarios/damage.ts";
 import { disk } from "./scenarios/disk.ts";
+import { fork } from "./scenarios/fork.ts";
 import { kills } from "./scenarios/kills.ts";
 import { link } from "./scenarios/link.ts";
 import { power } from "./scenarios/power.ts";
 import { storm } from "./scenarios/storm.ts";
 import { openScreen } from "./screen.ts";
 
-const scenarios: readonly Scenario[] = [kills, power, disk, damage, link, clock, backlog, storm];
+const scenarios: readonly Scenario[] = [kills, power, disk, damage, link, clock, backlog, storm, fork];
 
 interface Options {
   readonly quick?: boolean;

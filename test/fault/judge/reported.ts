@@ -30,7 +30,7 @@ interface Range {
  * there. And no lane misses more than its ranges hold.
  */
 export function judgeReported(judge: Judge, told: Told): Reported {
-  const findings: string[] = [];
+  const outsideOf: string[] = [];
   const ranges: Range[] = [...told.holes, ...lostWithEpochs(told)];
   const room = new Map<string, number>();
   for (const { lane, first, last } of ranges) room.set(lane, (room.get(lane) ?? 0) + last - first + 1);
@@ -45,9 +45,10 @@ export function judgeReported(judge: Judge, told: Told): Reported {
     room.set(lane, Math.max(0, left - covered));
     reported += covered - beyond;
     unreported += outside.length + beyond;
-    if (outside.length + beyond > 0)
-      findings.push(`of ${stream}, ${outside.length + beyond} messages are missing and inside no range that was reported, such as ${outside[0] ?? numbers[0]}`);
+    if (outside.length + beyond > 0) outsideOf.push(`${stream} ${outside.length + beyond} (such as ${outside[0] ?? numbers[0]})`);
   }
+  const findings =
+    unreported === 0 ? [] : [`${unreported} messages are missing and inside no range that was reported: ${outsideOf.join(", ")}`];
   return { reported, unreported, findings };
 }
 

@@ -64,6 +64,11 @@ export class WireLog {
     if (path.endsWith("/sessions")) this.#hello(request, answer);
   }
 
+  /** Central is set back on purpose: what it does not know any more is no finding by itself. */
+  forgive(): void {
+    this.#watermarks.clear();
+  }
+
   /** What a site last said of its disk. */
   diskState(site: string): string | undefined {
     return this.#disks.get(site);

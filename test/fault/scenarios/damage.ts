@@ -1,10 +1,10 @@
-import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { breakHeader, cutOff, type Damage, flipBits, queueFiles, zeroPages } from "../damage/damage.ts";
 import { judgeReported } from "../judge/reported.ts";
 import type { Rates } from "../load/load.ts";
+import { backUp, restore } from "../plant/backup.ts";
 import { Rig } from "../plant/rig.ts";
 import { alarms } from "../plant/said.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
@@ -77,7 +77,7 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   const findings: string[] = [];
   await sleep(2000);
   const isQueue = file === "database" || file === "wal";
-  const backup = isQueue ? undefined : backUp(rig.central.dataDir, folder);
+  const backup = isQueue ? undefined : backUp(rig.central.dataDir, join(folder, "ledger.backup"));
   if (isQueue) rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "page", status: 502 } : { kind: "none" });
   await sleep(quick ? 2000 : 4000);
 
@@ -91,9 +91,13 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   const ends: string[] = [];
   let running = await tryStart(victim, ends);
   let restored = false;
-  if (!running && backup !== undefined) {
-    // a ledger that is refused as damaged is restored, as the manual says
-    restore(backup, rig.central.dataDir);
+  const said = new Set<string>();
+  if (backup !== undefined && !(running && (await isReadable(rig)))) {
+    // a ledger that says that it is damaged is restored, as the manual says
+    for (const alarm of alarms(victim.process)) said.add(alarm);
+    if (said.size === 0 && running) findings.push("the ledger cannot be read and no alarm was raised");
+    await victim.kill("SIGTERM");
+    restore(rig.central.dataDir, backup, { newIncarnation: true });
     restored = true;
     running = await tryStart(victim, ends);
   }
@@ -103,9 +107,9 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   await sleep(2000);
   if (load.acknowledged === before) findings.push("nothing is acknowledged any more");
   const { outcome, judge } = await rig.judge({ settleMs: 20_000, stalledMs: 15_000, expectLosses: true });
-  const reported = judgeReported(judge, { holes: rig.log.holes, epochs: rig.log.epochs, watermark: (epoch) => rig.log.watermark(epoch) });
-  const said = [...alarms(victim.process)];
-  if (reported.reported > 0 && said.length === 0) findings.push("messages are gone and no alarm was raised");
+  const reported = judgeReported(judge, rig.log);
+  for (const alarm of alarms(victim.process)) said.add(alarm);
+  if (reported.reported > 0 && said.size === 0) findings.push("messages are gone and no alarm was raised");
   findings.push(...reported.findings, ...outcome.findings.filter((text) => !text.startsWith("lost of ") && !text.startsWith("central had acknowledged")));
   if (outcome.duplicates > 0) findings.push(`${outcome.duplicates} messages are recorded twice`);
   if (outcome.reordered > 0) findings.push(`${outcome.reordered} messages are out of order`);
@@ -118,11 +122,22 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
       reported: reported.reported,
       unreported: reported.unreported,
       holes: rig.log.holes.map(({ lane, first, last, reason }) => `${lane} ${first}-${last} ${reason}`).slice(0, 10),
-      alarms: said,
+      alarms: [...said],
       ...(restored ? { restored } : {}),
       ...(ends.length > 0 ? { ends } : {}),
     },
   };
+}
+
+/** Whether the whole ledger can be read. */
+async function isReadable(rig: Rig): Promise<boolean> {
+  try {
+    let after: number | null = 0;
+    while (after !== null) after = (await rig.central.get<{ next: number | null }>(`/v1/messages?after=${after}&limit=5000`)).next;
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Starts it, again where it ends by itself; its last words go to `ends`. */
@@ -144,19 +159,4 @@ function fileOf(rig: Rig, file: Case["file"]): string | undefined {
   if (file === "ledger-wal") return join(rig.central.dataDir, "ledger.db-wal");
   const { database, wal } = queueFiles(rig.gateway.dataDir);
   return file === "database" ? database : wal;
-}
-
-/** A backup of a running ledger, as the manual says: VACUUM INTO. */
-function backUp(dataDir: string, folder: string): string {
-  const backup = join(folder, "ledger.backup");
-  const db = new DatabaseSync(join(dataDir, "ledger.db"));
-  db.prepare("VACUUM INTO ?").run(backup);
-  db.close();
-  return backup;
-}
-
-function restore(backup: string, dataDir: string): void {
-  for (const name of ["ledger.db", "ledger.db-wal", "ledger.db-shm", "incarnation"]) rmSync(join(dataDir, name), { force: true });
-  if (!existsSync(backup)) throw new Error("the backup is missing");
-  copyFileSync(backup, join(dataDir, "ledger.db"));
 }

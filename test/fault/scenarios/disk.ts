@@ -95,7 +95,7 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
 
   say("draining");
   const { outcome, judge } = await rig.judge({ stalledMs: quick ? 30_000 : 60_000, expectLosses: true });
-  const reported = judgeReported(judge, tellings(rig));
+  const reported = judgeReported(judge, rig.log);
   const transactions = [...judge.missing()].filter(([stream]) => judge.book(stream)?.stream.kind !== "sample");
   check(transactions.length === 0, "business messages are missing");
   check([...receiver.orders.values()].every((count) => count === 1), "an order was delivered twice");
@@ -166,10 +166,6 @@ async function fillCentral({ folder, say, quick }: Context): Promise<Omit<Outcom
       resumedMs,
     },
   };
-}
-
-function tellings(rig: Rig): Parameters<typeof judgeReported>[1] {
-  return { holes: rig.log.holes, epochs: rig.log.epochs, watermark: (epoch) => rig.log.watermark(epoch) };
 }
 
 /** Whether so many more messages were acknowledged in time. */
