@@ -18,6 +18,8 @@ export interface Verdict {
   readonly lost: number;
   /** Recorded more than once: how many times too often. */
   readonly duplicates: number;
+  /** Of these, samples: they have no key by which anybody could know them again. */
+  readonly samplesAgain: number;
   /** Recorded behind a later message of its key. */
   readonly reordered: number;
   /** Recorded with another content than was sent, or never sent at all. */
@@ -39,7 +41,7 @@ interface Tally {
   readonly newest: Int32Array;
 }
 
-const examples = 5;
+const examples = 3;
 
 /**
  * Holds the ledger, read once from its beginning in its order, against the senders' books. A message that a sender repeats, or whose
@@ -51,6 +53,7 @@ export class Judge {
   readonly #seen: string[] = [];
   readonly #epochs: string[] = [];
   #duplicates = 0;
+  #samplesAgain = 0;
   #reordered = 0;
   #altered = 0;
   #recorded = 0;
@@ -83,6 +86,7 @@ export class Judge {
     }
     if ((tally.counts[n] ?? 0) > 0) {
       this.#duplicates += 1;
+      if (book.stream.kind === "sample") this.#samplesAgain += 1;
       this.#note(`recorded again: ${book.stream.name}-${n} at ${message.position} (${message.epoch}/${message.sequence})`);
       return;
     }
@@ -132,6 +136,7 @@ export class Judge {
       recorded: this.#recorded,
       lost,
       duplicates: this.#duplicates,
+      samplesAgain: this.#samplesAgain,
       reordered: this.#reordered,
       altered: this.#altered,
     };

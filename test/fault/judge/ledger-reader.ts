@@ -5,21 +5,20 @@ interface Page {
   readonly messages: readonly Recorded[];
   readonly next: number | null;
 }
-interface Sites {
-  readonly sites: readonly { readonly name: string; readonly lanes: readonly { readonly waiting: number }[] }[];
-}
 
 export interface DrainOptions {
   /** Gives up when nothing new came for so long. */
   readonly stalledMs: number;
-  readonly sites: readonly string[];
+  /** Whether the gateways said, since the load ended, that nothing waits. */
+  readonly isIdle: () => boolean;
   /** Some of what was acknowledged will never come. */
   readonly expectLosses?: boolean;
 }
 
 const pageMessages = 5000;
 const pauseMs = 300;
-const quietMs = 5000;
+/** What central has acknowledged may take so long to be readable. */
+const quietMs = 900;
 
 /** Gives the judge what the ledger holds behind `after`; resolves with the last position read. */
 export async function readLedger(central: CentralNode, judge: Judge, after = 0): Promise<number> {
@@ -44,25 +43,18 @@ export async function drain(central: CentralNode, judge: Judge, options: DrainOp
   let quiet = 0;
   while (performance.now() - movedAt < options.stalledMs) {
     const before = last;
-    const waiting = await Promise.resolve()
-      .then(async () => {
-        last = await readLedger(central, judge, last);
-        return await waitingOf(central, options.sites);
-      })
-      .catch(() => Number.NaN);
+    const idle = options.isIdle();
+    const read = await readLedger(central, judge, last).then(
+      (position) => {
+        last = position;
+        return true;
+      },
+      () => false,
+    );
     if (last > before) movedAt = performance.now();
-    quiet = waiting === 0 && last === before ? quiet + 1 : 0;
-    // a report of the gateway comes every two seconds: an older one may not know of the last messages
+    quiet = idle && read && last === before ? quiet + 1 : 0;
     if (quiet * pauseMs >= quietMs && (options.expectLosses || judge.missing().size === 0)) return true;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return false;
-}
-
-async function waitingOf(central: CentralNode, sites: readonly string[]): Promise<number> {
-  const answer = await central.get<Sites>("/v1/sites");
-  return answer.sites
-    .filter(({ name }) => sites.includes(name))
-    .flatMap(({ lanes }) => lanes)
-    .reduce((sum, { waiting }) => sum + waiting, 0);
 }

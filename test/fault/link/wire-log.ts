@@ -1,4 +1,4 @@
-import { batchHeaders, hello, helloAnswer, statusReport, watermarkAnswer } from "../../../protocol/index.ts";
+import { batchHeaders, hello, helloAnswer, type StatusReport, statusReport, watermarkAnswer } from "../../../protocol/index.ts";
 import type { z } from "zod";
 
 /** Messages of one lane that the gateway told central it will never send. */
@@ -42,7 +42,7 @@ export class WireLog {
   hellos = 0;
   /** Batches that central did not take, by status. */
   readonly refused: Record<number, number> = {};
-  readonly #disks = new Map<string, string>();
+  readonly #reports = new Map<string, { readonly report: StatusReport; readonly at: number }>();
 
   get holes(): readonly Hole[] {
     return [...this.#holes.values()];
@@ -71,12 +71,18 @@ export class WireLog {
 
   /** What a site last said of its disk. */
   diskState(site: string): string | undefined {
-    return this.#disks.get(site);
+    return this.#reports.get(site)?.report.disk.state;
+  }
+
+  /** Whether a site said, since `after` (by performance.now), that central has all that it has. */
+  isIdle(site: string, after = Number.NEGATIVE_INFINITY): boolean {
+    const last = this.#reports.get(site);
+    return last !== undefined && last.at > after && last.report.lanes.every((lane) => lane.acknowledged >= lane.last);
   }
 
   #status(path: string, request: Buffer): void {
     const report = parse(statusReport, request);
-    if (report) this.#disks.set(path.split("/").at(-2) ?? "", report.disk.state);
+    if (report) this.#reports.set(path.split("/").at(-2) ?? "", { report, at: performance.now() });
   }
 
   #batch(path: string, headers: Passed["headers"], answer: Buffer): void {

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { freePort } from "../../support/mosquitto.ts";
 import { until } from "../../support/process.ts";
 import { drain } from "../judge/ledger-reader.ts";
 import { Judge } from "../judge/judge.ts";
@@ -7,6 +6,7 @@ import { FaultyLink } from "../link/faulty-link.ts";
 import { WireLog } from "../link/wire-log.ts";
 import { Load, type Rates } from "../load/load.ts";
 import type { Outcome } from "../scenario.ts";
+import { claimPort } from "./ports.ts";
 import { CentralNode } from "./central-node.ts";
 import { plantFiles } from "./documents.ts";
 import { GatewayNode } from "./gateway-node.ts";
@@ -64,7 +64,7 @@ export class Rig implements AsyncDisposable {
 
   /** Starts both and waits until the gateway runs its configuration. */
   static async open(options: RigOptions): Promise<Rig> {
-    const [central, http, floor] = [await freePort(), await freePort(), await freePort()];
+    const [central, http, floor] = [await claimPort(), await claimPort(), await claimPort()];
     const log = new WireLog();
     const link = await FaultyLink.open({ target: `http://127.0.0.1:${central}`, log });
     const rig = new Rig(options, { central, http, floor }, link, log);
@@ -84,11 +84,15 @@ export class Rig implements AsyncDisposable {
     const { receiverUrl, queue } = this.#options;
     const files = plantFiles({ site: this.gateway.site, floorPort: this.floorPort, receiverUrl, queue });
     const { revision } = await this.central.post<{ revision: number }>(`/v1/sites/${this.gateway.site}/revisions`, { files });
-    await until(
-      async () =>
-        (await this.central.get<{ sites: SiteStatus[] }>("/v1/sites")).sites.find(({ name }) => name === this.gateway.site),
-      (site) => site?.reportedRevision === revision && site.configurationState === "active",
-    );
+    // the log says it at once, the report comes with the next status
+    await Promise.race([
+      this.gateway.process.logged("agent.bundle.applied"),
+      until(
+        async () =>
+          (await this.central.get<{ sites: SiteStatus[] }>("/v1/sites")).sites.find(({ name }) => name === this.gateway.site),
+        (site) => site?.reportedRevision === revision && site.configurationState === "active",
+      ),
+    ]);
   }
 
   /** The senders, started with the first call. */
@@ -102,10 +106,11 @@ export class Rig implements AsyncDisposable {
     const load = this.#load;
     if (!load) throw new Error("there was no load");
     const unsettled = await load.finish(options.settleMs ?? 60_000);
+    const endedAt = performance.now();
     const judge = new Judge(load.books);
     const drained = await drain(this.central, judge, {
       stalledMs: options.stalledMs ?? 30_000,
-      sites: [this.gateway.site],
+      isIdle: () => this.log.isIdle(this.gateway.site, endedAt),
       expectLosses: options.expectLosses ?? false,
     });
     const { acknowledged, lost, duplicates, reordered, altered } = judge.verdict();

@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../../support/mosquitto.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 import type { Recorded } from "../judge/judge.ts";
 import { CentralNode } from "../plant/central-node.ts";
+import { claimPort } from "../plant/ports.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
 import type { Seen } from "../storm/simulated-gateway.ts";
 
@@ -27,7 +27,7 @@ export const storm: Scenario = {
   needs: [],
   async run({ quick, folder, say, signal }: Context): Promise<Outcome> {
     const { gateways, batches, frames, messages, withinMs } = quick ? sizes.quick : sizes.full;
-    await using central = new CentralNode({ dataDir: join(folder, "central"), port: await freePort() });
+    await using central = new CentralNode({ dataDir: join(folder, "central"), port: await claimPort() });
     await central.start();
     const sites = Array.from({ length: gateways }, (_, index) => `plant-${index + 1}`);
     say(`${gateways} gateways write their backlog`);
