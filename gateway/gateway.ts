@@ -1,6 +1,16 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Bundle, describeError, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
+import {
+  type Bundle,
+  defaultQueuePolicy,
+  describeError,
+  type Lane,
+  lanes,
+  PlantgateError,
+  type QueuePolicy,
+  Scope,
+  systemClock,
+} from "../protocol/index.ts";
 import { Agent } from "./agent/agent.ts";
 import { AgentDocuments } from "./agent/documents.ts";
 import { ConnectorHost } from "./connector/host.ts";
@@ -18,11 +28,15 @@ import { openListener } from "./http/listener.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
+import { LaneShares } from "./link/lane-shares.ts";
+import { UplinkProgress } from "./link/progress.ts";
 import { Session } from "./link/session.ts";
 import { runStatus } from "./link/status.ts";
 import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
 import { Queue } from "./queue/queue.ts";
+import { queueFile } from "./queue/read.ts";
+import { readDial } from "./settings/dial.ts";
 import type { GatewaySettings } from "./settings/schema.ts";
 import { openLogger } from "./telemetry/logger.ts";
 import { version } from "./version.ts";
@@ -53,7 +67,16 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const identity = openIdentity(dataDir);
     const centralKey = readCentralKey(settings.centralKeyFile);
 
-    const queue = await Queue.open({ path: join(dataDir, "queue.sqlite"), site, onFailure: (error) => failure.reject(error) });
+    const queue = await Queue.open({
+      path: queueFile(dataDir),
+      site,
+      onFailure: (error) => failure.reject(error),
+      onNotice: (notice) =>
+        log.error(
+          { event: "queue.range.unreadable", ...notice },
+          "messages on disk cannot be read: the range is recorded as a hole, what is left of it is kept aside",
+        ),
+    });
     scope.defer("queue", () => queue.close());
     const mapping = openMapping({ site, clock, log });
     scope.defer("mapping", () => mapping.stop());
@@ -63,7 +86,8 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
 
     const expectations = new Expectations(mapping, log);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
-    const attempts = new Attempts({ site, queue, mapping, expectations, clock, log });
+    const centralNow = (): number | undefined => session.centralNow();
+    const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
     const listener = await openListener({
       host: settings.host,
       port: settings.port,
@@ -90,10 +114,13 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       clock,
       log,
       configurationSettled: (until) => agent.settled(until),
+      centralNow,
       onDeliveries: (connectors) => host.ring(connectors),
     });
 
-    const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock });
+    const dial = readDial(settings);
+    const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock, dial });
+    scope.defer("connections to central", async () => transport.close());
     const onFenced = async (reason: string): Promise<void> => {
       await agent.fence(reason);
       await host.pauseDeliveries();
@@ -101,12 +128,17 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const session = new Session({ site, version, transport, queue, clock, log, onFenced }, remembered.fenced);
     const apply = async (next: Bundle): Promise<void> => {
       await mapping.configure(next);
+      const policy = next.queue ?? defaultQueuePolicy;
+      await queue.configure(policy);
+      shares.configure(weightsOf(policy));
       intake.configure(next);
       dispatcher.configure(next);
       attempts.configure(next);
       expectations.configure(next);
       await host.apply(next);
     };
+    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
+    const progress = new UplinkProgress(clock, log);
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
     if (remembered.fenced !== undefined) {
       log.error(
@@ -130,14 +162,15 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       connectors: () => host.reports(),
       configuration: () => agent.report,
       repeats: () => intake.repeats,
+      progress,
+      stale: () => attempts.stale,
     };
+    const uplink = { site, queue, session, shares, progress, clock, log };
     const loops = [
       session.run(signal),
       dispatcher.run(signal),
       agent.run(signal),
-      runUplink({ site, queue, session, clock, log }, "transaction", signal),
-      runUplink({ site, queue, session, clock, log }, "bulk", signal),
-      runUplink({ site, queue, session, clock, log }, "telemetry", signal),
+      ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
         { site, queue, session, clock, log, knownRevision: () => agent.desired, onDesired: (revision) => agent.want(revision) },
         signal,
@@ -164,4 +197,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       ? error
       : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
   }
+}
+
+function weightsOf({ lanes: budgets }: QueuePolicy): Record<Lane, number> {
+  const { transaction, bulk, telemetry } = budgets;
+  return { transaction: transaction.weight, bulk: bulk.weight, telemetry: telemetry.weight };
 }

@@ -124,7 +124,7 @@ export class Agent {
     const online = await session.online(signal);
     if (!online) return;
     const path = `/v1/sites/${encodeURIComponent(site)}/bundles/${revision}`;
-    const answer = await session.send(online.session, { method: "GET", path, timeoutMs: 30_000 }, signal);
+    const answer = await session.send(online.session, { method: "GET", path, silenceMs: 30_000 }, signal);
     if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
     this.#report = { ...this.#report, state: "applying" };
     const jws =

@@ -11,8 +11,9 @@ import {
   PlantgateError,
 } from "../../protocol/index.ts";
 import type { Mapping } from "../flow/mapping.ts";
+import { type HandedDown, justNow, parseHandedDown } from "../link/handed-down.ts";
 import type { DeadLetter, NewDelivery, QueueLane, StoredFrame } from "../queue/change.ts";
-import { decodeLines } from "../queue/frame.ts";
+import { decodeInputs, decodeLines } from "../queue/frame.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { describeDestination } from "./destination.ts";
@@ -28,6 +29,8 @@ export interface DispatchDeps {
   readonly log: Logger;
   /** Resolves when the desired configuration is in effect or refused, or after a bounded while. */
   readonly configurationSettled: (signal: AbortSignal) => Promise<void>;
+  /** Central's clock; undefined without a link. */
+  readonly centralNow: () => number | undefined;
   /** New deliveries are flushed for these connectors. */
   readonly onDeliveries: (connectors: ReadonlySet<string>) => void;
 }
@@ -40,6 +43,8 @@ interface Target {
   readonly index: number;
   readonly to: LocalDestination;
   readonly connectors: readonly string[];
+  /** Each message stands alone (P4). */
+  readonly unordered: boolean;
 }
 
 /**
@@ -89,7 +94,7 @@ export class Dispatcher {
     try {
       let cursor = (await queue.position(lane)).dispatched;
       while (!signal.aborted) {
-        const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024 });
+        const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024, inputs: lane === "inbound" });
         if (frames.length === 0) {
           await wake.wait(signal);
           continue;
@@ -115,7 +120,8 @@ export class Dispatcher {
     let upTo = 0;
     for (const frame of frames) {
       upTo = frame.first + frame.count - 1;
-      if (lane !== "inbound" && this.#byFlow.size === 0) continue;
+      // what a hole held goes nowhere: its range was reported when it became one
+      if (frame.hole !== undefined || (lane !== "inbound" && this.#byFlow.size === 0)) continue;
       let lines: string[];
       try {
         lines = decodeLines(frame.events, frame.count);
@@ -126,8 +132,9 @@ export class Dispatcher {
         deadLetters.push(this.#letter(place, "FRAME_CORRUPT", "the frame is damaged on disk; it was set aside", frame.events));
         continue;
       }
-      for (const line of lines) {
-        const made = await this.#deliveriesOf(lane, line, signal);
+      const handed = frame.inputs === undefined ? [] : decodeInputs(frame.inputs).map(parseHandedDown);
+      for (const [index, line] of lines.entries()) {
+        const made = await this.#deliveriesOf(lane, line, handed[index] ?? justNow, signal);
         deliveries.push(...made);
         if (lane !== "inbound" || made.length > 0) continue;
         const reason = "no flow of this site's configuration takes this type from central";
@@ -140,18 +147,26 @@ export class Dispatcher {
     return upTo;
   }
 
-  async #deliveriesOf(lane: QueueLane, line: string, signal: AbortSignal): Promise<NewDelivery[]> {
+  async #deliveriesOf(
+    lane: QueueLane,
+    line: string,
+    { waitedMs, again }: HandedDown,
+    signal: AbortSignal,
+  ): Promise<NewDelivery[]> {
     const event = JSON.parse(line) as CloudEvent;
     // central routes by the configuration that it wants: what takes this type may be on its way
     if (lane === "inbound" && !this.#byType.has(event.type)) await this.#deps.configurationSettled(signal);
     const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
-    for (const { flow, index, to, connectors } of targets ?? []) {
+    const { id: messageId, type } = event;
+    const [createdAt, centralAt] = [this.#deps.clock.now(), this.#deps.centralNow()];
+    const times = { createdAt, waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) };
+    for (const { flow, index, to, connectors, unordered } of targets ?? []) {
       const target = describeDestination(to);
-      const key =
+      const ordered =
         "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, index, event) : event.partitionkey;
-      for (const connector of connectors)
-        deliveries.push({ connector, flow, target, key, line, createdAt: this.#deps.clock.now() });
+      const key = unordered ? `${ordered}#${messageId}` : ordered;
+      for (const connector of connectors) deliveries.push({ connector, flow, target, key, line, type, messageId, ...times });
     }
     return deliveries;
   }
@@ -187,7 +202,7 @@ function localTargets(flow: string, config: FlowConfig, bundle: Bundle): Target[
     const connectors = Object.entries(bundle.connectors).flatMap(([name, { group }]) =>
       name === to.connector || group === to.connector ? [name] : [],
     );
-    return [{ flow, index, to, connectors }];
+    return [{ flow, index, to, connectors, unordered: config.order === "none" }];
   });
 }
 

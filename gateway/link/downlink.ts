@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   backoff,
   type Clock,
@@ -10,6 +11,7 @@ import {
 import type { NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { encodeHandedDown } from "./handed-down.ts";
 import type { Session } from "./session.ts";
 
 export interface DownlinkDeps {
@@ -44,7 +46,7 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
           method: "POST",
           path: `/v1/sites/${encodeURIComponent(deps.site)}/downlink`,
           json: { session: online.session, ack: position, knownRevision: deps.knownRevision(), waitMs },
-          timeoutMs: waitMs + 10_000,
+          silenceMs: waitMs + 10_000,
         },
         signal,
       );
@@ -76,12 +78,19 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
   const messages: NewMessage[] = [];
   const deadLetters = [];
   let sequence = known;
-  for (const { sequence: at, event } of answer.messages) {
+  const inputs: Uint8Array[] = [];
+  for (const { sequence: at, event, waitedMs, again = false } of answer.messages) {
     if (at <= sequence) continue;
     sequence = at;
     const valid = cloudEvent.safeParse(event);
-    if (valid.success) messages.push({ lane: "inbound", line: JSON.stringify(valid.data) });
-    else {
+    if (valid.success) {
+      const { source, id } = valid.data;
+      const line = JSON.stringify(valid.data);
+      // a restored central routes again what it routed before its backup: the same event is taken once (CloudEvents 1.0, 3.1.1)
+      const repeat = { key: `central\n${source}\n${id}`, hash: createHash("sha256").update(line).digest("hex") };
+      messages.push({ lane: "inbound", line, input: inputs.length, repeat });
+      inputs.push(encodeHandedDown({ waitedMs, again }));
+    } else {
       deadLetters.push({
         id: crypto.randomUUID(),
         at: deps.clock.now(),
@@ -97,7 +106,7 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
   }
   const next = { epoch: answer.epoch, sequence };
   if (sequence === known && answer.epoch === position.epoch) return next;
-  await deps.queue.commit({ messages, deadLetters, cursors: [{ name: cursorName, value: JSON.stringify(next) }] });
+  await deps.queue.commit({ messages, inputs, deadLetters, cursors: [{ name: cursorName, value: JSON.stringify(next) }] });
   return next;
 }
 

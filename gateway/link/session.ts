@@ -23,9 +23,18 @@ import type { LinkAnswer, LinkRequest, Transport } from "./transport.ts";
  */
 export type LinkState =
   | { readonly kind: "offline"; readonly reason: string }
-  | { readonly kind: "online"; readonly session: string; readonly incarnation: string }
+  | OnlineLink
   | { readonly kind: "denied"; readonly reason: string }
   | { readonly kind: "fenced"; readonly reason: string };
+
+export interface OnlineLink {
+  readonly kind: "online";
+  readonly session: string;
+  /** Names central's ledger. */
+  readonly incarnation: string;
+  /** What central has of each lane, as it said at the beginning. */
+  readonly watermarks: HelloAnswer["watermarks"];
+}
 
 export interface SessionDeps {
   readonly site: string;
@@ -77,8 +86,14 @@ export class Session {
     }
   }
 
+  /** Central's clock; undefined without a link. */
+  centralNow(): number | undefined {
+    const { clock, transport } = this.#deps;
+    return this.#state.kind === "online" ? clock.now() + transport.clockOffsetMs : undefined;
+  }
+
   /** Resolves with the session as soon as there is one; undefined when the signal aborts. */
-  async online(signal: AbortSignal): Promise<Extract<LinkState, { kind: "online" }> | undefined> {
+  async online(signal: AbortSignal): Promise<OnlineLink | undefined> {
     while (!signal.aborted) {
       if (this.#state.kind === "online") return this.#state;
       await this.#nextChange(signal);
@@ -145,7 +160,7 @@ export class Session {
       })),
     };
     const answer = await transport.send(
-      { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, timeoutMs: 15_000 },
+      { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, silenceMs: 15_000 },
       signal,
     );
     if (answer.kind === "problem") {
@@ -162,8 +177,10 @@ export class Session {
     const welcome = helloAnswer.safeParse(answer.body);
     if (!welcome.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood");
     if (await this.#openEpochsAhead(depth.lanes.filter(isUplinked), welcome.data)) return this.#hello(signal);
-    log.info({ event: "link.session.began", session: welcome.data.session }, "connected to central");
-    this.#become({ kind: "online", session: welcome.data.session, incarnation: welcome.data.incarnation });
+    const { session, incarnation, watermarks, recoveryPointSeconds } = welcome.data;
+    await queue.keepAcknowledged(recoveryPointSeconds * 1000);
+    log.info({ event: "link.session.began", session }, "connected to central");
+    this.#become({ kind: "online", session, incarnation, watermarks });
   }
 
   /** Central knows more of an epoch than we ever wrote: this disk is older than what was sent from it (rule 4). */

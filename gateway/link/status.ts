@@ -2,12 +2,15 @@ import {
   type Clock,
   type ConnectorReport,
   describeError,
+  type Lane,
   PlantgateError,
   type StatusReport,
   toInstant,
 } from "../../protocol/index.ts";
+import type { LaneDepth } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { UplinkProgress } from "./progress.ts";
 import type { Session } from "./session.ts";
 
 export interface StatusDeps {
@@ -21,6 +24,9 @@ export interface StatusDeps {
   readonly connectors: () => readonly ConnectorReport[];
   readonly configuration: () => StatusReport["configuration"];
   readonly repeats: () => number;
+  readonly progress: UplinkProgress;
+  /** Deliveries whose deadline nobody can judge without a link. */
+  readonly stale: () => number;
 }
 
 const everyMs = 2000;
@@ -35,7 +41,7 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
       const report = await makeReport(deps, online.session);
       const answer = await session.send(
         online.session,
-        { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, timeoutMs: 10_000 },
+        { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, silenceMs: 10_000 },
         signal,
       );
       if (answer.kind === "problem")
@@ -54,28 +60,42 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
 
 async function makeReport(deps: StatusDeps, session: string): Promise<StatusReport> {
   const depth = await deps.queue.depth();
+  const disk = await deps.queue.disk();
   return {
     session,
     sentAt: toInstant(deps.clock.now()),
     startedAt: toInstant(deps.startedAt),
     pid: process.pid,
     gatewayVersion: deps.version,
-    lanes: depth.lanes.flatMap(({ lane, epoch, last, acknowledged, oldestAt, waitingBytes }) =>
-      lane === "inbound"
-        ? []
-        : [{ lane, epoch, last, acknowledged, waitingBytes, ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }) }],
-    ),
-    disk: { state: "ok", freeBytes: 0 },
+    lanes: depth.lanes.flatMap((each) => (each.lane === "inbound" ? [] : [laneReport(each.lane, each, deps.progress)])),
+    disk,
     deliveries: {
-      parked: 0,
-      stale: 0,
       waiting: depth.deliveries.waiting,
       unknown: depth.deliveries.unknown,
+      parked: depth.deliveries.parked,
+      stale: deps.stale(),
       ...(depth.deliveries.oldestAt === null ? {} : { oldestAt: toInstant(depth.deliveries.oldestAt) }),
     },
     deadLetters: depth.deadLetters,
     repeats: deps.repeats(),
     configuration: deps.configuration(),
     connectors: [...deps.connectors()],
+  };
+}
+
+function laneReport(
+  lane: Lane,
+  { epoch, last, acknowledged, waitingBytes, oldestAt }: LaneDepth,
+  progress: UplinkProgress,
+): StatusReport["lanes"][number] {
+  const stalled = last > acknowledged ? progress.stalled(lane) : undefined;
+  return {
+    lane,
+    epoch,
+    last,
+    acknowledged,
+    ...(oldestAt === null ? {} : { oldestAt: toInstant(oldestAt) }),
+    waitingBytes: Math.max(0, waitingBytes),
+    ...(stalled === undefined ? {} : { stalled: stalled.slice(0, 1000) }),
   };
 }

@@ -1,13 +1,16 @@
-import type { KeyObject } from "node:crypto";
-import { randomUUID } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
+import { type IncomingHttpHeaders, request as requestPlain } from "node:http";
+import { request as requestTls } from "node:https";
 import { SignJWT } from "jose";
 import { type Clock, PlantgateError, type Problem, problem, tokenAudience, tokenLifeSeconds } from "../../protocol/index.ts";
+import { type DialOptions, LinkAgent } from "./dial.ts";
 
 export interface TransportDeps {
   readonly site: string;
   readonly centralUrl: string;
   readonly privateKey: KeyObject;
   readonly clock: Clock;
+  readonly dial?: DialOptions;
 }
 
 export interface LinkRequest {
@@ -16,7 +19,8 @@ export interface LinkRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
   readonly body?: Uint8Array;
-  readonly timeoutMs: number;
+  /** The longest silence, in either direction: a slow link may take its time, a dead one may not (half-open detection). */
+  readonly silenceMs: number;
 }
 
 /** An answer of central: what it said, or the problem that it named. */
@@ -24,17 +28,35 @@ export type LinkAnswer =
   | { readonly kind: "ok"; readonly status: number; readonly body: unknown; readonly text: string }
   | { readonly kind: "problem"; readonly problem: Problem; readonly retryAfterMs: number | undefined };
 
+interface RawAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+}
+
+class StaleConnection extends Error {}
+
+/** Of any answer: a bundle is the largest. */
+const maxAnswerBytes = 64 * 1024 * 1024;
+
 /**
  * Outbound HTTPS to central, each request with a token of minutes that the gateway's own key signed. Token times follow central's
  * clock, known from its `Date` headers, so that a gateway with a wrong clock is not locked out (rule 11).
  */
 export class Transport {
   readonly #deps: TransportDeps;
+  readonly #agent: LinkAgent;
   #clockOffsetMs = 0;
   #token: { text: string; renewAt: number } | undefined;
 
   constructor(deps: TransportDeps) {
     this.#deps = deps;
+    this.#agent = new LinkAgent(deps.dial ?? {});
+  }
+
+  /** Ends connections that are kept open. */
+  close(): void {
+    this.#agent.destroy();
   }
 
   /** Central's clock minus ours, as of the last answer. */
@@ -56,32 +78,63 @@ export class Transport {
   async #sendOnce(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     const url = new URL(request.path, this.#deps.centralUrl);
     try {
-      const response = await fetch(url, {
-        method: request.method,
-        redirect: "error",
-        headers: {
-          authorization: `Bearer ${await this.#currentToken()}`,
-          accept: "application/json, application/problem+json",
-          ...(request.json === undefined ? {} : { "content-type": "application/json" }),
-          ...request.headers,
-        },
-        body: request.json === undefined ? (request.body as Uint8Array<ArrayBuffer> | undefined) : JSON.stringify(request.json),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)]),
-      });
-      this.#learnClock(response.headers.get("date"));
-      const text = await response.text();
-      const type = response.headers.get("content-type") ?? "";
-      const body: unknown = type.includes("json") && text !== "" ? JSON.parse(text) : undefined;
-      if (response.ok) return { kind: "ok", status: response.status, body, text };
+      const answer = await this.#exchange(url, request, await this.#currentToken(), signal);
+      const { status, headers, text } = answer;
+      this.#learnClock(headers.date);
+      const body: unknown = (headers["content-type"] ?? "").includes("json") && text !== "" ? JSON.parse(text) : undefined;
+      if (status >= 200 && status < 300) return { kind: "ok", status, body, text };
       const told = problem.safeParse(body);
       // a proxy's error page is not central's word: nothing may follow from it
-      if (!told.success)
-        throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${response.status}, but not as central does`);
-      return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(response.headers.get("retry-after")) };
+      if (!told.success) throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${status}, but not as central does`);
+      return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(headers["retry-after"]) };
     } catch (cause) {
       if (cause instanceof PlantgateError) throw cause;
       throw new PlantgateError("PEER_UNREACHABLE", `central does not answer at ${url.origin}`, { cause });
     }
+  }
+
+  /** Once more where central had closed a connection that was kept open, just as it was used again. */
+  async #exchange(url: URL, request: LinkRequest, token: string, signal: AbortSignal): Promise<RawAnswer> {
+    try {
+      return await this.#exchangeOnce(url, request, token, signal);
+    } catch (error) {
+      if (!(error instanceof StaleConnection) || signal.aborted) throw error;
+      return this.#exchangeOnce(url, request, token, signal);
+    }
+  }
+
+  #exchangeOnce(url: URL, request: LinkRequest, token: string, signal: AbortSignal): Promise<RawAnswer> {
+    const body = request.json === undefined ? request.body : Buffer.from(JSON.stringify(request.json));
+    const headers = {
+      authorization: `Bearer ${token}`,
+      accept: "application/json, application/problem+json",
+      ...(request.json === undefined ? {} : { "content-type": "application/json" }),
+      ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
+      ...request.headers,
+    };
+    const open = url.protocol === "https:" ? requestTls : requestPlain;
+    return new Promise((resolve, reject) => {
+      const sent = open(url, { method: request.method, headers, agent: this.#agent, signal }, (response) => {
+        const parts: Buffer[] = [];
+        let bytes = 0;
+        response.on("data", (part: Buffer) => {
+          bytes += part.length;
+          parts.push(part);
+          if (bytes > maxAnswerBytes) sent.destroy(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
+        });
+        response.on("error", reject);
+        response.on("aborted", () => reject(new Error("the answer was cut off")));
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") }),
+        );
+      });
+      sent.setTimeout(request.silenceMs, () => sent.destroy(new Error(`silent for ${Math.round(request.silenceMs / 1000)} s`)));
+      sent.on("error", (cause: NodeJS.ErrnoException) => {
+        const stale = sent.reusedSocket && cause.code === "ECONNRESET";
+        reject(stale ? new StaleConnection("the connection was closed meanwhile", { cause }) : cause);
+      });
+      sent.end(body);
+    });
   }
 
   async #currentToken(): Promise<string> {
@@ -101,8 +154,8 @@ export class Transport {
     return text;
   }
 
-  #learnClock(date: string | null): void {
-    const central = date === null ? Number.NaN : Date.parse(date);
+  #learnClock(date: string | undefined): void {
+    const central = date === undefined ? Number.NaN : Date.parse(date);
     if (!Number.isFinite(central)) return;
     const offset = central - this.#deps.clock.now();
     // the header has whole seconds: less than two is no skew
@@ -112,7 +165,7 @@ export class Transport {
   }
 }
 
-function retryAfter(header: string | null): number | undefined {
+function retryAfter(header: string | undefined): number | undefined {
   const seconds = Number(header);
-  return header !== null && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }

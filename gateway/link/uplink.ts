@@ -1,166 +1,258 @@
-import {
-  backoff,
-  batchHeaders,
-  batchLimits,
-  type Clock,
-  type Lane,
-  PlantgateError,
-  watermarkAnswer,
-} from "../../protocol/index.ts";
+import { backoff, type Clock, describeError, type Lane, PlantgateError } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import type { LanePosition, StoredFrame } from "../queue/change.ts";
+import type { StoredFrame } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Session } from "./session.ts";
+import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
+import { BatchSize } from "./batch-size.ts";
+import { type LaneShares, maxPerLane } from "./lane-shares.ts";
+import type { UplinkProgress } from "./progress.ts";
+import type { OnlineLink, Session } from "./session.ts";
 
 export interface UplinkDeps {
   readonly site: string;
   readonly queue: Queue;
   readonly session: Session;
+  readonly shares: LaneShares;
+  readonly progress: UplinkProgress;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Samples wait this long for company; transactions never wait. */
 const lingerMs: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 200, telemetry: 250 };
+/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
+const spread = 0.25;
+/** Before a batch is sent again that a predecessor was missing for. */
+const gapMs = 1000;
 
-/** What follows from central's answer to a batch. */
-type BatchResult =
-  | { readonly kind: "acknowledged"; readonly watermark: number }
-  | { readonly kind: "gap" | "fork"; readonly watermark: number }
-  | { readonly kind: "tooLarge" }
-  | { readonly kind: "busy"; readonly afterMs: number };
+/** How one batch ended. */
+type Ended =
+  | { readonly batch: Batch; readonly result: BatchResult }
+  | { readonly batch: Batch; readonly result: { readonly kind: "failed"; readonly error: unknown } };
 
 /**
- * Drains one lane to central: whole frames as they lie on disk, in order, one batch in flight. A frame leaves the disk only after
+ * Drains one lane to central: whole frames as they lie on disk, in order, a window of batches under way. A frame leaves the disk only after
  * central's watermark passed it. Each lane has its own loop, so live transactions never wait behind samples (P7).
  */
 export async function runUplink(deps: UplinkDeps, lane: Lane, signal: AbortSignal): Promise<void> {
-  const { queue, session, clock, log } = deps;
-  const wake = new Wake();
-  const stopListening = queue.onAppended(lane, () => wake.ring());
-  let delays = backoff({ baseMs: 300, capMs: 10_000 });
-  let frameLimit: number = batchLimits.frames;
+  const uplink = new LaneUplink(deps, lane, signal);
   try {
-    let { acknowledged } = await queue.position(lane);
-    while (!signal.aborted) {
-      const online = await session.online(signal);
-      if (!online) return;
-      const frames = await queue.frames(lane, acknowledged, { frames: frameLimit, bytes: batchLimits.compressedBytes / 2 });
-      if (frames.length === 0) {
-        await wake.wait(signal);
-        if (lingerMs[lane] > 0) await clock.sleep(lingerMs[lane], signal);
-        continue;
-      }
+    await uplink.run();
+  } finally {
+    uplink.stop();
+  }
+}
+
+class LaneUplink {
+  readonly #deps: UplinkDeps;
+  readonly #lane: Lane;
+  readonly #signal: AbortSignal;
+  readonly #wake = new Wake();
+  readonly #stopListening: () => void;
+  readonly #size = new BatchSize();
+  readonly #underWay = new Set<Batch>();
+  readonly #ended: Ended[] = [];
+  #delays = backoff({ baseMs: 300, capMs: 10_000 });
+  /** Everything up to it was sent in this session. */
+  #sent = 0;
+  #session: string | undefined;
+
+  constructor(deps: UplinkDeps, lane: Lane, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#lane = lane;
+    this.#signal = signal;
+    this.#stopListening = deps.queue.onAppended(lane, () => this.#wake.ring());
+  }
+
+  stop(): void {
+    this.#stopListening();
+  }
+
+  async run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const online = await this.#deps.session.online(this.#signal);
+      if (!online) break;
       try {
-        const depth = await queue.position(lane);
-        const result = await sendBatch(deps, lane, online.session, depth.epoch, withinEpoch(frames, depth), signal);
-        switch (result.kind) {
-          case "acknowledged":
-            acknowledged = Math.max(acknowledged, result.watermark);
-            await queue.commit({ acknowledged: { lane, epoch: depth.epoch, watermark: result.watermark } });
-            frameLimit = Math.min(batchLimits.frames, frameLimit * 2);
-            break;
-          case "gap":
-            if (await isLost(queue, lane, result.watermark)) {
-              const range = `${result.watermark + 1} to ${acknowledged}`;
-              log.error(
-                { event: "uplink.range.lostByReceiver", lane, epoch: depth.epoch, range },
-                "central lost messages that it had acknowledged and that are deleted here: a new epoch begins behind them",
-              );
-              await queue.openEpoch(lane);
-              session.renew(online.session);
-              break;
-            }
-            // central was set back behind what still lies here, or a predecessor is in flight
-            log.warn(
-              { event: "uplink.batch.gap", lane, watermark: result.watermark, acknowledged },
-              "central misses messages before this batch",
-            );
-            acknowledged = Math.min(acknowledged, result.watermark);
-            await clock.sleep(1000, signal);
-            break;
-          case "fork":
-            log.error(
-              { event: "uplink.lane.forked", lane, epoch: depth.epoch, watermark: result.watermark },
-              "central holds other messages under the same sequences: a new epoch begins",
-            );
-            await queue.openEpoch(lane);
-            session.renew(online.session);
-            break;
-          case "tooLarge":
-            frameLimit = Math.max(1, Math.floor(frames.length / 2));
-            break;
-          case "busy":
-            await clock.sleep(result.afterMs, signal);
-            break;
-        }
-        delays = backoff({ baseMs: 300, capMs: 10_000 });
+        if (online.session !== this.#session) await this.#begin(online);
+        await this.#fill(online);
+        await this.#settle(online);
       } catch (error) {
-        if (signal.aborted) return;
+        if (this.#signal.aborted) break;
         if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
-        await clock.sleep(delays.next().value, signal);
+        this.#deps.progress.hindered(this.#lane, describeError(error));
+        await this.#drain();
+        this.#session = undefined;
+        await this.#deps.clock.sleep(this.#delays.next().value, this.#signal);
       }
     }
-  } finally {
-    stopListening();
+    await this.#drain();
   }
-}
 
-async function sendBatch(
-  deps: UplinkDeps,
-  lane: Lane,
-  session: string,
-  epoch: string,
-  frames: readonly StoredFrame[],
-  signal: AbortSignal,
-): Promise<BatchResult> {
-  const [first, last] = [frames[0], frames.at(-1)];
-  if (!first || !last) throw new PlantgateError("INVARIANT", "a batch without frames");
-  const answer = await deps.session.send(
-    session,
-    {
-      method: "POST",
-      path: `/v1/sites/${encodeURIComponent(deps.site)}/lanes/${lane}/batches`,
-      headers: {
-        "content-type": "application/x-ndjson",
-        "content-encoding": "zstd",
-        [batchHeaders.session]: session,
-        [batchHeaders.epoch]: epoch,
-        [batchHeaders.firstSequence]: String(first.first),
-        [batchHeaders.count]: String(frames.reduce((sum, frame) => sum + frame.count, 0)),
-        [batchHeaders.chain]: last.chain,
-        [batchHeaders.frames]: frames.map((frame) => `${frame.count}/${frame.events.byteLength}`).join(","),
-      },
-      body: Buffer.concat(frames.map((frame) => frame.events)),
-      timeoutMs: 20_000,
-    },
-    signal,
-  );
-  if (answer.kind === "ok") {
-    const parsed = watermarkAnswer.safeParse(answer.body);
-    if (!parsed.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to a batch was not understood");
-    return { kind: "acknowledged", watermark: parsed.data.watermark };
+  /**
+   * A new session: goes on behind what central has. It may have less than it acknowledged once (it was restored), never is more taken for
+   * acknowledged than an answer to a batch says: what it has may be of another disk (rule 4).
+   */
+  async #begin(online: OnlineLink): Promise<void> {
+    const { acknowledged, epoch, epochFirst } = await this.#deps.queue.position(this.#lane);
+    const known = online.watermarks.find((each) => each.lane === this.#lane && each.epoch === epoch)?.watermark;
+    this.#sent = Math.max(Math.min(acknowledged, known ?? acknowledged), epochFirst - 1);
+    this.#session = online.session;
+    this.#deps.progress.moved(this.#lane);
+    if (this.#sent < acknowledged)
+      this.#deps.log.warn(
+        { event: "uplink.lane.goesBack", lane: this.#lane, watermark: this.#sent, acknowledged },
+        "central has less than it acknowledged once: it gets it again",
+      );
   }
-  const { code, watermark, title, detail } = answer.problem;
-  if ((code === "gap" || code === "fork") && watermark !== undefined) return { kind: code, watermark };
-  deps.log.warn(
-    { event: "uplink.batch.refused", lane, code, detail, firstSequence: first.first, frames: frames.length },
-    "central refused a batch, it is kept",
-  );
-  // one frame always fits: whatever is wrong with many is found by fewer
-  if ((code === "too-large" || code === "invalid") && frames.length > 1) return { kind: "tooLarge" };
-  if (code === "busy") return { kind: "busy", afterMs: answer.retryAfterMs ?? 2000 };
-  throw new PlantgateError("PEER_BUSY", detail ?? title, { context: { code, lane } });
-}
 
-/** A batch never spans two epochs. */
-function withinEpoch(frames: readonly StoredFrame[], depth: LanePosition): readonly StoredFrame[] {
-  return frames[0] && frames[0].first >= depth.epochFirst ? frames : frames.filter((frame) => frame.first < depth.epochFirst);
-}
+  /** Sends while the window has room and there is something; waits for either. */
+  async #fill(online: OnlineLink): Promise<void> {
+    const { shares, clock } = this.#deps;
+    while (this.#ended.length === 0 && !this.#signal.aborted) {
+      if (this.#underWay.size >= maxPerLane) return this.#wake.wait(this.#signal);
+      const batch = await this.#next();
+      if (!batch) {
+        if (this.#underWay.size === 0) this.#deps.progress.moved(this.#lane);
+        await this.#wake.wait(this.#signal);
+        if (this.#underWay.size === 0 && lingerMs[this.#lane] > 0) await clock.sleep(lingerMs[this.#lane], this.#signal);
+        return;
+      }
+      if (!(await shares.turn(this.#lane, this.#signal))) return;
+      this.#sent = lastOf(batch);
+      this.#send(batch, online);
+    }
+  }
 
-/** Whether what central misses next was deleted here, as central had acknowledged it before it was set back. */
-async function isLost(queue: Queue, lane: Lane, watermark: number): Promise<boolean> {
-  const [next] = await queue.frames(lane, watermark, { frames: 1, bytes: 1 });
-  return next === undefined || next.first > watermark + 1;
+  async #next(): Promise<Batch | undefined> {
+    const { queue } = this.#deps;
+    const position = await queue.position(this.#lane);
+    const { frames: most, bytes } = this.#size.limits;
+    const lost = await this.#lostByReceiver(position.pruned, position.epoch);
+    const after = lost ? lost.first + lost.count - 1 : this.#sent;
+    const read = await queue.frames(this.#lane, after, { frames: most, bytes, pin: true });
+    const [first, ...rest] = fitting([...(lost ? [lost] : []), ...read]);
+    return first && { lane: this.#lane, epoch: position.epoch, frames: [first, ...rest] };
+  }
+
+  /** What central lost after it had acknowledged it, and what is deleted here: a range that nobody has any more (rule 6). */
+  async #lostByReceiver(pruned: number, epoch: string): Promise<StoredFrame | undefined> {
+    if (this.#sent >= pruned) return undefined;
+    const chain = await this.#deps.queue.prunedChain(this.#lane);
+    const fields = { lane: this.#lane, epoch, first: this.#sent + 1, last: pruned };
+    if (chain === undefined) {
+      this.#deps.log.error(
+        { event: "uplink.range.lostByReceiver", ...fields },
+        "central lost messages that it had acknowledged and that are deleted here: a new epoch begins behind them",
+      );
+      await this.#deps.queue.openEpoch(this.#lane);
+      throw new PlantgateError("PEER_UNREACHABLE", "a new epoch has to be announced");
+    }
+    this.#deps.log.error(
+      { event: "uplink.range.lostByReceiver", ...fields },
+      "central lost messages that it had acknowledged and that are deleted here: the range is recorded as lost",
+    );
+    const events = new Uint8Array();
+    return {
+      first: this.#sent + 1,
+      count: pruned - this.#sent,
+      recordedAt: 0,
+      ageMs: 0,
+      events,
+      chain,
+      hole: "lost-by-receiver",
+    };
+  }
+
+  #send(batch: Batch, online: OnlineLink): void {
+    const { site, session, shares, clock } = this.#deps;
+    this.#underWay.add(batch);
+    const began = clock.monotonic();
+    void sendBatch({ site, session, sessionId: online.session }, batch, this.#signal)
+      .then(
+        (result): Ended => {
+          if (result.kind === "acknowledged") this.#size.answered(bytesOf(batch), clock.monotonic() - began);
+          return { batch, result };
+        },
+        (error: unknown): Ended => ({ batch, result: { kind: "failed", error } }),
+      )
+      .then((ended) => {
+        shares.done(this.#lane, bytesOf(batch));
+        this.#underWay.delete(batch);
+        this.#ended.push(ended);
+        this.#wake.ring();
+      });
+  }
+
+  /** Takes the answers that are there. After one that is not a yes, the others that are under way are waited for, and sending begins anew. */
+  async #settle(online: OnlineLink): Promise<void> {
+    let failed: Ended | undefined;
+    while (this.#ended.length > 0) {
+      const answers = this.#ended.splice(0);
+      let watermark = 0;
+      for (const ended of answers) {
+        if (ended.result.kind === "acknowledged") watermark = Math.max(watermark, ended.result.watermark);
+        else if (!failed || ended.batch.frames[0].first < failed.batch.frames[0].first) failed = ended;
+      }
+      if (watermark > 0) await this.#acknowledge(answers, watermark);
+      if (!failed) return;
+      await this.#drain();
+    }
+    if (failed) await this.#judge(failed, online);
+  }
+
+  async #acknowledge(answers: readonly Ended[], watermark: number): Promise<void> {
+    const epoch = answers.find(({ result }) => result.kind === "acknowledged")?.batch.epoch ?? "";
+    await this.#deps.queue.commit({ acknowledged: { lane: this.#lane, epoch, watermark }, control: true });
+    this.#deps.progress.moved(this.#lane);
+    this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
+  }
+
+  async #judge({ batch, result }: Ended, online: OnlineLink): Promise<void> {
+    const { queue, session, clock, log, progress } = this.#deps;
+    const lane = this.#lane;
+    const { acknowledged } = await queue.position(lane);
+    this.#sent = Math.min(this.#sent, acknowledged);
+    await queue.pin(lane, 0);
+    switch (result.kind) {
+      case "acknowledged":
+        return;
+      case "gap":
+        log.warn(
+          { event: "uplink.batch.gap", lane, watermark: result.watermark, acknowledged },
+          "central misses messages before this batch",
+        );
+        progress.hindered(lane, `central has everything up to ${result.watermark} and misses what comes next`);
+        this.#sent = Math.min(this.#sent, result.watermark);
+        return clock.sleep(gapMs, this.#signal);
+      case "fork":
+        log.error(
+          { event: "uplink.lane.forked", lane, epoch: batch.epoch, watermark: result.watermark },
+          "central holds other messages under the same sequences: a new epoch begins",
+        );
+        await queue.openEpoch(lane);
+        return session.renew(online.session);
+      case "too-large":
+        return this.#size.tooLarge(batch.frames.length);
+      case "slow-down":
+        progress.hindered(lane, result.reason);
+        return clock.sleep(result.afterMs * (1 + spread * Math.random()), this.#signal);
+      case "refused":
+        log.warn(
+          { event: "uplink.batch.refused", lane, reason: result.reason, firstSequence: batch.frames[0].first },
+          "central refused a batch, it is kept",
+        );
+        progress.hindered(lane, result.reason);
+        return clock.sleep(this.#delays.next().value, this.#signal);
+      case "failed":
+        this.#size.lost();
+        throw result.error;
+    }
+  }
+
+  /** Waits until nothing of this lane is under way. */
+  async #drain(): Promise<void> {
+    const never = new AbortController().signal;
+    while (this.#underWay.size > 0) await this.#wake.wait(never);
+  }
 }

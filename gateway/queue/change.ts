@@ -1,4 +1,4 @@
-import type { EpochMs, ErrorCode, Lane } from "../../protocol/index.ts";
+import type { DiskState, EpochMs, ErrorCode, HoleReason, Lane } from "../../protocol/index.ts";
 
 /** The lanes of the queue: those that go to central, and `inbound`, which came from there. */
 export type QueueLane = Lane | "inbound";
@@ -27,13 +27,17 @@ export interface DeadLetter {
   /** The raw bytes as received (in), or the message (out). */
   readonly body: Uint8Array;
   readonly attempts: number;
+  /** Type and ordering key of the message, where it was one already. */
+  readonly type?: string;
+  readonly key?: string;
 }
 
 /**
  * Where a delivery stands. `waiting`: not tried, or to be tried again. `intent`: an attempt that may have an effect began (rule 8).
- * `sent`: the transport took it, the receiver's own yes is awaited. `unknown`: a person decides; holds its key.
+ * `sent`: the transport took it, the receiver's own yes is awaited. `unknown`: a person decides. `parked`: its attempts are used up,
+ * a person decides. Both hold their key.
  */
-export type DeliveryState = "waiting" | "intent" | "sent" | "unknown";
+export type DeliveryState = "waiting" | "intent" | "sent" | "unknown" | "parked";
 
 export interface NewDelivery {
   readonly connector: string;
@@ -42,13 +46,25 @@ export interface NewDelivery {
   readonly target: string;
   readonly key: string;
   readonly line: string;
+  readonly type: string;
+  readonly messageId: string;
   readonly createdAt: EpochMs;
+  /** Running time, in ms, that it had waited elsewhere before it was written here; its deadline counts it. */
+  readonly waitedMs: number;
+  /** When it was written here by central's clock, where there was a link: tells its age after a restart of the machine (rule 10). */
+  readonly centralAt?: EpochMs;
+  /** Its effect may be there already: it is checked, or shown, before it is sent (rule 8). */
+  readonly again: boolean;
 }
 export interface Delivery extends NewDelivery {
   readonly id: number;
   readonly state: DeliveryState;
   readonly attempts: number;
+  /** Attempts that failed although the receiver was up: what uses a flow's `retry.attempts` up. */
+  readonly failures: number;
   readonly reason: string | null;
+  /** Running time since it was written here; undefined where the machine was restarted in between, so that nobody can tell (rule 10). */
+  readonly ageMs: number | undefined;
 }
 
 /**
@@ -74,9 +90,12 @@ export interface Change {
     readonly id: number;
     readonly state: DeliveryState;
     readonly attempts: number;
+    readonly failures: number;
     readonly reason: string | null;
   }[];
   readonly doneDeliveries?: readonly number[];
+  /** The gateway's own bookkeeping: no budget refuses it, and a full disk's reserve pays for it (rule 7). */
+  readonly control?: true;
 }
 
 /** What was flushed of a change. */
@@ -87,15 +106,20 @@ export interface Committed {
   readonly conflicts: readonly string[];
 }
 
-/** A frame as it lies on disk. */
+/** A frame, opened where it was sealed; or a hole: a tombstone of the same range, without messages. */
 export interface StoredFrame {
   readonly first: number;
   readonly count: number;
   readonly recordedAt: EpochMs;
-  /** zstd of NDJSON. */
+  /** Running time that it has waited. */
+  readonly ageMs: number;
+  /** zstd of NDJSON; empty for a hole. */
   readonly events: Uint8Array;
   /** SHA-256 chain up to and with this frame, hex. */
   readonly chain: string;
+  readonly hole?: HoleReason;
+  /** As {@link encodeInputs} wrote them; only where they were asked for. */
+  readonly inputs?: Uint8Array;
 }
 
 /** Where a lane stands: cheap to ask for, whatever the backlog. */
@@ -105,6 +129,8 @@ export interface LanePosition {
   readonly last: number;
   readonly acknowledged: number;
   readonly dispatched: number;
+  /** The highest sequence that was deleted here. */
+  readonly pruned: number;
 }
 
 export interface LaneDepth {
@@ -117,10 +143,23 @@ export interface LaneDepth {
   readonly dispatched: number;
   readonly oldestAt: EpochMs | null;
   readonly waitingBytes: number;
+  /** With what central acknowledged and may still lose (rule 6). */
+  readonly storedBytes: number;
 }
 
 export interface QueueDepth {
   readonly lanes: readonly LaneDepth[];
-  readonly deliveries: { readonly waiting: number; readonly unknown: number; readonly oldestAt: EpochMs | null };
+  readonly deliveries: {
+    readonly waiting: number;
+    readonly unknown: number;
+    readonly parked: number;
+    readonly oldestAt: EpochMs | null;
+  };
   readonly deadLetters: number;
+}
+
+/** What the worker found of its disk. */
+export interface DiskReport {
+  readonly state: DiskState;
+  readonly freeBytes: number;
 }

@@ -5,8 +5,8 @@ import { frameLimits, PlantgateError } from "../../protocol/index.ts";
 const zstd = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** A frame's events: zstd of NDJSON, each line ended by a newline, so that frames join by concatenation. */
-export function encodeLines(lines: readonly string[]): Buffer {
-  return zstdCompressSync(`${lines.join("\n")}\n`, zstd);
+export function encodeText(text: Uint8Array): Buffer {
+  return zstdCompressSync(text, zstd);
 }
 
 /** @throws PlantgateError FRAME_CORRUPT */
@@ -72,27 +72,4 @@ export function decodeInputs(stored: Uint8Array): (Buffer | undefined)[] {
     }
   }
   return inputs;
-}
-
-export interface Sized {
-  readonly line: string;
-}
-
-/** Cuts what one flush takes from a lane into frames of at most 1,000 messages and 1 MiB; a single larger message has a frame of its own. */
-export function cutFrames<Message extends Sized>(messages: readonly Message[]): Message[][] {
-  const frames: Message[][] = [];
-  let current: Message[] = [];
-  let bytes = 0;
-  for (const message of messages) {
-    const size = Buffer.byteLength(message.line) + 1;
-    if (current.length > 0 && (current.length >= frameLimits.messages || bytes + size > frameLimits.bytes)) {
-      frames.push(current);
-      current = [];
-      bytes = 0;
-    }
-    current.push(message);
-    bytes += size;
-  }
-  if (current.length > 0) frames.push(current);
-  return frames;
 }

@@ -1,12 +1,29 @@
-import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { type ErrorCode, type Lane, PlantgateError } from "../../protocol/index.ts";
+import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import { workerUrl } from "../worker-url.ts";
-import type { Change, Committed, Delivery, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
-import type { QueueReply, QueueRequest } from "./worker.ts";
+import type { Change, Committed, Delivery, DiskReport, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
+import type { ReadLimits } from "./frames.ts";
+import { GroupPacker, type PackedGroup } from "./group.ts";
+import type { EntryReply, QueueFailure, QueueNotice, QueueReply, QueueRequest } from "./worker.ts";
 
 /** A request without its number; distributes over the union. */
 type Ask = QueueRequest extends infer Request ? (Request extends QueueRequest ? Omit<Request, "id"> : never) : never;
+
+interface Waiter {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: PlantgateError) => void;
+}
+
+/** Groups at the worker: one is flushed while the next is packed; what comes meanwhile makes the one after larger. */
+const groupsAtWorker = 2;
+
+export interface QueueOptions {
+  readonly path: string;
+  readonly site: string;
+  readonly onFailure: (error: PlantgateError) => void;
+  /** A range was found unreadable and is a hole from now on. */
+  readonly onNotice?: (notice: QueueNotice) => void;
+}
 
 /**
  * The store-and-forward queue, as the main thread sees it: one writer in a worker thread, commits in groups, each group one flush.
@@ -14,16 +31,19 @@ type Ask = QueueRequest extends infer Request ? (Request extends QueueRequest ? 
  */
 export class Queue {
   readonly #worker: Worker;
-  readonly #onFailure: (error: PlantgateError) => void;
-  readonly #open = new Map<number, { resolve: (value: never) => void; reject: (error: PlantgateError) => void }>();
+  readonly #options: QueueOptions;
+  readonly #open = new Map<number, Waiter>();
+  readonly #groups = new Map<number, PackedGroup>();
   readonly #listeners = new Map<QueueLane, Set<() => void>>();
+  readonly #packer = new GroupPacker();
   #nextId = 1;
   #failed: PlantgateError | undefined;
   #closing = false;
+  #scheduled = false;
 
-  private constructor(worker: Worker, onFailure: (error: PlantgateError) => void) {
+  private constructor(worker: Worker, options: QueueOptions) {
     this.#worker = worker;
-    this.#onFailure = onFailure;
+    this.#options = options;
     worker.on("message", (reply: QueueReply) => this.#settle(reply));
     worker.on("error", (cause) => this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker failed", { cause })));
     worker.on("exit", () => this.#closing || this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker ended")));
@@ -33,11 +53,9 @@ export class Queue {
    * Opens or makes the queue in `path`; resolves when its boot record is flushed.
    * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID (another site's folder), DISK_FAILED
    */
-  static async open(options: { path: string; site: string; onFailure: (error: PlantgateError) => void }): Promise<Queue> {
-    const worker = new Worker(workerUrl("queue/worker"), {
-      workerData: { path: options.path, site: options.site, kernelBoot: kernelBootId() },
-    });
-    const queue = new Queue(worker, options.onFailure);
+  static async open(options: QueueOptions): Promise<Queue> {
+    const worker = new Worker(workerUrl("queue/worker"), { workerData: { path: options.path, site: options.site } });
+    const queue = new Queue(worker, options);
     try {
       await new Promise<void>((resolve, reject) => queue.#open.set(0, { resolve, reject }));
     } catch (error) {
@@ -52,15 +70,32 @@ export class Queue {
    * Writes a change; resolves once it is flushed. Changes are applied in the order of the calls.
    * @throws PlantgateError QUEUE_FULL: nothing was written; DISK_FAILED: nothing more will be
    */
-  async commit(change: Change): Promise<Committed> {
-    const committed: Committed = await this.#ask({ op: "commit", change });
-    if (committed.appended > 0)
-      for (const lane of new Set(change.messages?.map((message) => message.lane)))
-        for (const listener of this.#listeners.get(lane) ?? []) listener();
-    return committed;
+  commit(change: Change): Promise<Committed> {
+    if (this.#failed) return Promise.reject(this.#failed);
+    return new Promise<Committed>((resolve, reject) => {
+      this.#packer.add({ change, resolve, reject });
+      // all that is asked for in this turn of the loop goes over together
+      if (this.#scheduled || this.#groups.size >= groupsAtWorker) return;
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#send();
+      });
+    });
   }
 
-  frames(lane: QueueLane, after: number, limits: { frames: number; bytes: number }): Promise<StoredFrame[]> {
+  #send(): void {
+    while (!this.#failed && this.#groups.size < groupsAtWorker) {
+      const group = this.#packer.take();
+      if (!group) return;
+      const id = this.#nextId++;
+      this.#groups.set(id, group);
+      this.#worker.postMessage({ id, op: "commit", entries: group.entries }, group.transfer);
+    }
+  }
+
+  /** Frames from the one with the message after `after` on, in order, at least one if there is any. What cannot be read is a hole. */
+  frames(lane: QueueLane, after: number, limits: ReadLimits): Promise<StoredFrame[]> {
     return this.#ask({ op: "frames", lane, after, limits });
   }
 
@@ -68,8 +103,17 @@ export class Queue {
     return this.#ask({ op: "position", lane });
   }
 
+  /** The chain's value at the last message that was deleted here, hex; undefined where nobody can tell. */
+  prunedChain(lane: QueueLane): Promise<string | undefined> {
+    return this.#ask({ op: "prunedChain", lane });
+  }
+
   depth(): Promise<QueueDepth> {
     return this.#ask({ op: "depth" });
+  }
+
+  disk(): Promise<DiskReport> {
+    return this.#ask({ op: "disk" });
   }
 
   /** The first delivery of each key that waits for this connector. */
@@ -82,8 +126,28 @@ export class Queue {
     return this.#ask({ op: "sent", connector });
   }
 
+  /** The newest delivery of the same type, key and place behind this one. */
+  newerDelivery(delivery: Delivery): Promise<{ readonly messageId: string } | undefined> {
+    return this.#ask({ op: "newer", delivery });
+  }
+
   cursor(name: string): Promise<string | undefined> {
     return this.#ask({ op: "cursor", name });
+  }
+
+  /** Frames up to it are on their way to central: they are not discarded meanwhile (rule 7). */
+  pin(lane: QueueLane, upTo: number): Promise<void> {
+    return this.#ask({ op: "pin", lane, upTo });
+  }
+
+  /** Budgets and sealing from now on. */
+  configure(policy: QueuePolicy): Promise<void> {
+    return this.#ask({ op: "configure", policy });
+  }
+
+  /** For how long central may lose what it acknowledged (rule 6). */
+  keepAcknowledged(recoveryPointMs: number): Promise<void> {
+    return this.#ask({ op: "keepAcknowledged", recoveryPointMs });
   }
 
   openEpoch(lane: Lane): Promise<void> {
@@ -101,6 +165,7 @@ export class Queue {
   async close(): Promise<void> {
     if (this.#failed || this.#closing) return;
     this.#closing = true;
+    while (this.#packer.size > 0 || this.#groups.size > 0) await this.#ask({ op: "disk" });
     await this.#ask({ op: "close" });
     this.#failed = new PlantgateError("STOPPED", "the queue is closed");
     await this.#worker.terminate();
@@ -108,6 +173,8 @@ export class Queue {
 
   #ask<Value>(ask: Ask): Promise<Value> {
     if (this.#failed) return Promise.reject(this.#failed);
+    // what was committed before is seen by what is asked after it
+    this.#sendAll();
     const id = this.#nextId++;
     return new Promise<Value>((resolve, reject) => {
       this.#open.set(id, { resolve, reject });
@@ -115,30 +182,52 @@ export class Queue {
     });
   }
 
+  #sendAll(): void {
+    for (let group = this.#packer.take(); group; group = this.#packer.take()) {
+      const id = this.#nextId++;
+      this.#groups.set(id, group);
+      this.#worker.postMessage({ id, op: "commit", entries: group.entries }, group.transfer);
+    }
+  }
+
   #settle(reply: QueueReply): void {
-    const waiter = this.#open.get(reply.id);
+    if ("notice" in reply) return this.#options.onNotice?.(reply.notice);
+    if ("entries" in reply) return this.#settleGroup(reply.id, reply.entries);
+    if ("value" in reply) {
+      const waiter = this.#open.get(reply.id);
+      this.#open.delete(reply.id);
+      return waiter?.resolve(reply.value as never);
+    }
+    const error = toError(reply.error);
+    this.#open.get(reply.id)?.reject(error);
     this.#open.delete(reply.id);
-    if (!("error" in reply)) return waiter?.resolve(reply.value as never);
-    const error = new PlantgateError(reply.error.code satisfies ErrorCode, reply.error.message);
-    waiter?.reject(error);
+    this.#groups.get(reply.id)?.fail(error);
+    this.#groups.delete(reply.id);
     if (reply.id !== 0 && error.disposition === "crash") this.#fail(error);
+  }
+
+  #settleGroup(id: number, entries: readonly EntryReply[] | "plain"): void {
+    const group = this.#groups.get(id);
+    this.#groups.delete(id);
+    // the next group leaves before this one's callers go on
+    this.#send();
+    const lanes = group?.settle(entries, toError) ?? [];
+    for (const lane of lanes) for (const listener of this.#listeners.get(lane) ?? []) listener();
   }
 
   #fail(error: PlantgateError): void {
     if (this.#failed) return;
     this.#failed = error;
     for (const waiter of this.#open.values()) waiter.reject(error);
+    for (const group of this.#groups.values()) group.fail(error);
+    for (let group = this.#packer.take(); group; group = this.#packer.take()) group.fail(error);
     this.#open.clear();
+    this.#groups.clear();
     void this.#worker.terminate();
-    this.#onFailure(error);
+    this.#options.onFailure(error);
   }
 }
 
-/** Names one run of the kernel: monotonic time is comparable within it (rule 10). */
-function kernelBootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "unknown";
-  }
+function toError({ code, message }: QueueFailure): PlantgateError {
+  return new PlantgateError(code satisfies ErrorCode, message);
 }

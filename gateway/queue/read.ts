@@ -1,112 +1,16 @@
-import type { DatabaseSync } from "node:sqlite";
-import type { DeadLetter, Delivery, LaneDepth, QueueDepth, QueueLane } from "./change.ts";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type HoleReason, PlantgateError } from "../../protocol/index.ts";
+import type { QueueDepth, QueueLane } from "./change.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { Deliveries } from "./deliveries.ts";
+import { readDepth } from "./depth.ts";
 import { decodeLines } from "./frame.ts";
-import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
-
-/** What can be asked of a queue's file; used by the writer's thread and, on a read-only handle that never disturbs it, by `plantgate queue`. */
-
-export function readDepth(db: DatabaseSync): QueueDepth {
-  const lanes = db
-    .prepare("SELECT * FROM lanes ORDER BY lane")
-    .all()
-    .map((row): LaneDepth => {
-      const lane = row.lane as QueueLane;
-      const done = (lane === "inbound" ? row.dispatched : row.acknowledged) as number;
-      // the frame that holds `done` was deleted or ends there, so all frames after it wait
-      const from = framePosition(lane, done);
-      const waiting = db
-        .prepare(
-          "SELECT min(recorded_at) AS oldest, coalesce(sum(length(events)), 0) AS bytes FROM frames WHERE position > ? AND position <= ?",
-        )
-        .get(from, laneEnd(lane));
-      return {
-        lane,
-        epoch: row.epoch as string,
-        predecessor:
-          row.predecessor_epoch === null
-            ? null
-            : { epoch: row.predecessor_epoch as string, lastSequence: row.predecessor_last as number },
-        epochFirst: row.epoch_first as number,
-        last: (row.next as number) - 1,
-        acknowledged: row.acknowledged as number,
-        dispatched: row.dispatched as number,
-        oldestAt: (waiting?.oldest as number | null) ?? null,
-        waitingBytes: (waiting?.bytes as number) ?? 0,
-      };
-    });
-  const deliveries = db
-    .prepare(
-      "SELECT count(*) AS all_of_them, coalesce(sum(state = 'unknown'), 0) AS unknown, min(created_at) AS oldest FROM deliveries",
-    )
-    .get();
-  return {
-    lanes,
-    deliveries: {
-      waiting: ((deliveries?.all_of_them as number) ?? 0) - ((deliveries?.unknown as number) ?? 0),
-      unknown: (deliveries?.unknown as number) ?? 0,
-      oldestAt: (deliveries?.oldest as number | null) ?? null,
-    },
-    deadLetters: (db.prepare("SELECT count(*) AS n FROM dead_letters").get()?.n as number) ?? 0,
-  };
-}
-
-/** The first delivery of each key of a connector, oldest first, without those that wait for a person: what may be tried now (P4). */
-export function readDeliveryHeads(db: DatabaseSync, connector: string, limit: number): Delivery[] {
-  return db
-    .prepare(
-      "SELECT d.* FROM (SELECT min(id) AS id FROM deliveries WHERE connector = ? GROUP BY key) AS head JOIN deliveries AS d USING (id) WHERE d.state <> 'unknown' ORDER BY d.id LIMIT ?",
-    )
-    .all(connector, limit)
-    .map(toDelivery);
-}
-
-/** Deliveries of a connector that await their receiver's answer. */
-export function readSentDeliveries(db: DatabaseSync, connector: string): Delivery[] {
-  return db.prepare("SELECT * FROM deliveries WHERE connector = ? AND state = 'sent' ORDER BY id").all(connector).map(toDelivery);
-}
-
-export function readDeliveries(db: DatabaseSync, limit: number): Delivery[] {
-  return db.prepare("SELECT * FROM deliveries ORDER BY id LIMIT ?").all(limit).map(toDelivery);
-}
-
-function toDelivery(row: Record<string, unknown>): Delivery {
-  return {
-    id: row.id as number,
-    connector: row.connector as string,
-    key: row.key as string,
-    flow: row.flow as string,
-    target: row.target as string,
-    line: row.line as string,
-    state: row.state as Delivery["state"],
-    attempts: row.attempts as number,
-    reason: row.reason as string | null,
-    createdAt: row.created_at as number,
-  };
-}
-
-export function readDeadLetters(db: DatabaseSync, limit: number): DeadLetter[] {
-  return db.prepare("SELECT * FROM dead_letters ORDER BY at DESC, id LIMIT ?").all(limit).map(toDeadLetter);
-}
-
-export function readDeadLetter(db: DatabaseSync, id: string): DeadLetter | undefined {
-  const row = db.prepare("SELECT * FROM dead_letters WHERE id = ?").get(id);
-  return row ? toDeadLetter(row) : undefined;
-}
-
-function toDeadLetter(row: Record<string, unknown>): DeadLetter {
-  return {
-    id: row.id as string,
-    at: row.at as number,
-    direction: row.direction as DeadLetter["direction"],
-    connector: row.connector as string,
-    ...(row.flow === null ? {} : { flow: row.flow as string }),
-    place: row.place as string,
-    code: row.code as DeadLetter["code"],
-    reason: row.reason as string,
-    body: row.body as Uint8Array,
-    attempts: row.attempts as number,
-  };
-}
+import { Keystore } from "./keystore.ts";
+import { RunningTime, systemKernelTime } from "./running-time.ts";
+import { formatVersion, framePosition, laneEnd, sequenceAt } from "./schema.ts";
+import { places, Sealing } from "./sealing.ts";
+import { Statements } from "./statements.ts";
 
 export interface QueuedMessage {
   readonly lane: QueueLane;
@@ -114,16 +18,113 @@ export interface QueuedMessage {
   readonly recordedAt: number;
   readonly line: string;
 }
+/** A range without messages, and why. */
+export interface QueuedHole {
+  readonly lane: QueueLane;
+  readonly first: number;
+  readonly count: number;
+  readonly reason: HoleReason;
+}
 
-/** Messages that lie in a lane, oldest first, from `sequence` on. */
-export function* readMessages(db: DatabaseSync, lane: QueueLane, sequence = 0): Generator<QueuedMessage> {
-  const rows = db.prepare(
-    "SELECT position, count, recorded_at, events FROM frames WHERE position + count > ? AND position >= ? AND position <= ? ORDER BY position",
-  );
-  for (const row of rows.iterate(framePosition(lane, sequence), framePosition(lane, 0), laneEnd(lane))) {
-    const first = sequenceAt(row.position as number);
-    for (const [index, line] of decodeLines(row.events as Uint8Array, row.count as number).entries()) {
-      if (first + index >= sequence) yield { lane, sequence: first + index, recordedAt: row.recorded_at as number, line };
+/**
+ * A queue's file as a person looks into it, while its gateway runs or not: a read-only handle, which never disturbs the writer. What is sealed
+ * is opened with the folder's own keystore.
+ */
+export class QueueReader {
+  readonly #db: DatabaseSync;
+  readonly #statements: Statements;
+  readonly #sealing: Sealing;
+  readonly deliveries: Deliveries;
+  readonly deadLetters: DeadLetters;
+
+  /** @throws PlantgateError FORMAT_NEWER; CONFIG_INVALID for a file of an older format, which its gateway brings up to date when it starts */
+  constructor(file: string) {
+    this.#db = new DatabaseSync(file, { readOnly: true, timeout: 5000 });
+    const format = Number(this.#db.prepare("SELECT value FROM meta WHERE name = 'format'").get()?.value);
+    if (format !== formatVersion) {
+      this.#db.close();
+      throw format > formatVersion
+        ? new PlantgateError("FORMAT_NEWER", `the queue has format ${format}; this program knows ${formatVersion}`)
+        : new PlantgateError(
+            "CONFIG_INVALID",
+            `the queue has format ${format}: start its gateway once, it brings the file up to date`,
+          );
+    }
+    this.#statements = new Statements(this.#db);
+    this.#sealing = new Sealing(this.#db, new Keystore(dirname(file), Date.now));
+    const kernel = systemKernelTime();
+    const first = this.#statements.get(
+      "SELECT run_ms, uptime_ms FROM boots WHERE kernel_boot = ? ORDER BY run_ms LIMIT 1",
+      kernel.boot,
+    );
+    const mark = first && { runMs: first.run_ms as number, uptimeMs: first.uptime_ms as number };
+    const latest = this.#statements.get("SELECT coalesce(max(run_ms), 0) AS at FROM boots")?.at as number;
+    this.deliveries = new Deliveries(this.#statements, this.#sealing, new RunningTime(kernel, mark, latest));
+    this.deadLetters = new DeadLetters(this.#statements, this.#sealing);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  depth(): QueueDepth {
+    return readDepth(this.#db);
+  }
+
+  /** Messages that lie in a lane, oldest first, from `sequence` on. Frames that do not open are left out: the writer reports them. */
+  *messages(lane: QueueLane, sequence = 0): Generator<QueuedMessage> {
+    const epoch = this.#statements.get("SELECT epoch FROM lanes WHERE lane = ?", lane)?.epoch as string;
+    // a page at a time: an open read would keep the writer's log from starting anew
+    for (let from = this.#startOf(lane, sequence); ; ) {
+      const page =
+        "SELECT position, count, recorded_at, hole, key, events FROM frames WHERE position >= ? AND position <= ? ORDER BY position LIMIT 20";
+      const rows = this.#statements.all(page, from, laneEnd(lane));
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        const first = sequenceAt(row.position as number);
+        const count = row.count as number;
+        from = (row.position as number) + count;
+        if (row.hole !== null) continue;
+        for (const [index, line] of this.#lines(lane, epoch, first, count, row).entries())
+          if (first + index >= sequence) yield { lane, sequence: first + index, recordedAt: row.recorded_at as number, line };
+      }
     }
   }
+
+  /** Ranges of a lane that hold no messages any more, oldest first. */
+  holes(lane: QueueLane): QueuedHole[] {
+    const query =
+      "SELECT position, count, hole FROM frames WHERE position > ? AND position <= ? AND hole IS NOT NULL ORDER BY position";
+    return this.#statements.all(query, framePosition(lane, 0), laneEnd(lane)).map((row) => ({
+      lane,
+      first: sequenceAt(row.position as number),
+      count: row.count as number,
+      reason: row.hole as HoleReason,
+    }));
+  }
+
+  #startOf(lane: QueueLane, sequence: number): number {
+    const query = "SELECT max(position) AS at FROM frames WHERE position <= ? AND position > ?";
+    const holding = this.#statements.get(query, framePosition(lane, sequence), framePosition(lane, 0))?.at as number | null;
+    return holding ?? framePosition(lane, 0);
+  }
+
+  #lines(lane: QueueLane, epoch: string, first: number, count: number, row: Record<string, unknown>): string[] {
+    try {
+      const place = places.frame(lane, epoch, first, count, "events");
+      return decodeLines(this.#sealing.open(row.key as number | null, row.events as Uint8Array, place), count);
+    } catch (error) {
+      if (error instanceof PlantgateError && error.disposition === "quarantine") return [];
+      throw error;
+    }
+  }
+}
+
+/** The queue's file of a data folder. */
+export function queueFile(dataDir: string): string {
+  return join(dataDir, "queue.sqlite");
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { DatabaseSync } from "node:sqlite";
+import type { Statements } from "./statements.ts";
 
 const keyBytes = 16;
 const hashBytes = 8;
@@ -7,6 +7,8 @@ const entryBytes = keyBytes + hashBytes;
 
 /** How many (flow, idempotency key) pairs are remembered: at 100 a second, half an hour; at 1 a second, two days. */
 export const repeatWindow = 200_000;
+/** Rows of the table are forgotten together, so many entries at a time. */
+const sectionEntries = 1000;
 
 export interface RepeatEntry {
   readonly key: string;
@@ -21,21 +23,30 @@ export function toRepeatEntry(key: string, payloadHash: string): RepeatEntry {
   };
 }
 
+/** Rows that follow each other: the last one's number, and how many entries they hold. */
+interface Section {
+  last: number;
+  entries: number;
+}
+
 /**
  * The plant's own repeats (rule 3): held in memory for lookup, kept on disk as one row per flush in order of time, so that the
  * hot path never writes into the middle of an index.
  */
 export class RepeatWindow {
+  readonly #statements: Statements;
   readonly #entries = new Map<string, string>();
+  readonly #sections: Section[] = [];
   readonly #limit: number;
 
-  constructor(db: DatabaseSync, limit = repeatWindow) {
+  constructor(statements: Statements, limit = repeatWindow) {
+    this.#statements = statements;
     this.#limit = limit;
-    for (const row of db.prepare("SELECT entries FROM repeats ORDER BY first").iterate()) {
+    for (const row of statements.prepare("SELECT first, entries FROM repeats ORDER BY first").iterate()) {
       const text = Buffer.from(row.entries as Uint8Array).toString("latin1");
-      for (let at = 0; at < text.length; at += entryBytes) {
+      for (let at = 0; at < text.length; at += entryBytes)
         this.#entries.set(text.slice(at, at + keyBytes), text.slice(at + keyBytes, at + entryBytes));
-      }
+      this.#note(row.first as number, text.length / entryBytes);
     }
     this.#trim();
   }
@@ -44,32 +55,34 @@ export class RepeatWindow {
     return this.#entries.get(key);
   }
 
-  /** Writes the entries of one flush; call {@link remember} once it is committed. */
-  write(db: DatabaseSync, first: number, entries: readonly RepeatEntry[]): void {
-    if (entries.length === 0) return;
+  /** Writes the entries of one flush, in its transaction; call {@link remember} with the result once it is committed. */
+  write(entries: readonly RepeatEntry[]): number {
     const blob = Buffer.from(entries.map((entry) => entry.key + entry.hash).join(""), "latin1");
-    db.prepare("INSERT INTO repeats (first, entries) VALUES (?, ?)").run(first, blob);
+    const oldest = this.#sections[0];
+    // what the newest sections alone fill is the window; a section that falls out is deleted with the first that it no longer matters to
+    if (oldest && this.#held() - oldest.entries >= this.#limit)
+      this.#statements.run("DELETE FROM repeats WHERE first <= ?", oldest.last);
+    return Number(this.#statements.run("INSERT INTO repeats (entries) VALUES (?)", blob).lastInsertRowid);
   }
 
-  remember(entries: readonly RepeatEntry[]): void {
+  remember(row: number, entries: readonly RepeatEntry[]): void {
     for (const { key, hash } of entries) this.#entries.set(key, hash);
+    const oldest = this.#sections[0];
+    if (oldest && this.#held() - oldest.entries >= this.#limit) this.#sections.shift();
+    this.#note(row, entries.length);
     this.#trim();
   }
 
-  /** Deletes rows that are wholly older than the window. Rows are counted by their blobs, newest first. */
-  prune(db: DatabaseSync): void {
-    const rows = db.prepare("SELECT first, length(entries) AS size FROM repeats ORDER BY first DESC").all() as {
-      first: number;
-      size: number;
-    }[];
-    let kept = 0;
-    for (const row of rows) {
-      if (kept >= this.#limit) {
-        db.prepare("DELETE FROM repeats WHERE first <= ?").run(row.first);
-        return;
-      }
-      kept += row.size / entryBytes;
-    }
+  #held(): number {
+    return this.#sections.reduce((sum, section) => sum + section.entries, 0);
+  }
+
+  #note(row: number, entries: number): void {
+    const section = this.#sections.at(-1);
+    if (section && section.entries < sectionEntries) {
+      section.last = row;
+      section.entries += entries;
+    } else this.#sections.push({ last: row, entries });
   }
 
   #trim(): void {

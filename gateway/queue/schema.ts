@@ -1,7 +1,7 @@
 import type { QueueLane } from "./change.ts";
 
 /** Version of the queue's format on disk; a file of a newer version is refused, never touched. */
-export const formatVersion = 1;
+export const formatVersion = 2;
 
 /** Frames of a lane lie together: the primary key is lane number × 2^48 + first sequence, so each lane appends at one place. */
 export const laneNumbers: Readonly<Record<QueueLane, number>> = { transaction: 1, bulk: 2, telemetry: 3, inbound: 4 };
@@ -17,25 +17,64 @@ export function sequenceAt(position: number): number {
   return position % laneSpan;
 }
 
-// No secondary index on frames: the hot path only ever appends, reads and deletes by position.
-export const schema = `
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE boots (id TEXT PRIMARY KEY, at INTEGER NOT NULL, kernel_boot TEXT NOT NULL) STRICT, WITHOUT ROWID;
+// No secondary index on frames: the hot path only ever appends, reads and deletes by position. What is small stands before what is
+// large, so that reading it follows no overflow pages. A hole has its reason and no events. `key` names the sealing key, NULL: plain.
+export const framesTable = `
+CREATE TABLE frames (
+  position INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, run_at INTEGER NOT NULL, chain BLOB NOT NULL,
+  hole TEXT, key INTEGER, events BLOB NOT NULL, inputs BLOB
+) STRICT;`;
+
+// The first row of a key in each connector's queue is its head, noted so that finding what may be tried does not depend on the backlog.
+export const deliveriesTable = `
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, connector TEXT NOT NULL, key TEXT NOT NULL, flow TEXT NOT NULL, target TEXT NOT NULL,
+  type TEXT NOT NULL, message_id TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', head INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, reason TEXT, created_at INTEGER NOT NULL,
+  run_at INTEGER NOT NULL, waited_ms INTEGER NOT NULL, central_at INTEGER, again INTEGER NOT NULL, sealed_by INTEGER, line BLOB NOT NULL
+) STRICT;
+CREATE INDEX deliveries_by_key ON deliveries (connector, key, id);
+CREATE INDEX deliveries_heads ON deliveries (connector, id) WHERE head = 1 AND state NOT IN ('unknown', 'parked');
+CREATE INDEX deliveries_sent ON deliveries (connector, id) WHERE state = 'sent';
+CREATE INDEX deliveries_undecided ON deliveries (state, id) WHERE state IN ('unknown', 'parked');
+`;
+
+export const deadLettersTable = `
+CREATE TABLE dead_letters (
+  id TEXT PRIMARY KEY, at INTEGER NOT NULL, direction TEXT NOT NULL, connector TEXT NOT NULL, flow TEXT, place TEXT NOT NULL,
+  code TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, type TEXT, key TEXT, sealed_by INTEGER, body BLOB NOT NULL
+) STRICT;`;
+
+// `acks`: at running time run_at everything up to sequence was acknowledged. `set_aside`: what a hole replaced because it could not be
+// read (damaged, or its key is missing), kept for a person. `sealing_keys`: one subkey per opened file, derived from a data key and a salt.
+export const newTables = `
+CREATE TABLE acks (lane TEXT NOT NULL, sequence INTEGER NOT NULL, run_at INTEGER NOT NULL, PRIMARY KEY (lane, sequence)) STRICT, WITHOUT ROWID;
+CREATE TABLE set_aside (
+  position INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, reason TEXT NOT NULL, found_at INTEGER NOT NULL,
+  chain BLOB NOT NULL, key INTEGER, events BLOB NOT NULL, inputs BLOB
+) STRICT;
+CREATE TABLE sealing_keys (id INTEGER PRIMARY KEY, data_key TEXT NOT NULL, salt BLOB NOT NULL) STRICT;
+`;
+
+// `pruned`: the highest sequence deleted, and its value of the chain; NULL where a file of format 1 did not tell. `bytes`: of all
+// frames here, `waiting_bytes`: of those that central (inbound: local destinations) has not taken yet.
+export const lanesTable = `
 CREATE TABLE lanes (
   lane TEXT PRIMARY KEY, epoch TEXT NOT NULL, epoch_first INTEGER NOT NULL, predecessor_epoch TEXT, predecessor_last INTEGER,
-  next INTEGER NOT NULL, acknowledged INTEGER NOT NULL, dispatched INTEGER NOT NULL, chain BLOB NOT NULL, acknowledged_chain BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE frames (position INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, chain BLOB NOT NULL, events BLOB NOT NULL, inputs BLOB) STRICT;
+  next INTEGER NOT NULL, acknowledged INTEGER NOT NULL, dispatched INTEGER NOT NULL, chain BLOB NOT NULL, acknowledged_chain BLOB NOT NULL,
+  pruned INTEGER NOT NULL, pruned_chain BLOB, bytes INTEGER NOT NULL, waiting_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;`;
+
+export const bootsTable = `
+CREATE TABLE boots (
+  id TEXT PRIMARY KEY, at INTEGER NOT NULL, kernel_boot TEXT NOT NULL, run_ms INTEGER NOT NULL, uptime_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;`;
+
+export const schema = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+${bootsTable}${lanesTable}${framesTable}
 CREATE TABLE repeats (first INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE deliveries (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, connector TEXT NOT NULL, key TEXT NOT NULL, flow TEXT NOT NULL, target TEXT NOT NULL,
-  line TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, created_at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX deliveries_by_key ON deliveries (connector, key, id);
-CREATE TABLE dead_letters (
-  id TEXT PRIMARY KEY, at INTEGER NOT NULL, direction TEXT NOT NULL, connector TEXT NOT NULL, flow TEXT, place TEXT NOT NULL,
-  code TEXT NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL, attempts INTEGER NOT NULL
-) STRICT;
+${deliveriesTable}${deadLettersTable}${newTables}
 `;

@@ -1,5 +1,4 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Change, DeadLetter } from "./change.ts";
 
 type Value = string | number | null | Uint8Array;
 
@@ -21,31 +20,15 @@ export class Statements {
     return statement;
   }
 
-  run(sql: string, ...values: Value[]): { changes: number | bigint } {
+  run(sql: string, ...values: Value[]): { changes: number | bigint; lastInsertRowid: number | bigint } {
     return this.prepare(sql).run(...values);
   }
 
   get(sql: string, ...values: Value[]): Record<string, unknown> | undefined {
     return this.prepare(sql).get(...values);
   }
-}
 
-/** Inside the caller's transaction. */
-export function writeDeadLetter(statements: Statements, letter: DeadLetter): void {
-  const { id, at, direction, connector, flow = null, place, code, reason, body, attempts } = letter;
-  const insert = "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-  statements.run(insert, id, at, direction, connector, flow, place, code, reason, body, attempts);
-}
-
-/** Inside the caller's transaction: new deliveries, how tried ones stand, and which are done. */
-export function writeDeliveries(statements: Statements, change: Change): void {
-  for (const row of change.newDeliveries ?? []) {
-    const insert = "INSERT INTO deliveries (connector, key, flow, target, line, created_at) VALUES (?, ?, ?, ?, ?, ?)";
-    statements.run(insert, row.connector, row.key, row.flow, row.target, row.line, row.createdAt);
+  all(sql: string, ...values: Value[]): Record<string, unknown>[] {
+    return this.prepare(sql).all(...values);
   }
-  for (const row of change.deliveryUpdates ?? []) {
-    const update = "UPDATE deliveries SET state = ?, attempts = ?, reason = ? WHERE id = ?";
-    statements.run(update, row.state, row.attempts, row.reason, row.id);
-  }
-  for (const id of change.doneDeliveries ?? []) statements.run("DELETE FROM deliveries WHERE id = ?", id);
 }

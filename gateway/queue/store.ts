@@ -1,73 +1,178 @@
 import { randomUUID } from "node:crypto";
+import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { type EpochMs, type Lane, PlantgateError } from "../../protocol/index.ts";
-import type { Change, Committed, LanePosition, NewMessage, QueueLane, StoredFrame } from "./change.ts";
-import { chainGenesis, chainNext, cutFrames, encodeInputs, encodeLines } from "./frame.ts";
-import { type LaneState, openQueueFile } from "./open.ts";
-import { type RepeatEntry, RepeatWindow, toRepeatEntry } from "./repeats.ts";
-import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
-import { Statements, writeDeadLetter, writeDeliveries } from "./statements.ts";
+import {
+  defaultQueuePolicy,
+  durationMs,
+  type EpochMs,
+  type Lane,
+  PlantgateError,
+  type QueuePolicy,
+} from "../../protocol/index.ts";
+import { Admission, FrameWriter, type PackedRun, Staged } from "./append.ts";
+import type { Change, Committed, Delivery, DiskReport, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { Deliveries } from "./deliveries.ts";
+import { readDepth } from "./depth.ts";
+import { Disk, type ReadSpace } from "./disk.ts";
+import { openEpoch } from "./epoch.ts";
+import { markPath } from "./file.ts";
+import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
+import { Keystore } from "./keystore.ts";
+import { type LaneState, StagedLanes } from "./lane-state.ts";
+import { FlushMark } from "./mark.ts";
+import { type LostRange, openQueueFile } from "./open.ts";
+import { RepeatWindow } from "./repeats.ts";
+import { Retention } from "./retention.ts";
+import type { KernelTime, RunningTime } from "./running-time.ts";
+import { framePosition, sequenceAt } from "./schema.ts";
+import { Sealing } from "./sealing.ts";
+import { setAside } from "./set-aside.ts";
+import { giveSpaceBack } from "./space.ts";
+import { Statements } from "./statements.ts";
 
-/** What a transaction has changed in memory; becomes the state when it is committed, is dropped when it is not. */
-interface Staged {
-  readonly appended: Map<QueueLane, { message: NewMessage; inputs: readonly Uint8Array[] | undefined }[]>;
-  readonly repeats: Map<string, string>;
-  readonly entries: RepeatEntry[];
-  readonly laneChanges: ((state: Map<QueueLane, LaneState>) => void)[];
+export interface StoreOptions {
+  readonly path: string;
+  readonly site: string;
+  readonly kernel: KernelTime;
+  readonly now: () => EpochMs;
+  readonly readSpace?: ReadSpace;
 }
+
+/** What one flush takes: a change, judged by itself, or messages of one lane that need no judging. */
+export type GroupEntry = { readonly change: Change } | { readonly run: PackedRun };
+
+/** Of each entry of a group: what was written, or why nothing of it was. */
+export type EntryOutcome = Committed | PlantgateError;
 
 /**
  * The queue's file: SQLite in WAL mode with synchronous FULL, so that a commit is flushed before it returns (packaging/docs/ordering.md).
  * Synchronous; lives in the worker. It alone gives out sequences (rule 12).
  */
 export class QueueStore {
+  readonly #options: StoreOptions;
   readonly #db: DatabaseSync;
-  readonly #site: string;
   readonly #lanes: Map<QueueLane, LaneState>;
-  readonly #repeats: RepeatWindow;
   readonly #statements: Statements;
-  readonly #now: () => EpochMs;
-  #flushes = 0;
+  readonly #running: RunningTime;
+  readonly #sealing: Sealing;
+  readonly #mark: FlushMark;
+  readonly #repeats: RepeatWindow;
+  readonly #deliveries: Deliveries;
+  readonly #deadLetters: DeadLetters;
+  readonly #retention: Retention;
+  readonly #disk: Disk;
+  readonly #admission: Admission;
+  readonly #writer: FrameWriter;
+  readonly #reader: FrameReader;
+  /** What opening found damaged. */
+  readonly lost: readonly LostRange[];
 
   /**
    * Opens or makes the file, and commits a boot record before anything else can be read or acknowledged (rule 4).
-   * @throws PlantgateError FORMAT_NEWER, DISK_FAILED
+   * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID, DISK_FAILED
    */
-  constructor(options: { path: string; site: string; kernelBoot: string; now: () => EpochMs }) {
-    this.#site = options.site;
-    this.#now = options.now;
-    const { db, lanes } = openQueueFile(options);
-    this.#db = db;
-    this.#lanes = lanes;
-    this.#statements = new Statements(db);
-    this.#repeats = new RepeatWindow(this.#db);
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    const { path, now, kernel } = options;
+    const opened = openQueueFile(options);
+    this.#db = opened.db;
+    this.#lanes = opened.lanes;
+    this.lost = opened.lost;
+    this.#running = opened.running;
+    this.#statements = new Statements(this.#db);
+    this.#sealing = new Sealing(this.#db, new Keystore(dirname(path), now));
+    this.#mark = new FlushMark(markPath(path));
+    this.#repeats = new RepeatWindow(this.#statements);
+    this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
+    this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
+    this.#retention = new Retention(this.#statements, this.#running, {
+      policy: defaultQueuePolicy,
+      recoveryPointMs: this.#readRecoveryPoint(),
+    });
+    this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
+    this.#disk.keepReserve();
+    this.#admission = new Admission(this.#retention, this.#disk);
+    const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
+    this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, repeats: this.#repeats, now });
+    this.#reader = new FrameReader({ ...shared, site: options.site });
+    this.#mark.write(this.#lanes);
+  }
+
+  /** Budgets and sealing from the next commit on. */
+  configure(policy: QueuePolicy): void {
+    this.#retention.configure({ policy });
+    this.#sealing.configure(policy.encryption.atRest ? durationMs(policy.encryption.rotateEvery) : undefined);
+  }
+
+  /** For how long central may lose what it acknowledged (rule 6); remembered for a start without a link. */
+  keepAcknowledged(recoveryPointMs: number): void {
+    this.#retention.configure({ recoveryPointMs });
+    const upsert = "INSERT INTO meta VALUES ('recovery_point_ms', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    this.#statements.run(upsert, String(recoveryPointMs));
+  }
+
+  /** Changes that are each judged whole; the first refusal is thrown. For callers that write one thing at a time. */
+  commit(changes: readonly Change[]): Committed[] {
+    return this.commitGroup(changes.map((change) => ({ change }))).map((outcome) => {
+      if (outcome instanceof PlantgateError) throw outcome;
+      return outcome;
+    });
   }
 
   /**
-   * Applies the changes in one transaction and flushes it. When it returns, all of them are on disk; when it throws, none is.
-   * @throws PlantgateError QUEUE_FULL when the disk has no room: the caller may go on; DISK_FAILED: the process has to end (rule 12).
+   * Applies the entries in one transaction and flushes it. When it returns, each of them is on disk whole, or refused whole.
+   * @throws PlantgateError DISK_FAILED: the process has to end (rule 12)
    */
-  commit(changes: readonly Change[]): Committed[] {
-    const staged: Staged = { appended: new Map(), repeats: new Map(), entries: [], laneChanges: [] };
+  commitGroup(entries: readonly GroupEntry[]): EntryOutcome[] {
+    const blocked = this.#admission.refusals(this.#lanes);
+    const refusals = entries.map((entry) => this.#admission.judge(entry, blocked));
     try {
-      this.#db.exec("BEGIN IMMEDIATE");
-      const results = changes.map((change) => this.#apply(change, staged));
-      this.#writeFrames(staged);
-      if (this.#flushes++ % 5000 === 4999) this.#repeats.prune(this.#db);
-      this.#db.exec("COMMIT");
-      for (const change of staged.laneChanges) change(this.#lanes);
-      this.#repeats.remember(staged.entries);
-      return results;
-    } catch (cause) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      if (isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
-      throw cause instanceof PlantgateError
-        ? cause
-        : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+      return this.#write(entries, refusals);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
+    // no room: what others bring is refused, what the gateway notes of its own work is paid for by the reserve
+    const full = new PlantgateError("QUEUE_FULL", "the disk has no room for the queue");
+    const again = this.#disk.foundFull();
+    const own = entries.map((entry, index) => refusals[index] ?? (isControl(entry) ? undefined : full));
+    if (!again || own.every((refusal) => refusal !== undefined)) return entries.map(() => full);
+    try {
+      return this.#write(entries, own);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      return entries.map(() => full);
     }
   }
 
-  #apply(change: Change, staged: Staged): Committed {
+  #write(entries: readonly GroupEntry[], refusals: readonly (PlantgateError | undefined)[]): EntryOutcome[] {
+    if (refusals.every((refusal) => refusal !== undefined)) return refusals as PlantgateError[];
+    const staged = new Staged(new StagedLanes(this.#lanes));
+    try {
+      this.#db.exec("BEGIN IMMEDIATE");
+      const outcomes = entries.map((entry, index) => refusals[index] ?? this.#apply(entry, staged));
+      const repeatsRow = this.#writer.write(staged);
+      staged.lanes.write(this.#statements);
+      this.#db.exec("COMMIT");
+      staged.lanes.become(this.#lanes);
+      if (repeatsRow !== undefined) this.#repeats.remember(repeatsRow, staged.entries);
+      // never ahead of the disk: it is written after the flush, and not flushed itself
+      if (staged.lanes.touched) this.#mark.write(this.#lanes);
+      return outcomes;
+    } catch (cause) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      this.#sealing.forget();
+      if (isFull(cause) || cause instanceof PlantgateError) throw cause;
+      throw new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+    }
+  }
+
+  #apply(entry: GroupEntry, staged: Staged): Committed {
+    if ("run" in entry) {
+      staged.appendRun(entry.run);
+      return { appended: entry.run.count, repeats: 0, conflicts: [] };
+    }
+    const { change } = entry;
     if (change.releaseMarker)
       this.#statements.run(
         "DELETE FROM markers WHERE client = ? AND packet = ?",
@@ -75,68 +180,33 @@ export class QueueStore {
         change.releaseMarker.packetId,
       );
     if (change.marker) {
-      const { changes } = this.#statements.run(
-        "INSERT OR IGNORE INTO markers VALUES (?, ?)",
-        change.marker.client,
-        change.marker.packetId,
-      );
+      const { client, packetId } = change.marker;
+      const { changes } = this.#statements.run("INSERT OR IGNORE INTO markers VALUES (?, ?)", client, packetId);
       if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     }
-    let appended = 0;
-    let repeats = 0;
-    const ownKeys = new Set<string>();
-    const conflicts: string[] = [];
-    for (const message of change.messages ?? []) {
-      // two messages of one input under one key are not a repeat of the sender's, they are a mistake of the mapping
-      const doubled = message.repeat !== undefined && ownKeys.has(message.repeat.key);
-      if (message.repeat) ownKeys.add(message.repeat.key);
-      const verdict = doubled ? "conflict" : this.#judgeRepeat(message, staged);
-      if (verdict === "repeat") repeats += 1;
-      else if (verdict === "conflict") conflicts.push(this.#keepConflict(change, message));
-      else {
-        appended += 1;
-        const lane = staged.appended.get(message.lane);
-        if (lane) lane.push({ message, inputs: change.inputs });
-        else staged.appended.set(message.lane, [{ message, inputs: change.inputs }]);
-      }
-    }
+    const committed = staged.appendJudged(change, this.#repeats, (message) => this.#keepConflict(change, message));
     for (const { name, value } of change.cursors ?? []) {
-      this.#statements.run(
-        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        name,
-        value,
-      );
+      const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+      this.#statements.run(upsert, name, value);
     }
-    for (const letter of change.deadLetters ?? []) writeDeadLetter(this.#statements, letter);
-    writeDeliveries(this.#statements, change);
-    if (change.acknowledged) this.#acknowledge(change.acknowledged, staged);
+    for (const letter of change.deadLetters ?? []) this.#deadLetters.write(letter);
+    this.#deliveries.write(change);
+    if (change.acknowledged) this.#acknowledge(change.acknowledged, staged.lanes);
     if (change.dispatched) {
       const { lane, upTo } = change.dispatched;
-      this.#statements.run("UPDATE lanes SET dispatched = ? WHERE lane = ? AND dispatched < ?", upTo, lane, upTo);
-      staged.laneChanges.push((state) => {
-        const known = state.get(lane);
-        if (known) known.dispatched = Math.max(known.dispatched, upTo);
-      });
-      this.#prune(lane);
+      const state = staged.lanes.touch(lane);
+      if (lane === "inbound") this.#retention.taken(lane, state, state.dispatched, upTo);
+      state.dispatched = Math.max(state.dispatched, upTo);
+      this.#retention.prune(lane, state);
     }
-    return { appended, repeats, conflicts };
+    return committed;
   }
 
-  #judgeRepeat(message: NewMessage, staged: Staged): "new" | "repeat" | "conflict" {
-    if (!message.repeat) return "new";
-    const entry = toRepeatEntry(message.repeat.key, message.repeat.hash);
-    const before = staged.repeats.get(entry.key) ?? this.#repeats.find(entry.key);
-    if (before !== undefined) return before === entry.hash ? "repeat" : "conflict";
-    staged.repeats.set(entry.key, entry.hash);
-    staged.entries.push(entry);
-    return "new";
-  }
-
-  #keepConflict(change: Change, message: NewMessage): string {
+  #keepConflict(change: Change, message: { readonly line: string; readonly input?: number }): string {
     const id = randomUUID();
-    writeDeadLetter(this.#statements, {
+    this.#deadLetters.write({
       id,
-      at: change.from?.receivedAt ?? this.#now(),
+      at: change.from?.receivedAt ?? this.#options.now(),
       direction: "in",
       connector: change.from?.connector ?? "",
       ...(change.from?.flow === undefined ? {} : { flow: change.from.flow }),
@@ -149,136 +219,126 @@ export class QueueStore {
     return id;
   }
 
-  #writeFrames(staged: Staged): void {
-    let firstTransaction: number | undefined;
-    for (const [lane, entries] of staged.appended) {
-      const state = this.#lane(lane);
-      let { next, chain } = state;
-      if (lane === "transaction") firstTransaction = next;
-      for (const frame of cutFrames(entries.map((entry) => ({ ...entry, line: entry.message.line })))) {
-        const events = encodeLines(frame.map((entry) => entry.line));
-        chain = chainNext(chain, events);
-        const inputs =
-          lane === "transaction"
-            ? encodeInputs(
-                frame.map((entry) => (entry.message.input === undefined ? undefined : entry.inputs?.[entry.message.input])),
-              )
-            : null;
-        this.#statements.run(
-          "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
-          framePosition(lane, next),
-          frame.length,
-          this.#now(),
-          chain,
-          events,
-          inputs,
-        );
-        next += frame.length;
-      }
-      this.#statements.run("UPDATE lanes SET next = ?, chain = ? WHERE lane = ?", next, chain, lane);
-      staged.laneChanges.push(() => Object.assign(state, { next, chain }));
-    }
-    if (staged.entries.length > 0) this.#repeats.write(this.#db, firstTransaction ?? -this.#flushes, staged.entries);
-  }
-
-  #acknowledge(ack: NonNullable<Change["acknowledged"]>, staged: Staged): void {
-    const state = this.#lane(ack.lane);
+  #acknowledge(ack: NonNullable<Change["acknowledged"]>, lanes: StagedLanes): void {
+    const known = lanes.get(ack.lane);
     // an answer to a batch of an epoch that was closed meanwhile says nothing about this one
-    if (ack.epoch !== state.epoch || ack.watermark <= state.acknowledged || ack.watermark >= state.next) return;
-    const frame = this.#statements.get(
-      "SELECT position, count, chain FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1",
-      framePosition(ack.lane, ack.watermark),
-    );
-    if (!frame || sequenceAt(frame.position as number) + (frame.count as number) - 1 !== ack.watermark) {
-      throw new PlantgateError("INVARIANT", "central acknowledged a part of a frame", { context: { ...ack } });
-    }
-    const chain = Buffer.from(frame.chain as Uint8Array);
-    this.#statements.run(
-      "UPDATE lanes SET acknowledged = ?, acknowledged_chain = ? WHERE lane = ?",
-      ack.watermark,
-      chain,
-      ack.lane,
-    );
-    staged.laneChanges.push(() => Object.assign(state, { acknowledged: ack.watermark, acknowledgedChain: chain }));
-    this.#prune(ack.lane);
-  }
-
-  /** Deletes what nobody needs any more: acknowledged by central and dispatched to local destinations; telemetry has none. */
-  #prune(lane: QueueLane): void {
-    // as this transaction has it so far
-    const row = this.#statements.get("SELECT acknowledged, dispatched FROM lanes WHERE lane = ?", lane);
-    const acknowledged = lane === "inbound" ? Number.MAX_SAFE_INTEGER : (row?.acknowledged as number);
-    const dispatched = lane === "telemetry" ? Number.MAX_SAFE_INTEGER : (row?.dispatched as number);
-    const upTo = Math.min(acknowledged, dispatched);
-    const last = framePosition(lane, upTo);
-    this.#statements.run(
-      "DELETE FROM frames WHERE position >= ? AND position <= ? AND position + count - 1 <= ?",
-      framePosition(lane, 0),
-      last,
-      last,
-    );
-  }
-
-  /** Frames after `sequence`, in order, at least one if there is any. */
-  frames(lane: QueueLane, sequence: number, limits: { frames: number; bytes: number }): StoredFrame[] {
-    const result: StoredFrame[] = [];
-    let bytes = 0;
+    if (ack.epoch !== known.epoch || ack.watermark <= known.acknowledged || ack.watermark >= known.next) return;
+    // frames are acknowledged whole, whatever the other side counts
     const query =
-      "SELECT position, count, recorded_at, chain, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
-    for (const row of this.#statements.prepare(query).iterate(framePosition(lane, sequence), laneEnd(lane), limits.frames)) {
-      const events = row.events as Uint8Array;
-      if (result.length > 0 && bytes + events.byteLength > limits.bytes) break;
-      bytes += events.byteLength;
-      result.push({
-        first: sequenceAt(row.position as number),
-        count: row.count as number,
-        recordedAt: row.recorded_at as number,
-        events,
-        chain: Buffer.from(row.chain as Uint8Array).toString("hex"),
-      });
-    }
-    return result;
+      "SELECT position, count, chain FROM frames WHERE position <= ? AND position + count - 1 <= ? ORDER BY position DESC LIMIT 1";
+    const at = framePosition(ack.lane, ack.watermark);
+    const frame = this.#statements.get(query, at, at);
+    const watermark = frame ? sequenceAt(frame.position as number) + (frame.count as number) - 1 : 0;
+    if (!frame || watermark <= known.acknowledged || (frame.position as number) <= framePosition(ack.lane, 0)) return;
+    const state = lanes.touch(ack.lane);
+    this.#retention.taken(ack.lane, state, state.acknowledged, watermark);
+    state.acknowledged = watermark;
+    state.acknowledgedChain = Buffer.from(frame.chain as Uint8Array);
+    this.#retention.noteAcknowledged(ack.lane, watermark);
+    this.#retention.prune(ack.lane, state);
   }
+
+  /** Frames on their way to central are not discarded (rule 7). */
+  pin(lane: QueueLane, upTo: number): void {
+    this.#retention.pin(lane, upTo);
+  }
+
+  /** Frames from the one with the message after `sequence` on, in order, at least one if there is any. What cannot be read is a hole from then on. */
+  frames(lane: QueueLane, sequence: number, limits: ReadLimits): StoredFrame[] {
+    for (;;) {
+      const { frames, fault } = this.#reader.read(lane, this.#lane(lane), sequence, limits);
+      const last = frames.at(-1);
+      if (fault && !last) this.#setAside(lane, fault);
+      else {
+        if (limits.pin && last) this.pin(lane, last.first + last.count - 1);
+        return frames;
+      }
+    }
+  }
+
+  #setAside(lane: QueueLane, fault: Fault): void {
+    this.#transaction((lanes) => {
+      setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, {
+        at: this.#options.now(),
+        runMs: this.#running.now(),
+      });
+    });
+    this.onSetAside?.({ lane, ...fault });
+  }
+
+  /** Told after a range was found unreadable and became a hole. */
+  onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
 
   /**
    * Central holds other content under our sequences: what it has not acknowledged gets a new random epoch that names this one
-   * (rule 4). Sequences and frames stay as they are; the chain begins anew.
+   * (rule 4). Sequences and messages stay as they are; the chain begins anew.
    */
   openEpoch(lane: Lane): void {
-    const state = this.#lane(lane);
-    const epoch = randomUUID();
-    const first = state.acknowledged + 1;
-    const predecessor = { epoch: state.epoch, lastSequence: state.acknowledged };
-    const genesis = chainGenesis(this.#site, lane, epoch);
-    let chain: Buffer = genesis;
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#transaction((lanes) => {
+      openEpoch({ statements: this.#statements, sealing: this.#sealing, site: this.#options.site }, lane, lanes.touch(lane));
+    });
+  }
+
+  /** What is left to delete, to discard by age and to give back, a bounded step of it. @returns whether there is more to do */
+  maintain(): boolean {
+    this.#disk.keepReserve();
+    const more = this.#transaction((lanes) => {
+      let left = false;
+      for (const lane of this.#lanes.keys()) left = this.#retention.prune(lane, lanes.touch(lane)) || left;
+      this.#retention.holdTelemetry(lanes.touch("telemetry"), 0, false, this.#options.now());
+      return left;
+    });
+    return more || giveSpaceBack(this.#db);
+  }
+
+  #transaction<Result>(work: (lanes: StagedLanes) => Result): Result {
+    const lanes = new StagedLanes(this.#lanes);
     try {
-      // in pages: after a long outage the lane does not fit into memory
-      for (let position = framePosition(lane, first) - 1, more = true; more; ) {
-        const page = "SELECT position, events FROM frames WHERE position > ? AND position <= ? ORDER BY position LIMIT 100";
-        const rows = this.#statements.prepare(page).all(position, laneEnd(lane));
-        for (const row of rows) {
-          position = row.position as number;
-          chain = chainNext(chain, row.events as Uint8Array);
-          this.#statements.run("UPDATE frames SET chain = ? WHERE position = ?", chain, position);
-        }
-        more = rows.length > 0;
-      }
-      const update =
-        "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, chain = ?, acknowledged_chain = ? WHERE lane = ?";
-      this.#statements.run(update, epoch, first, predecessor.epoch, predecessor.lastSequence, chain, genesis, lane);
+      this.#db.exec("BEGIN IMMEDIATE");
+      const result = work(lanes);
+      lanes.write(this.#statements);
       this.#db.exec("COMMIT");
+      lanes.become(this.#lanes);
+      return result;
     } catch (cause) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw new PlantgateError("DISK_FAILED", "a new epoch could not be written", { cause });
+      this.#sealing.forget();
+      if (isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
+      throw cause instanceof PlantgateError
+        ? cause
+        : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
     }
-    Object.assign(state, { epoch, epochFirst: first, predecessor, chain, acknowledgedChain: genesis });
   }
 
   /** Epoch and positions of a lane, without looking at its frames. */
   position(lane: QueueLane): LanePosition {
-    const { epoch, epochFirst, acknowledged, dispatched, next } = this.#lane(lane);
-    return { epoch, epochFirst, acknowledged, dispatched, last: next - 1 };
+    const { epoch, epochFirst, acknowledged, dispatched, next, pruned } = this.#lane(lane);
+    return { epoch, epochFirst, acknowledged, dispatched, last: next - 1, pruned };
+  }
+
+  /** The chain's value at the last message that was deleted; undefined where a file of format 1 did not tell. */
+  prunedChain(lane: QueueLane): string | undefined {
+    return this.#lane(lane).prunedChain?.toString("hex");
+  }
+
+  depth(): QueueDepth {
+    return readDepth(this.#db);
+  }
+
+  disk(): DiskReport {
+    return this.#disk.look();
+  }
+
+  deliveryHeads(connector: string, limit: number): Delivery[] {
+    return this.#deliveries.heads(connector, limit);
+  }
+
+  sentDeliveries(connector: string): Delivery[] {
+    return this.#deliveries.sent(connector);
+  }
+
+  newerDelivery(delivery: Delivery): { readonly messageId: string } | undefined {
+    return this.#deliveries.newer(delivery);
   }
 
   cursor(name: string): string | undefined {
@@ -291,6 +351,7 @@ export class QueueStore {
 
   close(): void {
     this.#db.close();
+    this.#mark.close();
   }
 
   #lane(lane: QueueLane): LaneState {
@@ -298,6 +359,18 @@ export class QueueStore {
     if (!state) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
     return state;
   }
+
+  #readRecoveryPoint(): number {
+    const stored = this.#statements.get("SELECT value FROM meta WHERE name = 'recovery_point_ms'")?.value;
+    return stored === undefined ? defaultRecoveryPointMs : Number(stored);
+  }
+}
+
+/** Until central says its own. */
+const defaultRecoveryPointMs = 3_600_000;
+
+function isControl(entry: GroupEntry): boolean {
+  return "change" in entry && entry.change.control === true;
 }
 
 /** SQLITE_FULL (13): no room. Everything else that a commit throws is a failed disk. */

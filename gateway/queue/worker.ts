@@ -1,63 +1,97 @@
-import { parentPort, workerData } from "node:worker_threads";
-import { type ErrorCode, type Lane, PlantgateError } from "../../protocol/index.ts";
-import type { Change, QueueLane } from "./change.ts";
-import { readDeliveryHeads, readDepth, readSentDeliveries } from "./read.ts";
-import { QueueStore } from "./store.ts";
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import type { Committed, Delivery, QueueLane } from "./change.ts";
+import { isDamage, noteDamage } from "./file.ts";
+import type { ReadLimits } from "./frames.ts";
+import { systemKernelTime } from "./running-time.ts";
+import { type EntryOutcome, type GroupEntry, QueueStore } from "./store.ts";
 
-/** What the main thread asks; answered in order, commits of one turn by one flush. */
-export type QueueRequest =
-  | { readonly id: number; readonly op: "commit"; readonly change: Change }
-  | {
-      readonly id: number;
-      readonly op: "frames";
-      readonly lane: QueueLane;
-      readonly after: number;
-      readonly limits: { frames: number; bytes: number };
-    }
-  | { readonly id: number; readonly op: "position"; readonly lane: QueueLane }
-  | { readonly id: number; readonly op: "depth" }
-  | { readonly id: number; readonly op: "heads"; readonly connector: string; readonly limit: number }
-  | { readonly id: number; readonly op: "sent"; readonly connector: string }
-  | { readonly id: number; readonly op: "cursor"; readonly name: string }
-  | { readonly id: number; readonly op: "openEpoch"; readonly lane: Lane }
-  | { readonly id: number; readonly op: "close" };
+/** What the main thread asks; answered in order, groups of one turn by one flush. */
+export type QueueRequest = { readonly id: number } & (
+  | { readonly op: "commit"; readonly entries: readonly GroupEntry[] }
+  | { readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: ReadLimits }
+  | { readonly op: "position"; readonly lane: QueueLane }
+  | { readonly op: "prunedChain"; readonly lane: QueueLane }
+  | { readonly op: "depth" | "disk" }
+  | { readonly op: "heads"; readonly connector: string; readonly limit: number }
+  | { readonly op: "sent"; readonly connector: string }
+  | { readonly op: "newer"; readonly delivery: Delivery }
+  | { readonly op: "cursor"; readonly name: string }
+  | { readonly op: "pin"; readonly lane: QueueLane; readonly upTo: number }
+  | { readonly op: "configure"; readonly policy: QueuePolicy }
+  | { readonly op: "keepAcknowledged"; readonly recoveryPointMs: number }
+  | { readonly op: "openEpoch"; readonly lane: Lane }
+  | { readonly op: "close" }
+);
+
+export interface QueueFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+/** Of each entry; `plain`: appended as asked, nothing else to say. */
+export type EntryReply = Committed | { readonly refused: QueueFailure } | "plain";
 
 export type QueueReply =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
+  | { readonly id: number; readonly entries: readonly EntryReply[] | "plain" }
+  | { readonly id: number; readonly error: QueueFailure }
+  | { readonly notice: QueueNotice };
 
-/** More than this in one flush would make the first wait for the last. */
-const maxChangesPerFlush = 2000;
+/** What the worker found by itself. */
+export type QueueNotice = {
+  readonly lane: QueueLane;
+  readonly first: number;
+  readonly count: number;
+  readonly reason: "damaged" | "locked";
+  /** Found when the file was opened, or while it was read. */
+  readonly found: "opening" | "reading";
+};
 
-const port = parentPort;
+/** Entries of groups that share a flush: more would make the first wait for the last. */
+const maxEntriesPerFlush = 4000;
+/** How often what is due by time is looked at while nothing is asked. */
+const maintainEveryMs = 1000;
+
+const port = parentPort as MessagePort;
 if (!port) throw new Error("the queue's worker runs as a worker thread only");
-const { path, site, kernelBoot } = workerData as { path: string; site: string; kernelBoot: string };
+const { path, site } = workerData as { path: string; site: string };
 
-const waiting: { id: number; change: Change }[] = [];
-let scheduled = false;
-
-function reply(message: QueueReply): void {
-  port?.postMessage(message);
+function reply(message: QueueReply, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
 }
 
-function replyError(id: number, error: unknown): void {
+function failure(error: unknown): QueueFailure {
+  // the file itself is broken: the next start sets it aside and saves what can be read
+  if (isDamage(error) || (error instanceof Error && isDamage(error.cause))) noteDamage(path);
   const known = error instanceof PlantgateError ? error : new PlantgateError("DISK_FAILED", "the queue failed", { cause: error });
   const cause = known.cause instanceof Error ? `: ${known.cause.message}` : "";
-  reply({ id, error: { code: known.code, message: known.message + cause } });
+  return { code: known.code, message: known.message + cause };
 }
 
-function flush(store: QueueStore): void {
-  scheduled = false;
-  while (waiting.length > 0) {
-    const group = waiting.splice(0, maxChangesPerFlush);
-    try {
-      const results = store.commit(group.map((entry) => entry.change));
-      for (const [index, entry] of group.entries()) reply({ id: entry.id, value: results[index] });
-    } catch (error) {
-      // never a second try on this handle (rule 12): the main thread ends the process on anything but a full disk
-      for (const entry of group) replyError(entry.id, error);
+interface Group {
+  readonly id: number;
+  readonly entries: readonly GroupEntry[];
+}
+
+function flush(store: QueueStore, groups: readonly Group[]): void {
+  try {
+    const outcomes = store.commitGroup(groups.flatMap(({ entries }) => entries));
+    let at = 0;
+    for (const { id, entries } of groups) {
+      const own = outcomes.slice(at, at + entries.length).map(toReply);
+      at += entries.length;
+      reply({ id, entries: own.every((each) => each === "plain") ? "plain" : own });
     }
+  } catch (error) {
+    // never a second try on this handle (rule 12): the main thread ends the process on anything but a full disk
+    const failed = failure(error);
+    for (const { id } of groups) reply({ id, error: failed });
   }
+}
+
+function toReply(outcome: EntryOutcome): EntryReply {
+  if (outcome instanceof PlantgateError) return { refused: failure(outcome) };
+  return outcome.repeats === 0 && outcome.conflicts.length === 0 && outcome.appended > 0 ? "plain" : outcome;
 }
 
 function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit" }>): unknown {
@@ -66,14 +100,26 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.frames(request.lane, request.after, request.limits);
     case "position":
       return store.position(request.lane);
+    case "prunedChain":
+      return store.prunedChain(request.lane);
     case "depth":
-      return readDepth(store.database);
+      return store.depth();
+    case "disk":
+      return store.disk();
     case "heads":
-      return readDeliveryHeads(store.database, request.connector, request.limit);
+      return store.deliveryHeads(request.connector, request.limit);
     case "sent":
-      return readSentDeliveries(store.database, request.connector);
+      return store.sentDeliveries(request.connector);
+    case "newer":
+      return store.newerDelivery(request.delivery);
     case "cursor":
       return store.cursor(request.name);
+    case "pin":
+      return store.pin(request.lane, request.upTo);
+    case "configure":
+      return store.configure(request.policy);
+    case "keepAcknowledged":
+      return store.keepAcknowledged(request.recoveryPointMs);
     case "openEpoch":
       return store.openEpoch(request.lane);
     case "close":
@@ -81,28 +127,72 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
   }
 }
 
-try {
-  const store = new QueueStore({ path, site, kernelBoot, now: () => Date.now() });
-  port.on("message", (request: QueueRequest) => {
+/** Buffers of frames go over without a copy. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (!Array.isArray(value)) return [];
+  const own = (bytes: unknown): ArrayBuffer[] =>
+    bytes instanceof Uint8Array && bytes.byteLength > 0 && bytes.byteLength === bytes.buffer.byteLength
+      ? [bytes.buffer as ArrayBuffer]
+      : [];
+  return [
+    ...new Set(value.flatMap((frame: { events?: unknown; inputs?: unknown }) => [...own(frame.events), ...own(frame.inputs)])),
+  ];
+}
+
+/** Everything that has arrived, in order: commits that follow each other share a flush; what was asked after one sees it. */
+function serve(store: QueueStore, first: QueueRequest): void {
+  let groups: Group[] = [];
+  let entries = 0;
+  const flushGroups = (): void => {
+    if (groups.length > 0) flush(store, groups);
+    [groups, entries] = [[], 0];
+  };
+  for (
+    let request: QueueRequest | undefined = first;
+    request;
+    request = receiveMessageOnPort(port)?.message as QueueRequest | undefined
+  ) {
     if (request.op === "commit") {
-      waiting.push(request);
-      if (!scheduled) {
-        scheduled = true;
-        // all that has arrived by the end of this turn of the loop shares the flush
-        setImmediate(flush, store);
-      }
-      return;
+      groups.push(request);
+      entries += request.entries.length;
+      if (entries >= maxEntriesPerFlush) flushGroups();
+      continue;
     }
+    flushGroups();
     try {
-      // what was asked after a commit sees it
-      flush(store);
-      reply({ id: request.id, value: answer(store, request) });
+      const value = answer(store, request);
+      reply({ id: request.id, value }, request.op === "frames" ? buffersOf(value) : []);
     } catch (error) {
-      replyError(request.id, error);
+      reply({ id: request.id, error: failure(error) });
     }
-    if (request.op === "close") port?.close();
+    if (request.op === "close") return port.close();
+  }
+  flushGroups();
+}
+
+try {
+  const store = new QueueStore({ path, site, kernel: systemKernelTime(), now: () => Date.now() });
+  for (const range of store.lost) reply({ notice: { ...range, reason: "damaged", found: "opening" } });
+  store.onSetAside = ({ lane, first, count, reason }) => reply({ notice: { lane, first, count, reason, found: "reading" } });
+  let maintenance: NodeJS.Timeout | undefined;
+  const maintain = (): void => {
+    let more = false;
+    try {
+      more = store.maintain();
+    } catch (error) {
+      // a full disk keeps its frames until there is room for the deletion; anything else is a failed disk
+      if (!(error instanceof PlantgateError && error.code === "QUEUE_FULL")) return reply({ id: -1, error: failure(error) });
+    }
+    maintenance = setTimeout(maintain, more ? 0 : maintainEveryMs);
+    maintenance.unref();
+  };
+  port.on("message", (request: QueueRequest) => {
+    serve(store, request);
+    if (request.op === "close") clearTimeout(maintenance);
   });
+  port.on("close", () => clearTimeout(maintenance));
+  maintain();
   reply({ id: 0, value: "open" });
 } catch (error) {
-  replyError(0, error);
+  reply({ id: 0, error: failure(error) });
 }

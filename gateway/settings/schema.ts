@@ -12,6 +12,20 @@ export const gatewaySettings = z.strictObject({
     .string()
     .min(1)
     .meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it." }),
+  centralCaFile: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "File with certificates (PEM) by which central's is judged: a private CA." }),
+  centralPin: z
+    .base64()
+    .length(44)
+    .optional()
+    .meta({ description: "SHA-256 of central's public TLS key (SPKI, base64): the key is then what counts." }),
+  proxy: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: "HTTP proxy through which central is reached (CONNECT)." }),
   host: z
     .string()
     .default("127.0.0.1")

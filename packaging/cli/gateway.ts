@@ -10,6 +10,9 @@ export function addGatewayCommand(program: Command, done: Run): void {
     .requiredOption("--data <folder>", "folder that the gateway owns: key, queue, secrets, configuration")
     .requiredOption("--central <url>", "central's address, such as https://central.example.com")
     .requiredOption("--central-key <file>", 'central\'s public key, as "plantgate site add" prints it')
+    .option("--central-ca <file>", "certificates (PEM) by which central's is judged: a private CA")
+    .option("--central-pin <hash>", "SHA-256 of central's public TLS key (SPKI, base64); the key is then what counts")
+    .option("--proxy <url>", "HTTP proxy through which central is reached, such as http://proxy.example.com:3128")
     .option("--host <address>", "address of the local listener for webhooks and health", "127.0.0.1")
     .option("--http-port <number>", "port of the local listener; 0: any free one", "8430")
     .option("--unfence", "a person decided: this gateway is the real one, the other one with its key is stopped")
@@ -25,6 +28,9 @@ export function addGatewayCommand(program: Command, done: Run): void {
         dataDir: options.data,
         centralUrl: options.central,
         centralKeyFile: options.centralKey,
+        centralCaFile: options.centralCa,
+        centralPin: options.centralPin,
+        proxy: options.proxy,
         host: options.host,
         port: options.httpPort,
         unfence: options.unfence ?? false,

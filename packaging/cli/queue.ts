@@ -1,21 +1,23 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { type Command, InvalidArgumentError } from "commander";
 import type { QueueLane } from "../../gateway/queue/change.ts";
-import { readDeadLetter, readDeadLetters, readDeliveries, readDepth, readMessages } from "../../gateway/queue/read.ts";
+import type { DeadLetterQuery } from "../../gateway/queue/dead-letters.ts";
+import { QueueReader, queueFile } from "../../gateway/queue/read.ts";
 import { laneNumbers } from "../../gateway/queue/schema.ts";
 import { PlantgateError } from "../../protocol/index.ts";
 import { parseLimit } from "./arguments.ts";
-import { table } from "./table.ts";
+import { printDeadLetters, printDeliveries, printDepth, printHoles, printMessages, printTally } from "./queue-print.ts";
 
-interface QueueOptions {
+interface QueueOptions extends Omit<DeadLetterQuery, "limit"> {
   readonly data: string;
   readonly limit: number;
   readonly json?: boolean;
+  readonly kept?: boolean;
+  readonly by?: "type" | "key";
 }
 
-const places = [...Object.keys(laneNumbers), "dead", "deliveries"];
+const lanes = Object.keys(laneNumbers) as QueueLane[];
+const places = [...lanes, "dead", "deliveries", "undecided", "holes"];
 
 /** Looks into a gateway's queue, running or not: a read-only handle, which never disturbs the writer. */
 export function addQueueCommand(program: Command): void {
@@ -23,148 +25,119 @@ export function addQueueCommand(program: Command): void {
   const withData = (command: Command): Command =>
     command.requiredOption("--data <folder>", "the gateway's data folder").option("--json", "print JSON");
 
-  withData(queue.command("depth").description("How much waits: lanes, deliveries, dead letters.")).action(
-    (options: QueueOptions) => {
-      reading(options.data, (db) => {
-        const depth = readDepth(db);
-        if (options.json) return printJson(depth);
-        print(
-          table(
-            ["lane", "last", "acknowledged", "waiting", "bytes", "oldest"],
-            depth.lanes.map((lane) => {
-              const done = lane.lane === "inbound" ? lane.dispatched : lane.acknowledged;
-              return [
-                lane.lane,
-                lane.last,
-                done,
-                lane.last - done,
-                lane.waitingBytes,
-                lane.oldestAt === null ? "" : new Date(lane.oldestAt).toISOString(),
-              ];
-            }),
-          ),
-        );
-        print(
-          `deliveries waiting: ${depth.deliveries.waiting}, unknown outcome: ${depth.deliveries.unknown}; dead letters: ${depth.deadLetters}`,
-        );
+  withData(queue.command("depth").description("How much waits: lanes, deliveries, dead letters."))
+    .option("--by <what>", "count what waits per type or per key, largest first", parseBy)
+    .option("--limit <n>", "with --by: how many lines", parseLimit, 20)
+    .action((options: QueueOptions) => {
+      reading(options.data, (reader) => {
+        if (options.by === undefined) printDepth(reader.depth(), options.json === true);
+        else printTally(options.by, tally(reader, options.by), options);
       });
-    },
-  );
+    });
 
-  withData(queue.command("list").description("List messages of a lane, dead letters or deliveries."))
+  withData(queue.command("list").description("List messages of a lane, ranges without messages, dead letters or deliveries."))
     .argument("[what]", `one of ${places.join(", ")}`, parsePlace, "transaction")
     .option("--limit <n>", "how many at the most", parseLimit, 20)
+    .option("--kept", "also messages that central has and that are kept until it cannot lose them any more")
+    .option("--type <type>", "only of this type")
+    .option("--key <key>", "only of this ordering key")
+    .option("--flow <flow>", "dead letters, deliveries: only of this flow")
+    .option("--connector <name>", "dead letters, deliveries: only of this connector")
+    .option("--code <code>", "dead letters: only with this code")
+    .option("--text <text>", "only what holds this text (dead letters: place, reason or body)")
+    .addHelpText(
+      "after",
+      "\n  undecided   deliveries of unknown outcome or whose attempts are used up: a person decides\n  holes       ranges that were discarded, damaged or locked",
+    )
     .action((what: string, options: QueueOptions) => {
-      reading(options.data, (db) => list(db, what, options));
+      reading(options.data, (reader) => list(reader, what, options));
     });
 
   withData(queue.command("show").description("Show one message (lane and sequence) or one dead letter (its id), whole."))
     .argument("<what>", "a lane, or the id of a dead letter")
     .argument("[sequence]", "sequence in the lane")
     .action((what: string, sequence: string | undefined, options: QueueOptions) => {
-      reading(options.data, (db) => show(db, what, sequence));
+      reading(options.data, (reader) => show(reader, what, sequence));
     });
 }
 
-function list(db: DatabaseSync, what: string, options: QueueOptions): void {
-  if (what === "dead") {
-    const letters = readDeadLetters(db, options.limit);
-    if (options.json) return printJson(letters.map(printableLetter));
-    return print(
-      table(
-        ["id", "at", "way", "connector", "flow", "place", "code", "reason"],
-        letters.map((l) => [
-          l.id,
-          new Date(l.at).toISOString(),
-          l.direction,
-          l.connector,
-          l.flow ?? "",
-          l.place,
-          l.code,
-          l.reason,
-        ]),
-      ),
+function list(reader: QueueReader, what: string, options: QueueOptions): void {
+  const { limit, flow, connector, code, type, key, text } = options;
+  const json = options.json === true;
+  if (what === "dead")
+    return printDeadLetters(reader.deadLetters.search({ limit, flow, connector, code, type, key, text }), json);
+  if (what === "holes")
+    return printHoles(
+      lanes.flatMap((lane) => reader.holes(lane)),
+      json,
     );
+  if (what === "deliveries" || what === "undecided") {
+    const found = reader.deliveries
+      .each()
+      .filter(({ state }) => what === "deliveries" || state === "unknown" || state === "parked")
+      .filter((each) => (flow ?? each.flow) === each.flow && (connector ?? each.connector) === each.connector)
+      .filter((each) => (type ?? each.type) === each.type && (key ?? each.key) === each.key)
+      .filter(({ line }) => text === undefined || line.includes(text));
+    return printDeliveries([...found.take(limit)], json);
   }
-  if (what === "deliveries") {
-    const deliveries = readDeliveries(db, options.limit);
-    if (options.json) return printJson(deliveries);
-    return print(
-      table(
-        ["id", "connector", "flow", "key", "state", "attempts", "since", "reason"],
-        deliveries.map((d) => [
-          d.id,
-          d.connector,
-          d.flow,
-          d.key,
-          d.state,
-          d.attempts,
-          new Date(d.createdAt).toISOString(),
-          d.reason ?? "",
-        ]),
-      ),
-    );
-  }
-  const messages = [...readMessages(db, what as QueueLane).take(options.limit)].map((message) => ({
-    ...message,
-    event: JSON.parse(message.line) as Record<string, unknown>,
-  }));
-  if (options.json) return printJson(messages.map(({ sequence, event }) => ({ sequence, event })));
-  print(
-    table(
-      ["sequence", "recorded", "type", "key", "idempotency key"],
-      messages.map(({ sequence, event }) => [
-        sequence,
-        String(event.recordedtime),
-        String(event.type),
-        String(event.partitionkey),
-        String(event.idempotencykey ?? ""),
-      ]),
-    ),
-  );
+  const lane = what as QueueLane;
+  const found = messagesOf(reader, lane, options.kept === true)
+    .filter(({ event, line }) => (text === undefined || line.includes(text)) && (type ?? event.type) === event.type)
+    .filter(({ event }) => key === undefined || event.partitionkey === key);
+  printMessages([...found.take(limit)], json);
 }
 
-function show(db: DatabaseSync, what: string, sequence: string | undefined): void {
+function messagesOf(reader: QueueReader, lane: QueueLane, kept: boolean) {
+  const known = reader.depth().lanes.find((each) => each.lane === lane);
+  const done = (lane === "inbound" ? known?.dispatched : known?.acknowledged) ?? 0;
+  return reader
+    .messages(lane, kept ? 0 : done + 1)
+    .map((message) => ({ ...message, event: JSON.parse(message.line) as Record<string, unknown> }));
+}
+
+/** How many messages wait per type or key, of every lane, largest first. */
+function tally(reader: QueueReader, by: "type" | "key"): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const lane of lanes) {
+    for (const { event } of messagesOf(reader, lane, false)) {
+      const value = String(by === "type" ? event.type : event.partitionkey);
+      const name = `${lane} ${value}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return new Map([...counts].toSorted(([, a], [, b]) => b - a));
+}
+
+function show(reader: QueueReader, what: string, sequence: string | undefined): void {
   if (sequence === undefined) {
-    const letter = readDeadLetter(db, what);
+    const letter = reader.deadLetters.find(what);
     if (!letter)
       throw new PlantgateError(
         "USAGE",
         `there is no dead letter "${what}"; "plantgate queue list dead" shows them. For a message give lane and sequence`,
       );
-    return printJson(printableLetter(letter));
+    return printDeadLetters(letter, true);
   }
-  const lanes = Object.keys(laneNumbers);
-  if (!lanes.includes(what)) throw new PlantgateError("USAGE", `there is no lane "${what}"; the lanes are ${lanes.join(", ")}`);
+  if (!lanes.includes(what as QueueLane))
+    throw new PlantgateError("USAGE", `there is no lane "${what}"; the lanes are ${lanes.join(", ")}`);
+  const lane = what as QueueLane;
   const wanted = Number(sequence);
-  const message = Number.isSafeInteger(wanted) ? readMessages(db, what as QueueLane, wanted).next().value : undefined;
-  if (message?.sequence !== wanted)
-    throw new PlantgateError("USAGE", `lane ${what} has no message ${sequence} on disk; what central has is deleted here`);
-  printJson({ lane: what, sequence: wanted, event: JSON.parse(message.line) });
+  const message = Number.isSafeInteger(wanted) ? reader.messages(lane, wanted).next().value : undefined;
+  if (message?.sequence === wanted)
+    return printMessages({ lane: what, sequence: wanted, event: JSON.parse(message.line) as Record<string, unknown> }, true);
+  const hole = reader.holes(lane).find(({ first, count }) => wanted >= first && wanted < first + count);
+  const gone = hole
+    ? `sequences ${hole.first} to ${hole.first + hole.count - 1} of it hold no messages any more: ${hole.reason}`
+    : "what central has is deleted here";
+  throw new PlantgateError("USAGE", `lane ${what} has no message ${sequence} on disk; ${gone}`);
 }
 
-function printableLetter(letter: ReturnType<typeof readDeadLetters>[number]): Record<string, unknown> {
-  const bytes = Buffer.from(letter.body);
-  const text = bytes.toString("utf8");
-  const readable = Buffer.from(text, "utf8").equals(bytes);
-  return {
-    ...letter,
-    at: new Date(letter.at).toISOString(),
-    body: readable ? text : { base64: bytes.toString("base64") },
-    bytes: bytes.length,
-  };
-}
-
-function reading(folder: string, read: (db: DatabaseSync) => void): void {
-  const file = join(folder, "queue.sqlite");
+function reading(folder: string, read: (reader: QueueReader) => void): void {
+  const file = queueFile(folder);
   if (!existsSync(file))
     throw new PlantgateError("USAGE", `${folder} holds no queue: is it a gateway's data folder, and has the gateway run?`);
-  const db = new DatabaseSync(file, { readOnly: true });
-  try {
-    read(db);
-  } finally {
-    db.close();
-  }
+  using reader = new QueueReader(file);
+  read(reader);
 }
 
 function parsePlace(value: string): string {
@@ -172,9 +145,7 @@ function parsePlace(value: string): string {
   return value;
 }
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2));
+function parseBy(value: string): string {
+  if (value !== "type" && value !== "key") throw new InvalidArgumentError("Give type or key.");
+  return value;
 }

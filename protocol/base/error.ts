@@ -24,6 +24,7 @@ const dispositions = {
   UNIT_UNKNOWN: "reject",
   KEY_CONFLICT: "reject",
   DESTINATION_INVALID: "reject",
+  EXPIRED: "reject",
   // configuration
   CONFIG_INVALID: "reject",
   SECRET_MISSING: "reject",
@@ -33,6 +34,7 @@ const dispositions = {
   QUEUE_FULL: "shed",
   DISK_FAILED: "crash",
   FRAME_CORRUPT: "quarantine",
+  FRAME_LOCKED: "quarantine",
   DATA_FOLDER_LOCKED: "deny",
   FORMAT_NEWER: "deny",
   STOPPED: "retry",

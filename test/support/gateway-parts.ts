@@ -87,7 +87,7 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log);
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
-  const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log });
+  const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log, centralNow: () => undefined });
   const connectors = new Map<string, TestConnector>();
   const kind = (name: ConnectorKindName): AnyConnectorKind =>
     ({
@@ -107,6 +107,7 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
     clock,
     log,
     configurationSettled: async () => {},
+    centralNow: () => undefined,
     onDeliveries: (names) => host.ring(names),
   });
   const stopping = new AbortController();

@@ -1,8 +1,7 @@
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
-import { readDeadLetters, readDeliveries, readMessages } from "../../../gateway/queue/read.ts";
+import { QueueReader } from "../../../gateway/queue/read.ts";
 import { type CloudEvent, type Document, makeEvent, PlantgateError } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -46,21 +45,18 @@ async function receive(parts: Parts, ...orders: { id: number; revision?: number 
 }
 const orderOf = (message: Outbound): string => `${message.event.data.moId as string}/${message.event.data.revision as number}`;
 
-function onDisk<Value>(parts: { dataDir: string }, read: (db: DatabaseSync) => Value): Value {
-  const db = new DatabaseSync(join(parts.dataDir, "queue.sqlite"), { readOnly: true });
-  try {
-    return read(db);
-  } finally {
-    db.close();
-  }
+function onDisk<Value>(parts: { dataDir: string }, read: (reader: QueueReader) => Value): Value {
+  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
+  return read(reader);
 }
 const outcomes = (parts: Parts): string[] =>
-  onDisk(parts, (db) =>
-    [...readMessages(db, "transaction")]
+  onDisk(parts, (reader) =>
+    [...reader.messages("transaction")]
       .map((message) => JSON.parse(message.line) as CloudEvent)
       .filter((event) => event.type === "mfg.delivery.completed.v1"),
   ).map((event) => String(event.data.outcome));
-const deliveries = (parts: { dataDir: string }) => onDisk(parts, (db) => readDeliveries(db, 100));
+const deliveries = (parts: { dataDir: string }) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
+const deadLetters = (parts: { dataDir: string }) => onDisk(parts, (reader) => reader.deadLetters.search({ limit: 10 }));
 
 it("tells central how a delivery ended, in the transaction that removes it", async () => {
   await using parts = await openParts();
@@ -107,7 +103,7 @@ it("keeps a refused message as a dead letter with the receiver's reason, and the
     (found) => found.length === 2,
   );
   expect(outcomes(parts)).toEqual(["refused", "delivered"]);
-  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([
+  expect(deadLetters(parts)).toMatchObject([
     { direction: "out", code: "PEER_REFUSED", reason: "unknown item", connector: "scheduler", place: "POST /orders" },
   ]);
 });
@@ -146,7 +142,7 @@ it("waits for the receiver's own yes, and takes one that comes before the transp
   expect(deliveries(parts)).toHaveLength(1);
   await answer({ order: "hq-mo-1", revision: 2, accepted: false, reason: "unknown item RM-ALU" });
   expect(outcomes(parts)).toEqual(["accepted", "refused"]);
-  expect(onDisk(parts, (db) => readDeadLetters(db, 10))).toMatchObject([{ reason: "unknown item RM-ALU" }]);
+  expect(deadLetters(parts)).toMatchObject([{ reason: "unknown item RM-ALU" }]);
 });
 
 it("sends again what its receiver did not answer in time", async () => {
@@ -323,7 +319,7 @@ it("keeps what central sent for a flow that is gone as a dead letter", async () 
   await parts.apply(await bundleOf(documents, "lyon"));
   await receive(parts, { id: 1 });
   const [letter] = await until(
-    () => onDisk(parts, (db) => readDeadLetters(db, 10)),
+    () => deadLetters(parts),
     (found) => found.length === 1,
   );
   expect(letter).toMatchObject({ direction: "out", connector: "central", code: "DESTINATION_INVALID" });
@@ -363,7 +359,7 @@ it("keeps a waiting delivery as a dead letter when its destination is gone", asy
   );
   await parts.apply(await bundleOf(withDestinations([{ connector: "scheduler", post: "/elsewhere" }]), "lyon", 2));
   const [letter] = await until(
-    () => onDisk(parts, (db) => readDeadLetters(db, 10)),
+    () => deadLetters(parts),
     (found) => found.length === 1,
   );
   expect(letter).toMatchObject({ code: "DESTINATION_INVALID", place: "POST /orders" });

@@ -1,8 +1,7 @@
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
-import { readDeadLetters, readMessages } from "../../../gateway/queue/read.ts";
+import { QueueReader } from "../../../gateway/queue/read.ts";
 import type { CloudEvent } from "../../../protocol/index.ts";
 import { pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
@@ -16,15 +15,11 @@ const pick = (body: string | Uint8Array, more: Partial<Input> = {}): Input => ({
 });
 
 function onDisk(parts: Parts) {
-  const db = new DatabaseSync(join(parts.dataDir, "queue.sqlite"), { readOnly: true });
-  try {
-    return {
-      events: [...readMessages(db, "transaction")].map((message) => JSON.parse(message.line) as CloudEvent),
-      dead: readDeadLetters(db, 100),
-    };
-  } finally {
-    db.close();
-  }
+  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
+  return {
+    events: [...reader.messages("transaction")].map((message) => JSON.parse(message.line) as CloudEvent),
+    dead: reader.deadLetters.search({ limit: 100 }),
+  };
 }
 
 it("makes one message a line of a pick, with its keys, and is done when they are on disk", async () => {

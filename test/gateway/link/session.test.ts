@@ -46,7 +46,7 @@ async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer>
     },
   };
 }
-const poll: LinkRequest = { method: "POST", path: "/v1/sites/lyon/downlink", timeoutMs: 1000 };
+const poll: LinkRequest = { method: "POST", path: "/v1/sites/lyon/downlink", silenceMs: 1000 };
 const fence: LinkAnswer = { kind: "problem", problem: toProblem("fenced"), retryAfterMs: undefined };
 
 it("is not fenced by a late answer to a session that it left itself", async () => {

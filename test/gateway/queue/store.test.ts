@@ -1,27 +1,20 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Change } from "../../../gateway/queue/change.ts";
 import { chainGenesis, chainNext, decodeInputs, decodeLines } from "../../../gateway/queue/frame.ts";
-import { readDeadLetters, readDeliveryHeads, readDepth, readMessages } from "../../../gateway/queue/read.ts";
-import { QueueStore } from "../../../gateway/queue/store.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { deadLettersIn, delivery, hash, laneOf, linesIn as lines, messagesIn, openStore } from "../../support/queue-store.ts";
 
-const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
-const openStore = (folder: string): QueueStore =>
-  new QueueStore({ path: join(folder, "queue.sqlite"), site: "lyon", kernelBoot: "boot", now: () => 1_700_000_000_000 });
 const transaction = (line: string): Change => ({ messages: [{ lane: "transaction", line }] });
-const laneOf = (store: QueueStore, lane: string) => readDepth(store.database).lanes.find((entry) => entry.lane === lane)!;
-const lines = (store: QueueStore): string[] => [...readMessages(store.database, "transaction")].map((message) => message.line);
 
 it("gives gapless sequences per lane and takes all changes of one flush into one frame", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
   store.commit([transaction("a"), transaction("b"), { messages: [{ lane: "telemetry", line: "s" }] }, transaction("c")]);
   expect(store.frames("transaction", 0, { frames: 10, bytes: 1e6 }).map(({ first, count }) => [first, count])).toEqual([[1, 3]]);
-  expect([...readMessages(store.database, "transaction")].map(({ sequence, line }) => [sequence, line])).toEqual([
+  expect(messagesIn(store, "transaction")).toEqual([
     [1, "a"],
     [2, "b"],
     [3, "c"],
@@ -87,10 +80,10 @@ it("keeps the same key with other content as a dead letter with the raw bytes, a
   const [second] = store.commit([change("second", "99")]);
   expect(second!.conflicts).toHaveLength(1);
   expect(lines(store)).toEqual(["first"]);
-  expect(readDeadLetters(store.database, 10)).toMatchObject([
+  expect(deadLettersIn(store)).toMatchObject([
     { id: second!.conflicts[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/7/confirmed" },
   ]);
-  expect(Buffer.from(readDeadLetters(store.database, 10)[0]!.body).toString()).toBe("99");
+  expect(Buffer.from(deadLettersIn(store)[0]!.body).toString()).toBe("99");
   store.close();
 });
 
@@ -123,6 +116,7 @@ it("keeps the raw input beside the frame, once for all messages of a split", () 
 it("deletes a frame only when central has it and its deliveries are made", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
+  store.keepAcknowledged(0);
   store.commit([transaction("a")]);
   store.commit([transaction("b")]);
   const { epoch } = laneOf(store, "transaction");
@@ -165,19 +159,19 @@ it("opens a new epoch after a fork that names its predecessor and keeps sequence
 it("shows the first delivery of each key, so that a failing key holds back only its own", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
-  const delivery = (key: string, line: string) => ({
-    connector: "wms",
-    flow: "orders",
-    target: "wms/orders",
-    key,
-    line,
-    createdAt: 1,
-  });
-  store.commit([{ newDeliveries: [delivery("mo-1", "1a"), delivery("mo-1", "1b"), delivery("mo-2", "2a")] }]);
-  expect(readDeliveryHeads(store.database, "wms", 10).map((head) => head.line)).toEqual(["1a", "2a"]);
-  const [head] = readDeliveryHeads(store.database, "wms", 10);
+  store.commit([
+    {
+      newDeliveries: [
+        delivery({ key: "mo-1", line: "1a" }),
+        delivery({ key: "mo-1", line: "1b" }),
+        delivery({ key: "mo-2", line: "2a" }),
+      ],
+    },
+  ]);
+  expect(store.deliveryHeads("wms", 10).map((head) => head.line)).toEqual(["1a", "2a"]);
+  const [head] = store.deliveryHeads("wms", 10);
   store.commit([{ doneDeliveries: [head!.id] }]);
-  expect(readDeliveryHeads(store.database, "wms", 10).map((entry) => entry.line)).toEqual(["1b", "2a"]);
+  expect(store.deliveryHeads("wms", 10).map((entry) => entry.line)).toEqual(["1b", "2a"]);
   store.close();
 });
 
@@ -196,8 +190,7 @@ it("refuses the file of a newer format and leaves it as it is", () => {
 it("refuses the folder of another site", () => {
   using folder = temporaryFolder();
   openStore(folder.path).close();
-  const other = () =>
-    new QueueStore({ path: join(folder.path, "queue.sqlite"), site: "porto", kernelBoot: "boot", now: () => 0 });
+  const other = () => openStore(folder.path, { site: "porto" });
   expect(other).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
 });
 
@@ -227,7 +220,7 @@ it("writes nothing of any change when one of a group cannot be written", () => {
   expect(lines(store)).toHaveLength(kept);
   store.database.exec("PRAGMA max_page_count = 100000");
   store.commit([transaction("after")]);
-  expect([...readMessages(store.database, "transaction")].at(-1)).toMatchObject({ sequence: kept + 1, line: "after" });
+  expect(messagesIn(store, "transaction").at(-1)).toEqual([kept + 1, "after"]);
   store.close();
 });
 
@@ -250,6 +243,7 @@ it("holds exactly what was committed, in order, for any sequence of changes and 
     fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
       using folder = temporaryFolder();
       let store = openStore(folder.path);
+      store.keepAcknowledged(0);
       const model: string[] = [];
       let gone = 0;
       for (const action of steps) {
@@ -272,9 +266,7 @@ it("holds exactly what was committed, in order, for any sequence of changes and 
           ]);
         }
       }
-      expect([...readMessages(store.database, "transaction")].map(({ sequence, line }) => [sequence, line])).toEqual(
-        model.slice(gone).map((line, index) => [gone + index + 1, line]),
-      );
+      expect(messagesIn(store, "transaction")).toEqual(model.slice(gone).map((line, index) => [gone + index + 1, line]));
       for (const frame of store.frames("transaction", 0, { frames: 1000, bytes: 1e9 }))
         expect(decodeLines(frame.events, frame.count)).toHaveLength(frame.count);
       store.close();

@@ -2,11 +2,11 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeadLetter } from "../../../gateway/queue/change.ts";
-import { QueueStore } from "../../../gateway/queue/store.ts";
 import type { CloudEvent } from "../../../protocol/index.ts";
 import { type Ended, plantgate } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { pick, sample } from "../../support/messages.ts";
+import { delivery, openStore } from "../../support/queue-store.ts";
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
@@ -29,8 +29,8 @@ const letter = (id: string, body: Uint8Array, rest: Partial<DeadLetter> = {}): D
 /** The data folder of a gateway that does not run: three picks of which central has the first, a sample, a delivery, two dead letters. */
 beforeAll(() => {
   mkdirSync(join(folder.path, "lyon"));
-  const path = join(folder.path, "lyon", "queue.sqlite");
-  const store = new QueueStore({ path, site: "lyon", kernelBoot: "boot", now: () => Date.parse("2026-01-31T08:20:00.000Z") });
+  const store = openStore(join(folder.path, "lyon"), { now: () => Date.parse("2026-01-31T08:20:00.000Z") });
+  store.keepAcknowledged(0);
   const append = (lane: "transaction" | "telemetry", event: CloudEvent) => ({
     messages: [{ lane, line: JSON.stringify(event) }],
   });
@@ -42,14 +42,12 @@ beforeAll(() => {
       acknowledged: { lane: "transaction", epoch, watermark: 1 },
       dispatched: { lane: "transaction", upTo: 3 },
       newDeliveries: [
-        {
-          connector: "wms",
-          flow: "orders",
+        delivery({
           target: "wms/orders/{data.moId}",
           key: "hq-mo-42",
           line: JSON.stringify(picks[0]),
           createdAt: Date.parse("2026-01-31T08:22:00.000Z"),
-        },
+        }),
       ],
       deadLetters: [
         letter("dl-text", Buffer.from('{"txn":"Tä"}'), { flow: "picks" }),
@@ -67,7 +65,7 @@ describe("plantgate queue depth", () => {
     expect(out).toMatch(/^lane +last +acknowledged +waiting +bytes +oldest\n/);
     expect(out).toMatch(/^transaction +3 +1 +2 +\d+ +2026-01-31T08:20:00\.000Z$/m);
     expect(out).toMatch(/^telemetry +1 +0 +1 /m);
-    expect(out).toMatch(/\ndeliveries waiting: 1, unknown outcome: 0; dead letters: 2\n$/);
+    expect(out).toMatch(/\ndeliveries waiting: 1, unknown outcome: 0, parked: 0; dead letters: 2\n$/);
   });
 
   it("says the same as JSON", async () => {

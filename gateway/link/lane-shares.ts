@@ -1,0 +1,81 @@
+import type { Lane } from "../../protocol/index.ts";
+
+/** Batches under way at once, of all lanes, and of one. */
+const maxTogether = 6;
+export const maxPerLane = 4;
+
+interface Waiting {
+  readonly lane: Lane;
+  readonly go: () => void;
+}
+
+/**
+ * Who may send next, while more want to than the link takes: each lane gets its weight's share of the bytes (weighted fair queueing), and a
+ * lane with nothing under way never waits, so that a live transaction goes at once past a backlog of samples (P7).
+ */
+export class LaneShares {
+  readonly #waiting: Waiting[] = [];
+  readonly #underWay = new Map<Lane, number>();
+  /** Bytes sent, divided by the weight: the lane that is furthest behind goes next. */
+  readonly #served = new Map<Lane, number>();
+  #weights: Readonly<Record<Lane, number>>;
+  #together = 0;
+
+  constructor(weights: Readonly<Record<Lane, number>>) {
+    this.#weights = weights;
+  }
+
+  configure(weights: Readonly<Record<Lane, number>>): void {
+    this.#weights = weights;
+  }
+
+  /** Resolves with true when the lane may send one batch, with false when the signal aborts. */
+  turn(lane: Lane, signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const abort = (): void => {
+        const at = this.#waiting.indexOf(entry);
+        if (at !== -1) this.#waiting.splice(at, 1);
+        resolve(false);
+      };
+      const entry: Waiting = {
+        lane,
+        go: () => {
+          signal.removeEventListener("abort", abort);
+          resolve(true);
+        },
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      // a lane that was idle starts level with the others, it has saved up nothing
+      const others = this.#waiting.filter((each) => each.lane !== lane).map((each) => this.#served.get(each.lane) ?? 0);
+      if (!this.#underWay.get(lane) && others.length > 0)
+        this.#served.set(lane, Math.max(this.#served.get(lane) ?? 0, Math.min(...others)));
+      this.#waiting.push(entry);
+      this.#grant();
+    });
+  }
+
+  /** A batch that had its turn is over; `bytes` is what it took. */
+  done(lane: Lane, bytes: number): void {
+    this.#together -= 1;
+    this.#underWay.set(lane, (this.#underWay.get(lane) ?? 1) - 1);
+    this.#served.set(lane, (this.#served.get(lane) ?? 0) + bytes / this.#weights[lane]);
+    this.#grant();
+  }
+
+  #grant(): void {
+    for (let next = this.#next(); next; next = this.#next()) {
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
+      this.#together += 1;
+      this.#underWay.set(next.lane, (this.#underWay.get(next.lane) ?? 0) + 1);
+      next.go();
+    }
+  }
+
+  #next(): Waiting | undefined {
+    const idle = this.#waiting.find(({ lane }) => !this.#underWay.get(lane));
+    if (idle) return idle;
+    if (this.#together >= maxTogether) return undefined;
+    return this.#waiting.toSorted((a, b) => (this.#served.get(a.lane) ?? 0) - (this.#served.get(b.lane) ?? 0))[0];
+  }
+}

@@ -1,0 +1,93 @@
+import { closeSync, existsSync, fsyncSync, openSync, statfsSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { DiskState } from "../../protocol/index.ts";
+import type { DiskReport } from "./change.ts";
+
+const mebibyte = 1024 * 1024;
+const lookEveryMs = 200;
+
+/** What is free, of how much; injected so that a test can fill a disk. */
+export type ReadSpace = (folder: string) => { readonly freeBytes: number; readonly sizeBytes: number };
+
+const readSpace: ReadSpace = (folder) => {
+  const { bavail, blocks, bsize } = statfsSync(folder);
+  return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
+};
+
+/**
+ * The full-disk ladder, lowest step first: samples make room for each other, batch data is refused, then transactions are refused at
+ * their source. A reserve that was written out in advance pays for the gateway's own bookkeeping (tombstones, acknowledgements, outcomes) when
+ * even the last step did not help, as other programs write on this disk as well.
+ */
+export class Disk {
+  readonly #folder: string;
+  readonly #reserveFile: string;
+  readonly #readSpace: ReadSpace;
+  readonly #uptimeMs: () => number;
+  #report: DiskReport = { state: "ok", freeBytes: 0 };
+  #sizeBytes = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  /** A write found no room: until space is seen again, whatever the figures say. */
+  #foundFull = false;
+
+  constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace }) {
+    this.#folder = dirname(options.path);
+    this.#reserveFile = join(this.#folder, "reserve");
+    this.#readSpace = options.readSpace ?? readSpace;
+    this.#uptimeMs = options.uptimeMs;
+  }
+
+  /** As of at most 200 ms ago. */
+  look(): DiskReport {
+    const now = this.#uptimeMs();
+    if (now - this.#lookedAt >= lookEveryMs) {
+      this.#lookedAt = now;
+      const { freeBytes, sizeBytes } = this.#readSpace(this.#folder);
+      this.#sizeBytes = sizeBytes;
+      if (freeBytes > this.#steps().discarding) this.#foundFull = false;
+      this.#report = { state: this.#stateAt(freeBytes), freeBytes };
+    }
+    return this.#report;
+  }
+
+  /** A write failed for want of room. @returns whether the reserve was there to be given free, so that bookkeeping may be tried again */
+  foundFull(): boolean {
+    this.#foundFull = true;
+    this.#lookedAt = Number.NEGATIVE_INFINITY;
+    if (!existsSync(this.#reserveFile)) return false;
+    unlinkSync(this.#reserveFile);
+    return true;
+  }
+
+  /** Writes the reserve out where it is missing and there is room for it. */
+  keepReserve(): void {
+    const { freeBytes } = this.look();
+    const { reserve, discarding } = this.#steps();
+    const whole = existsSync(this.#reserveFile) && statSync(this.#reserveFile).size >= reserve;
+    if (whole || freeBytes < discarding + reserve) return;
+    const zeros = Buffer.alloc(mebibyte);
+    const handle = openSync(this.#reserveFile, "w", 0o600);
+    try {
+      for (let written = 0; written < reserve; written += zeros.length)
+        writeSync(handle, zeros, 0, Math.min(zeros.length, reserve - written));
+      fsyncSync(handle);
+    } catch {
+      unlinkSync(this.#reserveFile);
+    } finally {
+      closeSync(handle);
+    }
+  }
+
+  #stateAt(freeBytes: number): DiskState {
+    const steps = this.#steps();
+    if (this.#foundFull || freeBytes < steps.refusing) return "refusing";
+    if (freeBytes < steps.bulkRefused) return "bulk-refused";
+    return freeBytes < steps.discarding ? "discarding" : "ok";
+  }
+
+  /** Below so much free space each step begins: absolute on a usual disk, a share of a small one. */
+  #steps(): { discarding: number; bulkRefused: number; refusing: number; reserve: number } {
+    const of = (most: number, share: number): number => Math.min(most * mebibyte, Math.floor(this.#sizeBytes / share));
+    return { discarding: of(512, 10), bulkRefused: of(256, 16), refusing: of(128, 32), reserve: of(32, 64) };
+  }
+}

@@ -1,0 +1,156 @@
+import { frameLimits, type PlantgateError } from "../../protocol/index.ts";
+import type { PackedRun } from "./append.ts";
+import type { Change, Committed, NewMessage, QueueLane } from "./change.ts";
+import type { GroupEntry } from "./store.ts";
+import type { EntryReply, QueueFailure } from "./worker.ts";
+
+/** A commit that waits to go to the worker. */
+interface Pending {
+  readonly change: Change;
+  readonly resolve: (committed: Committed) => void;
+  readonly reject: (error: PlantgateError) => void;
+}
+
+/** Changes that one group takes. */
+const maxChanges = 2000;
+const maxGroupBytes = 4 * 1024 * 1024;
+
+/**
+ * Collects commits and packs them for the way to the worker: messages that need no judging (no repeat to look for, no input to keep) go
+ * as text, as they will lie in a frame, whoever committed them; a copy of each as an object would cost more than its flush.
+ */
+export class GroupPacker {
+  #waiting: Pending[] = [];
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  add(pending: Pending): void {
+    this.#waiting.push(pending);
+  }
+
+  take(): PackedGroup | undefined {
+    if (this.#waiting.length === 0) return undefined;
+    const group = new PackedGroup();
+    let taken = 0;
+    while (taken < this.#waiting.length && taken < maxChanges && group.bytes < maxGroupBytes) {
+      const pending = this.#waiting[taken++];
+      if (pending) group.add(pending);
+    }
+    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+    group.seal();
+    return group;
+  }
+}
+
+/** A run that still takes messages. */
+interface OpenRun {
+  readonly lane: QueueLane;
+  readonly lines: string[];
+  characters: number;
+}
+
+/** One group on its way: the entries as the worker takes them, and who waits for which. */
+export class PackedGroup {
+  readonly entries: GroupEntry[] = [];
+  readonly transfer: ArrayBuffer[] = [];
+  /** Who waits, by entry; several share a run. */
+  readonly #waiters: Pending[][] = [];
+  readonly #lanes = new Set<QueueLane>();
+  #run: OpenRun | undefined;
+  #characters = 0;
+
+  /** About how large it is: characters of the lines. */
+  get bytes(): number {
+    return this.#characters;
+  }
+
+  add(pending: Pending): void {
+    const { messages } = pending.change;
+    const lane = plainLane(pending.change);
+    if (lane === undefined || messages === undefined) {
+      this.#closeRun();
+      this.entries.push({ change: pending.change });
+      this.#waiters.push([pending]);
+      for (const message of messages ?? []) {
+        this.#lanes.add(message.lane);
+        this.#characters += message.line.length;
+      }
+      return;
+    }
+    if (!this.#fits(lane, messages)) this.#closeRun();
+    this.#run ??= this.#openRun(lane);
+    for (const { line } of messages) {
+      this.#run.lines.push(line);
+      this.#run.characters += line.length + 1;
+      this.#characters += line.length;
+    }
+    this.#waiters.at(-1)?.push(pending);
+  }
+
+  seal(): void {
+    this.#closeRun();
+  }
+
+  /** Answers everyone; returns the lanes that were appended to. */
+  settle(replies: readonly EntryReply[] | "plain", toError: (failure: QueueFailure) => PlantgateError): ReadonlySet<QueueLane> {
+    let appended = replies === "plain";
+    for (const [index, waiters] of this.#waiters.entries()) {
+      const reply = replies === "plain" ? "plain" : (replies[index] ?? "plain");
+      if (typeof reply === "object" && "refused" in reply) {
+        const error = toError(reply.refused);
+        for (const { reject } of waiters) reject(error);
+        continue;
+      }
+      for (const { change, resolve } of waiters)
+        resolve(reply === "plain" ? { appended: change.messages?.length ?? 0, repeats: 0, conflicts: [] } : reply);
+      appended ||= reply === "plain" || reply.appended > 0;
+    }
+    return appended ? this.#lanes : new Set();
+  }
+
+  fail(error: PlantgateError): void {
+    for (const waiters of this.#waiters) for (const { reject } of waiters) reject(error);
+  }
+
+  /** A frame's limits, in characters: none is less than a byte, and none of our lines is mostly of more. */
+  #fits(lane: QueueLane, messages: readonly NewMessage[]): boolean {
+    const run = this.#run;
+    if (!run || run.lane !== lane) return false;
+    const characters = messages.reduce((sum, { line }) => sum + line.length + 1, run.characters);
+    return run.lines.length + messages.length <= frameLimits.messages && characters <= frameLimits.bytes / 2;
+  }
+
+  #openRun(lane: QueueLane): OpenRun {
+    this.#lanes.add(lane);
+    this.#waiters.push([]);
+    return { lane, lines: [], characters: 0 };
+  }
+
+  #closeRun(): void {
+    if (!this.#run) return;
+    const { lane, lines } = this.#run;
+    this.#run = undefined;
+    const text = new TextEncoder().encode(`${lines.join("\n")}\n`);
+    const run: PackedRun = { lane, count: lines.length, text };
+    this.entries.push({ run });
+    this.transfer.push(text.buffer);
+  }
+}
+
+/** The lane of a change that only appends messages as they are; undefined where there is more to it. */
+function plainLane(change: Change): QueueLane | undefined {
+  const { messages } = change;
+  const [first] = messages ?? [];
+  if (!messages || !first || messages.length > frameLimits.messages) return undefined;
+  const { marker, releaseMarker, cursors, deadLetters, acknowledged, dispatched, control } = change;
+  const more = marker ?? releaseMarker ?? acknowledged ?? dispatched ?? control;
+  if (more !== undefined || cursors?.length || deadLetters?.length) return undefined;
+  if (change.newDeliveries?.length || change.deliveryUpdates?.length || change.doneDeliveries?.length) return undefined;
+  const keepsInput = first.lane === "transaction" || first.lane === "inbound";
+  const plain = messages.every(
+    ({ lane, repeat, input }) => lane === first.lane && repeat === undefined && (input === undefined || !keepsInput),
+  );
+  return plain ? first.lane : undefined;
+}

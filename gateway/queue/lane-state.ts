@@ -1,0 +1,105 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { QueueLane } from "./change.ts";
+import type { Statements } from "./statements.ts";
+
+/**
+ * Where a lane stands, as the writer keeps it in memory. Sequences up to `pruned` are deleted; `bytes` is what all its frames take,
+ * `waitingBytes` what those take that central (inbound: local destinations) has not taken yet.
+ */
+export interface LaneState {
+  epoch: string;
+  epochFirst: number;
+  predecessor: { epoch: string; lastSequence: number } | null;
+  next: number;
+  acknowledged: number;
+  dispatched: number;
+  chain: Buffer;
+  acknowledgedChain: Buffer;
+  pruned: number;
+  prunedChain: Buffer | null;
+  bytes: number;
+  waitingBytes: number;
+}
+
+export function readLanes(db: DatabaseSync): Map<QueueLane, LaneState> {
+  const rows = db.prepare("SELECT * FROM lanes").all();
+  return new Map(rows.map((row) => [row.lane as QueueLane, toLaneState(row)]));
+}
+
+function toLaneState(row: Record<string, unknown>): LaneState {
+  const predecessorEpoch = row.predecessor_epoch as string | null;
+  return {
+    epoch: row.epoch as string,
+    epochFirst: row.epoch_first as number,
+    predecessor: predecessorEpoch === null ? null : { epoch: predecessorEpoch, lastSequence: row.predecessor_last as number },
+    next: row.next as number,
+    acknowledged: row.acknowledged as number,
+    dispatched: row.dispatched as number,
+    chain: Buffer.from(row.chain as Uint8Array),
+    acknowledgedChain: Buffer.from(row.acknowledged_chain as Uint8Array),
+    pruned: row.pruned as number,
+    prunedChain: row.pruned_chain === null ? null : Buffer.from(row.pruned_chain as Uint8Array),
+    bytes: row.bytes as number,
+    waitingBytes: row.waiting_bytes as number,
+  };
+}
+
+export function writeLane(statements: Statements, lane: QueueLane, state: LaneState): void {
+  const update =
+    "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, next = ?, acknowledged = ?, dispatched = ?, chain = ?, acknowledged_chain = ?, pruned = ?, pruned_chain = ?, bytes = ?, waiting_bytes = ? WHERE lane = ?";
+  statements.run(
+    update,
+    state.epoch,
+    state.epochFirst,
+    state.predecessor?.epoch ?? null,
+    state.predecessor?.lastSequence ?? null,
+    state.next,
+    state.acknowledged,
+    state.dispatched,
+    state.chain,
+    state.acknowledgedChain,
+    state.pruned,
+    state.prunedChain,
+    state.bytes,
+    state.waitingBytes,
+    lane,
+  );
+}
+
+/** The lanes as a transaction sees them: what it touched is its own until it is committed. */
+export class StagedLanes {
+  readonly #lanes: ReadonlyMap<QueueLane, LaneState>;
+  readonly #touched = new Map<QueueLane, LaneState>();
+
+  constructor(lanes: ReadonlyMap<QueueLane, LaneState>) {
+    this.#lanes = lanes;
+  }
+
+  /** For reading. */
+  get(lane: QueueLane): Readonly<LaneState> {
+    return this.#touched.get(lane) ?? (this.#lanes.get(lane) as LaneState);
+  }
+
+  /** For changing. */
+  touch(lane: QueueLane): LaneState {
+    let state = this.#touched.get(lane);
+    if (!state) {
+      state = { ...(this.#lanes.get(lane) as LaneState) };
+      this.#touched.set(lane, state);
+    }
+    return state;
+  }
+
+  get touched(): boolean {
+    return this.#touched.size > 0;
+  }
+
+  write(statements: Statements): void {
+    for (const [lane, state] of this.#touched) writeLane(statements, lane, state);
+  }
+
+  /** What the transaction made of the lanes is what they are. */
+  become(lanes: Map<QueueLane, LaneState>): void {
+    for (const [lane, state] of this.#touched) lanes.set(lane, state);
+  }
+}

@@ -1,0 +1,79 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { QueueLane } from "./change.ts";
+import {
+  bootsTable,
+  deadLettersTable,
+  deliveriesTable,
+  framePosition,
+  framesTable,
+  laneEnd,
+  lanesTable,
+  newTables,
+} from "./schema.ts";
+
+/** Frames moved in one transaction: bounds what the migration of a long backlog adds to the file. */
+const framesAtOnce = 200;
+
+/**
+ * Format 1 → 2, inside the caller's transaction, which also notes the new format: an older program refuses the file from then on.
+ * Frames stay where they are and are moved by {@link moveOldFrames}, which a crash may interrupt at any step.
+ */
+export function migrateFrom1(db: DatabaseSync): void {
+  db.exec(`
+    ALTER TABLE boots RENAME TO old_boots; ALTER TABLE lanes RENAME TO old_lanes; ALTER TABLE frames RENAME TO old_frames;
+    ALTER TABLE deliveries RENAME TO old_deliveries; ALTER TABLE dead_letters RENAME TO old_dead_letters;
+    DROP INDEX deliveries_by_key;
+    ${bootsTable}${lanesTable}${framesTable}${deliveriesTable}${deadLettersTable}${newTables}
+    INSERT INTO boots SELECT id, at, kernel_boot, 0, 0 FROM old_boots WHERE 0;
+    INSERT INTO lanes SELECT lane, epoch, epoch_first, predecessor_epoch, predecessor_last, next, acknowledged, dispatched, chain,
+      acknowledged_chain, 0, NULL, 0, 0 FROM old_lanes;
+    INSERT INTO deliveries SELECT id, connector, key, flow, target, coalesce(line ->> '$.type', ''), coalesce(line ->> '$.id', ''), state,
+      id = (SELECT min(f.id) FROM old_deliveries f WHERE f.connector = d.connector AND f.key = d.key), attempts, 0, reason, created_at,
+      0, 0, NULL, 0, NULL, CAST(line AS BLOB) FROM old_deliveries d;
+    INSERT INTO dead_letters SELECT id, at, direction, connector, flow, place, code, reason, attempts, NULL, NULL, NULL, body
+      FROM old_dead_letters;
+    DROP TABLE old_boots; DROP TABLE old_lanes; DROP TABLE old_deliveries; DROP TABLE old_dead_letters;
+  `);
+  for (const { lane } of db.prepare("SELECT lane FROM lanes").all() as { lane: QueueLane }[]) {
+    const [from, to] = [framePosition(lane, 0), framePosition(lane, 2 ** 47)];
+    const first = db.prepare("SELECT min(position) AS at FROM old_frames WHERE position BETWEEN ? AND ?").get(from, to)?.at as
+      | number
+      | null;
+    const pruned = "iif(:first IS NULL, next - 1, :first - :from - 1)";
+    db.prepare(
+      `UPDATE lanes SET pruned = ${pruned}, pruned_chain = iif(${pruned} = acknowledged, acknowledged_chain, NULL) WHERE lane = :lane`,
+    ).run({ first, from, lane });
+  }
+}
+
+/** Moves what is left of a format 1 file's frames, each step durable by itself. */
+export function moveOldFrames(db: DatabaseSync): void {
+  const left = db.prepare("SELECT name FROM sqlite_master WHERE name = 'old_frames'");
+  while (left.get() !== undefined) {
+    db.exec("BEGIN IMMEDIATE");
+    const last = db
+      .prepare("SELECT max(position) AS at FROM (SELECT position FROM old_frames ORDER BY position LIMIT ?)")
+      .get(framesAtOnce)?.at as number | null;
+    if (last === null) db.exec("DROP TABLE old_frames");
+    else {
+      db.prepare(
+        "INSERT INTO frames SELECT position, count, recorded_at, 0, chain, NULL, NULL, events, inputs FROM old_frames WHERE position <= ?",
+      ).run(last);
+      db.prepare("DELETE FROM old_frames WHERE position <= ?").run(last);
+    }
+    db.exec("COMMIT");
+  }
+  countBytes(db);
+}
+
+/** What lies in each lane, and what of it waits, counted anew. */
+export function countBytes(db: DatabaseSync): void {
+  const size = "coalesce(sum(length(events) + coalesce(length(inputs), 0)), 0)";
+  const count = db.prepare(`SELECT ${size} AS bytes FROM frames WHERE position > ? AND position <= ?`);
+  const rows = db.prepare("SELECT lane, acknowledged, dispatched FROM lanes").all();
+  for (const { lane, acknowledged, dispatched } of rows as { lane: QueueLane; acknowledged: number; dispatched: number }[]) {
+    const after = (sequence: number): number => count.get(framePosition(lane, sequence), laneEnd(lane))?.bytes as number;
+    const waiting = after(lane === "inbound" ? dispatched : acknowledged);
+    db.prepare("UPDATE lanes SET bytes = ?, waiting_bytes = ? WHERE lane = ?").run(after(0), waiting, lane);
+  }
+}

@@ -1,0 +1,21 @@
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** Replaces a small file whole: a crash at any moment leaves the old or the new one. Flushed on return, readable by its owner alone. */
+export function writeFlushed(file: string, content: Uint8Array): void {
+  const staged = `${file}.new`;
+  const handle = openSync(staged, "w", 0o600);
+  try {
+    writeSync(handle, content);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  renameSync(staged, file);
+  const folder = openSync(dirname(file), "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}

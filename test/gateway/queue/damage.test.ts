@@ -1,0 +1,178 @@
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, it } from "vitest";
+import { framePosition } from "../../../gateway/queue/schema.ts";
+import type { QueueStore } from "../../../gateway/queue/store.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { hash, laneOf, messagesIn, openStore, rangesIn } from "../../support/queue-store.ts";
+
+const line = (n: number): string => `${n}:${Array.from({ length: 20 }, (_, index) => hash(`${n}/${index}`)).join("")}`;
+const append = (store: QueueStore, from: number, to: number): void => {
+  for (let n = from; n <= to; n++) store.commit([{ messages: [{ lane: "transaction", line: line(n) }] }]);
+};
+/** Everything that is there is what was written, at its place. */
+const expectTrue = (store: QueueStore): void => {
+  for (const [sequence, text] of messagesIn(store, "transaction")) expect(text).toBe(line(sequence));
+};
+const flip = (file: string, offset: number): void => {
+  const handle = openSync(file, "r+");
+  const byte = Buffer.alloc(1);
+  readSync(handle, byte, 0, 1, offset);
+  writeSync(handle, Buffer.from([byte[0]! ^ 0x10]), 0, 1, offset);
+  closeSync(handle);
+};
+
+it("finds a frame whose bytes changed, puts a hole in its place and goes on behind it", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 10);
+  const position = framePosition("transaction", 4);
+  const events = Buffer.from(
+    store.database.prepare("SELECT events FROM frames WHERE position = ?").get(position)!.events as Uint8Array,
+  );
+  events[events.length - 5]! ^= 1;
+  store.database.prepare("UPDATE frames SET events = ? WHERE position = ?").run(events, position);
+  const told: unknown[] = [];
+  store.onSetAside = (fault) => told.push(fault);
+  expect(rangesIn(store, "transaction")).toEqual(["1-3", "4-4 damaged", "5-10"]);
+  expect(told).toEqual([{ lane: "transaction", first: 4, count: 1, reason: "damaged", rows: true }]);
+  expect(store.database.prepare("SELECT reason, events FROM set_aside").all()).toEqual([
+    { reason: "damaged", events: new Uint8Array(events) },
+  ]);
+  append(store, 11, 11);
+  expectTrue(store);
+  store.close();
+});
+
+it("mends a value of the chain that changed while its frame did not", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 5);
+  const position = framePosition("transaction", 2);
+  const before = store.database.prepare("SELECT chain FROM frames WHERE position = ?").get(position);
+  store.database.prepare("UPDATE frames SET chain = zeroblob(32) WHERE position = ?").run(position);
+  expect(rangesIn(store, "transaction")).toEqual(["1-5"]);
+  expect(store.database.prepare("SELECT chain FROM frames WHERE position = ?").get(position)).toEqual(before);
+  store.close();
+});
+
+it("reports a row that is missing between others, and links what follows anew", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 6);
+  store.database
+    .prepare("DELETE FROM frames WHERE position IN (?, ?)")
+    .run(framePosition("transaction", 3), framePosition("transaction", 4));
+  expect(rangesIn(store, "transaction")).toEqual(["1-2", "3-4 damaged", "5-6"]);
+  expectTrue(store);
+  store.close();
+});
+
+it.each([
+  ["cut off", (file: string) => truncateSync(file, Math.floor(statSync(file).size / 2))],
+  ["damaged in the middle", (file: string) => flip(file, Math.floor(statSync(file).size / 2))],
+  ["gone", (file: string) => truncateSync(file, 0)],
+])("gives no number twice when the log of what was flushed is %s: the range is reported", (_, harm) => {
+  using folder = temporaryFolder();
+  using copy = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 40);
+  // as a crash leaves it: neither closed nor moved into the main file
+  for (const name of readdirSync(folder.path))
+    if (name !== "reserve") copyFileSync(join(folder.path, name), join(copy.path, name));
+  store.close();
+  harm(join(copy.path, "queue.sqlite-wal"));
+  const after = openStore(copy.path);
+  const told = after.lost.map(({ lane, first, count }) => ({ lane, first, count }));
+  after.onSetAside = ({ lane, first, count }) => told.push({ lane, first, count });
+  const found = messagesIn(after, "transaction").length;
+  expect(found).toBeLessThan(40);
+  expect(told).toEqual([{ lane: "transaction", first: found + 1, count: 40 - found }]);
+  expect(rangesIn(after, "transaction").at(-1)).toBe(`${found + 1}-40 damaged`);
+  append(after, 41, 41);
+  expect(messagesIn(after, "transaction").at(-1)).toEqual([41, line(41)]);
+  expectTrue(after);
+  after.close();
+});
+
+it("takes no mark for more than it is: one that was not written whole says nothing", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 3);
+  store.close();
+  const file = join(folder.path, "queue.sqlite.mark");
+  const mark = readFileSync(file);
+  mark[40]! ^= 1;
+  writeFileSync(file, mark);
+  const after = openStore(folder.path);
+  expect(after.lost).toEqual([]);
+  expect(rangesIn(after, "transaction")).toEqual(["1-3"]);
+  after.close();
+});
+
+/** Offsets of pages of the file, by what they hold. */
+function pages(path: string): Map<string, number[]> {
+  const db = new DatabaseSync(path, { readOnly: true });
+  const size = db.prepare("PRAGMA page_size").get()!.page_size as number;
+  const found = new Map<string, number[]>();
+  for (const { name, rootpage } of db.prepare("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0").all()) {
+    found.set(name as string, [((rootpage as number) - 1) * size]);
+  }
+  db.close();
+  return found;
+}
+
+it.each([
+  ["the first page", () => 0, false],
+  ["the root of the frames", (path: string) => pages(path).get("frames")![0]!, true],
+  ["the lanes", (path: string) => pages(path).get("lanes")![0]!, true],
+])("sets a file aside when %s is overwritten, and carries over what can be read", (_, offsetOf, _readable) => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openStore(folder.path);
+  append(store, 1, 300);
+  store.commit([{ cursors: [{ name: "downlink", value: "7" }] }]);
+  const { epoch } = laneOf(store, "transaction");
+  store.close();
+  const offset = offsetOf(path);
+  const handle = openSync(path, "r+");
+  writeSync(handle, Buffer.alloc(4096, 0xaa), 0, 4096, offset);
+  closeSync(handle);
+  // the damage may show at opening or at the first read: as the worker does, the file is opened once more then
+  const open = (): QueueStore => {
+    const opened = openStore(folder.path);
+    try {
+      rangesIn(opened, "transaction");
+      return opened;
+    } catch {
+      opened.close();
+      writeFileSync(`${path}.damaged`, "");
+      return openStore(folder.path);
+    }
+  };
+  const after = open();
+  expect(existsSync(join(folder.path, "damaged"))).toBe(true);
+  const ranges = rangesIn(after, "transaction");
+  // every number is accounted for, in messages or in holes
+  const last = Number(ranges.at(-1)?.split(" ")[0]?.split("-")[1] ?? laneOf(after, "transaction").last);
+  expect(last).toBe(300);
+  expectTrue(after);
+  append(after, 301, 301);
+  expect(messagesIn(after, "transaction").at(-1)).toEqual([301, line(301)]);
+  const position = after.position("transaction");
+  if (position.epoch !== epoch) expect(laneOf(after, "transaction").predecessor?.epoch).toBe(epoch);
+  after.close();
+});

@@ -1,0 +1,85 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import type { ReadSpace } from "../../../gateway/queue/disk.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
+
+const gibibyte = 1024 ** 3;
+const noise = (seed: string): string => Array.from({ length: 8 }, (_, index) => hash(`${seed}/${index}`)).join("");
+const append = (lane: "transaction" | "bulk" | "telemetry", name: string) => ({
+  change: { messages: [{ lane, line: noise(name) }] },
+});
+
+/** A store on a disk whose free space is what the test says. */
+function openOnDisk(folder: string) {
+  const disk = { freeBytes: 20 * gibibyte, sizeBytes: 100 * gibibyte };
+  const kernel = new TestKernel();
+  const readSpace: ReadSpace = () => disk;
+  const store = openStore(folder, { kernel, readSpace });
+  return {
+    store,
+    free(bytes: number): void {
+      disk.freeBytes = bytes;
+      kernel.uptime += 1000;
+    },
+  };
+}
+const codes = (outcomes: readonly unknown[]): unknown[] =>
+  outcomes.map((outcome) => (outcome as { code?: string }).code ?? "taken");
+
+it("climbs the ladder: samples make room, batch data is refused, then everything; and comes down without a restart", () => {
+  using folder = temporaryFolder();
+  const { store, free } = openOnDisk(folder.path);
+  const all = (name: string) => [append("telemetry", name), append("bulk", name), append("transaction", name)];
+  for (let n = 0; n < 20; n++) expect(codes(store.commitGroup(all(`ok${n}`)))).toEqual(["taken", "taken", "taken"]);
+  expect(store.disk().state).toBe("ok");
+
+  free(400 * 1024 ** 2);
+  expect(store.disk().state).toBe("discarding");
+  for (let n = 0; n < 10; n++) expect(codes(store.commitGroup(all(`low${n}`)))).toEqual(["taken", "taken", "taken"]);
+  expect(rangesIn(store, "telemetry")[0]).toMatch(/^1-\d+ disk$/);
+  expect(linesIn(store, "telemetry").at(-1)).toBe(noise("low9"));
+
+  free(200 * 1024 ** 2);
+  expect(store.disk().state).toBe("bulk-refused");
+  expect(codes(store.commitGroup(all("lower")))).toEqual(["taken", "QUEUE_FULL", "taken"]);
+
+  free(50 * 1024 ** 2);
+  expect(store.disk().state).toBe("refusing");
+  expect(codes(store.commitGroup(all("full")))).toEqual(["QUEUE_FULL", "QUEUE_FULL", "QUEUE_FULL"]);
+  const outcome = { change: { messages: [{ lane: "transaction" as const, line: "outcome" }], control: true as const } };
+  expect(codes(store.commitGroup([outcome, append("transaction", "no")]))).toEqual(["taken", "QUEUE_FULL"]);
+
+  free(20 * gibibyte);
+  expect(codes(store.commitGroup(all("again")))).toEqual(["taken", "taken", "taken"]);
+  const lines = linesIn(store);
+  expect(lines).not.toContain(noise("full"));
+  expect(lines.slice(-2)).toEqual(["outcome", noise("again")]);
+  store.close();
+});
+
+it("keeps a reserve written out while there is room", () => {
+  using folder = temporaryFolder();
+  const { store } = openOnDisk(folder.path);
+  expect(statSync(join(folder.path, "reserve")).size).toBe(32 * 1024 ** 2);
+  store.close();
+});
+
+it("pays for its own bookkeeping from the reserve when a write finds no room, and refuses the rest", () => {
+  using folder = temporaryFolder();
+  const { store } = openOnDisk(folder.path);
+  store.commitGroup([append("transaction", "first")]);
+  const pages = store.database.prepare("PRAGMA page_count").get()!.page_count as number;
+  store.database.exec(`PRAGMA max_page_count = ${pages}`);
+  let name = 0;
+  const fill = (): unknown[] => codes(store.commitGroup([append("transaction", `fill${name++}`)]));
+  let refused = false;
+  for (let n = 0; n < 500 && !refused; n++) refused = fill()[0] === "QUEUE_FULL";
+  expect(refused).toBe(true);
+  // the reserve is given free for what is tried next
+  expect(existsSync(join(folder.path, "reserve"))).toBe(false);
+  store.database.exec(`PRAGMA max_page_count = ${pages + 20}`);
+  expect(codes(store.commitGroup([{ change: { cursors: [{ name: "c", value: "1" }], control: true } }]))).toEqual(["taken"]);
+  store.close();
+});

@@ -1,0 +1,146 @@
+import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, it } from "vitest";
+import { QueueReader } from "../../../gateway/queue/read.ts";
+import { framePosition } from "../../../gateway/queue/schema.ts";
+import { queuePolicy } from "../../../protocol/index.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { delivery, laneOf, linesIn, openStore, rangesIn } from "../../support/queue-store.ts";
+
+const secret = "secret-of-the-plant";
+const sealed = queuePolicy.parse({ encryption: { atRest: true } });
+const message = (line: string) => ({
+  messages: [{ lane: "transaction" as const, line, input: 0 }],
+  inputs: [Buffer.from(`raw ${line}`)],
+});
+const letter = {
+  id: "d1",
+  at: 1,
+  direction: "in",
+  connector: "wms",
+  place: "p",
+  code: "INPUT_INVALID",
+  reason: "r",
+  attempts: 0,
+} as const;
+const everything = (folder: string): string =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1"))
+    .join("\n");
+
+it("writes nothing of a message in the clear, and reads it back, also after a restart", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([
+    message(secret),
+    { newDeliveries: [delivery({ line: secret })], deadLetters: [{ ...letter, body: Buffer.from(secret) }] },
+  ]);
+  expect(linesIn(store)).toEqual([secret]);
+  expect(everything(folder.path)).not.toContain(secret);
+  store.close();
+  expect(everything(folder.path)).not.toContain(secret);
+  const again = openStore(folder.path);
+  expect(linesIn(again)).toEqual([secret]);
+  expect(again.deliveryHeads("wms", 1)[0]!.line).toBe(secret);
+  const [frame] = again.frames("transaction", 0, { frames: 1, bytes: 1e6, inputs: true });
+  expect(Buffer.from(frame!.inputs!).length).toBeGreaterThan(0);
+  again.close();
+  using reader = new QueueReader(join(folder.path, "queue.sqlite"));
+  expect([...reader.messages("transaction")].map((found) => found.line)).toEqual([secret]);
+  expect(Buffer.from(reader.deadLetters.find("d1")!.body).toString()).toBe(secret);
+});
+
+it("reads what was written before it was switched on, and after the key was changed, without rewriting anything", () => {
+  using folder = temporaryFolder();
+  let now = 1_700_000_000_000;
+  const store = openStore(folder.path, { now: () => now });
+  const row = (sequence: number) =>
+    store.database.prepare("SELECT key, events FROM frames WHERE position = ?").get(framePosition("transaction", sequence));
+  store.commit([message("plain")]);
+  const plain = row(1);
+  store.configure(sealed);
+  store.commit([message("first key")]);
+  const first = row(2);
+  now += 91 * 86_400_000;
+  store.configure(sealed);
+  store.commit([message("second key")]);
+  const keys = store.database.prepare("SELECT DISTINCT data_key FROM sealing_keys").all();
+  expect(keys).toHaveLength(2);
+  expect(linesIn(store)).toEqual(["plain", "first key", "second key"]);
+  expect([row(1), row(2)]).toEqual([plain, first]);
+  store.close();
+});
+
+it("uses a subkey of its own each time the file is opened, so that a copy that runs on repeats no nonce", () => {
+  using folder = temporaryFolder();
+  for (let n = 0; n < 2; n++) {
+    const store = openStore(folder.path);
+    store.configure(sealed);
+    store.commit([message("same")]);
+    store.close();
+  }
+  const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+  const salts = db.prepare("SELECT hex(salt) AS salt FROM sealing_keys").all();
+  expect(new Set(salts.map(({ salt }) => salt)).size).toBe(2);
+  db.close();
+});
+
+it("binds a sealed frame to its place: moved to another, it is damage", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  for (const line of ["a", "b", "c"]) store.commit([{ messages: [{ lane: "transaction", line }] }]);
+  const at = (sequence: number) => framePosition("transaction", sequence);
+  store.database.exec(
+    `UPDATE frames SET events = (SELECT events FROM frames WHERE position = ${at(1)}) WHERE position = ${at(2)}`,
+  );
+  expect(rangesIn(store, "transaction")).toEqual(["1-1", "2-2 damaged", "3-3"]);
+  store.close();
+});
+
+it("keeps what is sealed with a missing key, reports the range, and goes on", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.commit([message("plain")]);
+  store.configure(sealed);
+  store.commit([message("locked")]);
+  store.close();
+  renameSync(join(folder.path, "keystore"), join(folder.path, "elsewhere"));
+  const after = openStore(folder.path);
+  expect(rangesIn(after, "transaction")).toEqual(["1-1", "2-2 locked"]);
+  expect(after.database.prepare("SELECT reason FROM set_aside").all()).toEqual([{ reason: "locked" }]);
+  after.configure(sealed);
+  after.commit([message("new key")]);
+  expect(linesIn(after)).toEqual(["plain", "new key"]);
+  after.close();
+});
+
+it("seals again what goes into a new epoch", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([message("a")]);
+  store.commit([message("b")]);
+  store.openEpoch("transaction");
+  expect(laneOf(store, "transaction").predecessor).toMatchObject({ lastSequence: 0 });
+  expect(linesIn(store)).toEqual(["a", "b"]);
+  store.close();
+  rmSync(join(folder.path, "queue.sqlite.mark"));
+  const again = openStore(folder.path);
+  expect(linesIn(again)).toEqual(["a", "b"]);
+  again.close();
+});
+
+it("keeps the keystore for its owner alone", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([message("a")]);
+  store.close();
+  const text = readFileSync(join(folder.path, "keystore", "keys.json"), "utf8");
+  expect(JSON.parse(text)).toMatchObject({ version: 1, keys: [{ wrapped: expect.any(String) }] });
+  expect(readdirSync(join(folder.path, "keystore")).toSorted()).toEqual(["keys.json", "wrapping.key"]);
+});
