@@ -23,7 +23,12 @@ export function printReport(results: readonly Result[], options: { all: boolean;
     write("");
     write(name);
     const entry = outcome ? Object.entries(outcome.entry) : [["failure", failure?.split("\n")[0] ?? ""] as const];
-    write(table(["", ""], entry.map(([key, value]) => [`  ${key}`, typeof value === "object" ? JSON.stringify(value) : String(value)])));
+    write(
+      table(
+        ["", ""],
+        entry.map(([key, value]) => [`  ${key}`, typeof value === "object" ? JSON.stringify(value) : String(value)]),
+      ),
+    );
     for (const finding of outcome?.findings ?? []) write(`  ! ${finding}`);
   }
   if (options.json) write(JSON.stringify(options.all ? summary(results, options.seed) : single(results[0], options.seed)));

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { cleanAtExit, folderPrefix, sweepTheDead } from "./leftovers.ts";
 import { missing } from "./needs.ts";
 import { Random } from "./random.ts";
 import { printReport, type Result } from "./report.ts";
@@ -29,7 +28,9 @@ interface Options {
 export async function runFaults(argv: readonly string[]): Promise<number> {
   const names = scenarios.map(({ name }) => name);
   const program = new Command("fault")
-    .description("Does to whole gateway and central processes what plants do to them, and judges what became of every acknowledged message.")
+    .description(
+      "Does to whole gateway and central processes what plants do to them, and judges what became of every acknowledged message.",
+    )
     .argument("<scenario>", `all, or one of ${names.join(", ")}`)
     .option("--quick", "a few of each, for CI")
     .option("--json", "the last line of standard output is one JSON object")
@@ -54,12 +55,29 @@ export async function runFaults(argv: readonly string[]): Promise<number> {
   const seed = options.seed ?? Math.floor(Math.random() * 0x7fffffff);
   const screen = openScreen();
   screen.line(`seed ${seed} (--seed ${seed} repeats the choices)`);
-  const results: Result[] = [];
-  for (const scenario of selected) {
-    if (stopping.signal.aborted) break;
-    results.push(await runOne(scenario, { quick: options.quick ?? false, seed, signal: stopping.signal }, screen));
-  }
+  sweepTheDead();
+  cleanAtExit();
+  const quick = options.quick ?? false;
+  const results = await runAll(selected, quick ? 2 : 1, (scenario) =>
+    runOne(scenario, { quick, seed, signal: stopping.signal }, screen),
+  );
   return printReport(results, { all: chosen === "all", json: options.json ?? false, seed });
+}
+
+/** So many side by side: most of their time is waiting. What has to be alone comes last. */
+async function runAll(
+  selected: readonly Scenario[],
+  atOnce: number,
+  run: (scenario: Scenario) => Promise<Result>,
+): Promise<readonly Result[]> {
+  const results = new Map<Scenario, Result>();
+  const waiting = selected.filter(({ alone }) => !alone);
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) results.set(next, await run(next));
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  for (const scenario of selected) if (scenario.alone) results.set(scenario, await run(scenario));
+  return selected.flatMap((scenario) => results.get(scenario) ?? []);
 }
 
 async function runOne(
@@ -68,12 +86,13 @@ async function runOne(
   screen: ReturnType<typeof openScreen>,
 ): Promise<Result> {
   const { name } = scenario;
+  if (signal.aborted) return { name, seconds: 0, failure: "stopped" };
   const lacking = await missing(scenario.needs);
   if (lacking.length > 0) {
     screen.line(`${name}: cannot run here: ${lacking.join("; ")}`);
     return { name, seconds: 0, failure: `cannot run here: ${lacking.join("; ")}` };
   }
-  const folder = await mkdtemp(join(tmpdir(), `plantgate-fault-${name}-`));
+  const folder = await mkdtemp(folderPrefix(name));
   const began = performance.now();
   const seconds = (): number => Math.round((performance.now() - began) / 100) / 10;
   screen.line(`${name}: ${scenario.purpose}`);

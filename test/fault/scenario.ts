@@ -31,6 +31,8 @@ export interface Scenario {
   readonly purpose: string;
   /** Programs and devices without which it cannot run. */
   readonly needs: readonly Need[];
+  /** It measures times: nothing else may run beside it. */
+  readonly alone?: true;
   run(context: Context): Promise<Outcome>;
 }
 

@@ -53,10 +53,10 @@ export class WallClock {
     writeFileSync(`${this.#file}.new`, `${seconds < 0 ? "" : "+"}${seconds}\n`);
     renameSync(`${this.#file}.new`, this.#file);
   }
-
 }
 
 /** The library's shared memory, which stays behind when its process is killed. */
 export function removeShared(pids: readonly number[]): void {
-  for (const pid of pids) for (const name of [`faketime_shm_${pid}`, `sem.faketime_sem_${pid}`]) rmSync(join("/dev/shm", name), { force: true });
+  for (const pid of pids)
+    for (const name of [`faketime_shm_${pid}`, `sem.faketime_sem_${pid}`]) rmSync(join("/dev/shm", name), { force: true });
 }

@@ -29,7 +29,8 @@ export class SmallDisk implements AsyncDisposable {
   fill(leaveBytes: number): void {
     const handle = openSync(this.#foreign, "a");
     try {
-      for (let size = chunk.length; size >= 512; size = size / 2) while (this.freeBytes > leaveBytes + size) writeSync(handle, chunk, 0, size);
+      for (let size = chunk.length; size >= 512; size = size / 2)
+        while (this.freeBytes > leaveBytes + size) writeSync(handle, chunk, 0, size);
       while (leaveBytes === 0) writeSync(handle, chunk, 0, 4096);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { CentralNode } from "../plant/central-node.ts";
 import type { Recorded } from "../judge/judge.ts";
+import type { CentralNode } from "../plant/central-node.ts";
 
 /** What was recorded under each name for ever (lane, epoch, sequence), as a hash of its content. */
 export type Snapshot = ReadonlyMap<string, string>;

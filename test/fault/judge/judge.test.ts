@@ -48,7 +48,9 @@ describe("the judge of a fault run", () => {
   });
 
   it("finds two messages of one key that were swapped", () => {
-    expect(judged(bookOf(4, [0, 1, 2, 3]), [recorded(2, 1), recorded(0, 2), recorded(1, 3), recorded(3, 4)]).verdict()).toMatchObject({
+    expect(
+      judged(bookOf(4, [0, 1, 2, 3]), [recorded(2, 1), recorded(0, 2), recorded(1, 3), recorded(3, 4)]).verdict(),
+    ).toMatchObject({
       ...clean,
       reordered: 1,
     });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Book } from "../load/book.ts";
 import type { Continued, Hole } from "../link/wire-log.ts";
+import { Book } from "../load/book.ts";
 import { Judge } from "./judge.ts";
 import { judgeReported, type Told } from "./reported.ts";
 
@@ -31,7 +31,10 @@ function told(holes: readonly Partial<Hole>[], epochs: readonly Continued[] = []
 
 describe("what was reported of missing messages", () => {
   it("accepts messages inside a hole", () => {
-    expect(judgeReported(judged([0, 1, 2, 6, 7, 8, 9]), told([{ first: 4, last: 6 }]))).toMatchObject({ reported: 3, unreported: 0 });
+    expect(judgeReported(judged([0, 1, 2, 6, 7, 8, 9]), told([{ first: 4, last: 6 }]))).toMatchObject({
+      reported: 3,
+      unreported: 0,
+    });
   });
 
   it("finds a loss where nothing was reported", () => {

@@ -1,5 +1,5 @@
-import { batchHeaders, hello, helloAnswer, type StatusReport, statusReport, watermarkAnswer } from "../../../protocol/index.ts";
 import type { z } from "zod";
+import { batchHeaders, hello, helloAnswer, type StatusReport, statusReport, watermarkAnswer } from "../../../protocol/index.ts";
 
 /** Messages of one lane that the gateway told central it will never send. */
 export interface Hole {

@@ -21,7 +21,10 @@ export function topicOf(stream: Stream, n: number): string {
 }
 
 /** Which message of which stream an event is, and whether all that it says fits that; undefined: none of ours. */
-export function identify(event: Record<string, unknown>, books: ReadonlyMap<string, Book>): { book: Book; n: number; fits: boolean } | undefined {
+export function identify(
+  event: Record<string, unknown>,
+  books: ReadonlyMap<string, Book>,
+): { book: Book; n: number; fits: boolean } | undefined {
   const data = event.data as Record<string, unknown>;
   if (event.type === "mfg.equipment.sampled.v1") {
     const [name, device] = String(data.equipment).split("/");

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type RunningProcess, startPlantgate } from "../../support/process.ts";
+import { keepInMind } from "../leftovers.ts";
 
 export interface CentralNodeOptions {
   readonly dataDir: string;
@@ -39,6 +40,7 @@ export class CentralNode implements AsyncDisposable {
     });
     this.starts += 1;
     this.pids.push(this.#process.pid);
+    keepInMind(this.#process.pid);
     await this.#process.logged("central.process.started");
     this.#token ??= readFileSync(join(dataDir, "admin.token"), "utf8").trim();
   }

@@ -90,34 +90,3 @@ export function plantFiles(options: {
     { name: "site.json", text: JSON.stringify(document) },
   ];
 }
-
-/** A consumer's documents: it takes what plants send, so that nothing is "unrouted", and does nothing with it. */
-export function officeFiles(site: string): { name: string; text: string }[] {
-  const template = {
-    apiVersion: "plantgate/v1",
-    kind: "Template",
-    metadata: metadata("fault-office", "Sends orders"),
-    spec: {
-      connectors: { hooks: { type: "http" } },
-      flows: {
-        release: {
-          purpose: "Orders to a plant",
-          from: { connector: "hooks", webhook: "/orders" },
-          as: "production-order.released",
-          map: "payload",
-          to: [{ central: true }],
-        },
-      },
-    },
-  };
-  const document = {
-    apiVersion: "plantgate/v1",
-    kind: "Site",
-    metadata: metadata(site, "The ERP's side of a fault run"),
-    spec: { template: "fault-office", timeZone: "UTC", grants: { send: ["production-order.released"], receive: [] } },
-  };
-  return [
-    { name: "template.json", text: JSON.stringify(template) },
-    { name: "site.json", text: JSON.stringify(document) },
-  ];
-}

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type RunningProcess, startPlantgate } from "../../support/process.ts";
+import { keepInMind } from "../leftovers.ts";
 import type { CentralNode } from "./central-node.ts";
 import { floorUser } from "./documents.ts";
 
@@ -80,6 +81,7 @@ export class GatewayNode implements AsyncDisposable {
     );
     this.starts += 1;
     this.pids.push(this.#process.pid);
+    keepInMind(this.#process.pid);
     await this.#process.logged("gateway.process.started");
   }
 

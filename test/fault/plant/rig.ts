@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import { until } from "../../support/process.ts";
-import { drain } from "../judge/ledger-reader.ts";
 import { Judge } from "../judge/judge.ts";
+import { drain } from "../judge/ledger-reader.ts";
 import { FaultyLink } from "../link/faulty-link.ts";
 import { WireLog } from "../link/wire-log.ts";
 import { Load, type Rates } from "../load/load.ts";
 import type { Outcome } from "../scenario.ts";
-import { claimPort } from "./ports.ts";
 import { CentralNode } from "./central-node.ts";
 import { plantFiles } from "./documents.ts";
 import { GatewayNode } from "./gateway-node.ts";
+import { claimPort } from "./ports.ts";
 
 export interface RigOptions {
   readonly folder: string;
@@ -46,13 +46,23 @@ export class Rig implements AsyncDisposable {
   readonly #options: RigOptions;
   #load: Load | undefined;
 
-  private constructor(options: RigOptions, ports: { central: number; http: number; floor: number }, link: FaultyLink, log: WireLog) {
+  private constructor(
+    options: RigOptions,
+    ports: { central: number; http: number; floor: number },
+    link: FaultyLink,
+    log: WireLog,
+  ) {
     const { folder, centralDir = join(folder, "central"), gatewayDir = join(folder, "gateway") } = options;
     this.#options = options;
     this.link = link;
     this.log = log;
     this.floorPort = ports.floor;
-    this.central = new CentralNode({ dataDir: centralDir, port: ports.central, args: options.centralArgs, env: options.env?.central });
+    this.central = new CentralNode({
+      dataDir: centralDir,
+      port: ports.central,
+      args: options.centralArgs,
+      env: options.env?.central,
+    });
     this.gateway = new GatewayNode({
       site: "lyon",
       dataDir: gatewayDir,

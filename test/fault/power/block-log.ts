@@ -87,7 +87,10 @@ export class BlockLog {
       for (let at = 0; at < bytes.length; at += sectorBytes)
         if (random.chance(0.5)) bytes.copy(this.#durable, offset + at, at, Math.min(bytes.length, at + sectorBytes));
     }
-    for (const { offset, length } of [...pending.map(({ offset, bytes }) => ({ offset, length: bytes.length })), ...this.#afterDeath])
+    for (const { offset, length } of [
+      ...pending.map(({ offset, bytes }) => ({ offset, length: bytes.length })),
+      ...this.#afterDeath,
+    ])
       this.#durable.copy(this.current, offset, offset, offset + length);
     this.#pending = [];
     this.#afterDeath = [];

@@ -7,7 +7,8 @@ import { type CuttableDisk, type Machine, makeMountPoint } from "./cuttable-disk
 
 /** The weaker means, where there is no FUSE: ext4 on a loop device; at the cut its backing file is copied before anything is written back. */
 export class CopiedDisk implements CuttableDisk {
-  readonly method = "copy of a loop device's backing file at the kill (ext4, commit=300): unflushed pages are lost, nothing is reordered";
+  readonly method =
+    "copy of a loop device's backing file at the kill (ext4, commit=300): unflushed pages are lost, nothing is reordered";
   readonly path: string;
   readonly #image: string;
   #loop = "";

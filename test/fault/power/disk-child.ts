@@ -1,7 +1,7 @@
-import { closeSync, openSync, read, writevSync } from "node:fs";
-import { z } from "zod";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync, read, writevSync } from "node:fs";
+import { z } from "zod";
 import { Random } from "../random.ts";
 import { BlockLog } from "./block-log.ts";
 import {

@@ -53,7 +53,9 @@ export const backlog: Scenario = {
     const oldest = await oldestYear(rig);
     const year = new Date(Date.now() - yearSeconds * 1000).getUTCFullYear();
     if (oldest !== year) findings.push(`the oldest message was recorded in ${oldest}, not in ${year}`);
-    findings.push(...rig.log.holes.map(({ lane, first, last, reason }) => `${lane} ${first} to ${last} was discarded: ${reason}`));
+    findings.push(
+      ...rig.log.holes.map(({ lane, first, last, reason }) => `${lane} ${first} to ${last} was discarded: ${reason}`),
+    );
     findings.push(...outcome.findings);
     return {
       ...outcome,

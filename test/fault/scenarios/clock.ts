@@ -73,7 +73,10 @@ export const clock: Scenario = {
     }
     say("draining");
     const { outcome } = await rig.judge({ stalledMs: 40_000 });
-    findings.push(...outcome.findings, ...rig.log.holes.map(({ lane, first, last, reason }) => `${lane} ${first} to ${last} was discarded: ${reason}`));
+    findings.push(
+      ...outcome.findings,
+      ...rig.log.holes.map(({ lane, first, last, reason }) => `${lane} ${first} to ${last} was discarded: ${reason}`),
+    );
     const { acknowledged, lost, duplicates, reordered } = outcome;
     return {
       ...outcome,

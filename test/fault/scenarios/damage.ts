@@ -61,7 +61,14 @@ export const damage: Scenario = {
       ...counts,
       held: findings.length === 0,
       findings,
-      entry: { acknowledged: sum.acknowledged, unreported: sum.lost, reported, duplicates: sum.duplicates, reordered: sum.reordered, cases: entries },
+      entry: {
+        acknowledged: sum.acknowledged,
+        unreported: sum.lost,
+        reported,
+        duplicates: sum.duplicates,
+        reordered: sum.reordered,
+        cases: entries,
+      },
     };
   },
 };
@@ -110,7 +117,10 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   const reported = judgeReported(judge, rig.log);
   for (const alarm of alarms(victim.process)) said.add(alarm);
   if (reported.reported > 0 && said.size === 0) findings.push("messages are gone and no alarm was raised");
-  findings.push(...reported.findings, ...outcome.findings.filter((text) => !text.startsWith("lost of ") && !text.startsWith("central had acknowledged")));
+  findings.push(
+    ...reported.findings,
+    ...outcome.findings.filter((text) => !text.startsWith("lost of ") && !text.startsWith("central had acknowledged")),
+  );
   if (outcome.duplicates > 0) findings.push(`${outcome.duplicates} messages are recorded twice`);
   if (outcome.reordered > 0) findings.push(`${outcome.reordered} messages are out of order`);
   const { acknowledged, duplicates, reordered } = outcome;
@@ -133,7 +143,8 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
 async function isReadable(rig: Rig): Promise<boolean> {
   try {
     let after: number | null = 0;
-    while (after !== null) after = (await rig.central.get<{ next: number | null }>(`/v1/messages?after=${after}&limit=5000`)).next;
+    while (after !== null)
+      after = (await rig.central.get<{ next: number | null }>(`/v1/messages?after=${after}&limit=5000`)).next;
     return true;
   } catch {
     return false;

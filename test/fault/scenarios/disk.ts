@@ -24,7 +24,10 @@ export const disk: Scenario = {
   async run(context: Context): Promise<Outcome> {
     const gateway = await fillGateway(context);
     const central = await fillCentral(context);
-    const findings = [...gateway.findings.map((text) => `gateway: ${text}`), ...central.findings.map((text) => `central: ${text}`)];
+    const findings = [
+      ...gateway.findings.map((text) => `gateway: ${text}`),
+      ...central.findings.map((text) => `central: ${text}`),
+    ];
     return {
       acknowledged: gateway.acknowledged + central.acknowledged,
       lost: gateway.lost + central.lost,
@@ -98,7 +101,10 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
   const reported = judgeReported(judge, rig.log);
   const transactions = [...judge.missing()].filter(([stream]) => judge.book(stream)?.stream.kind !== "sample");
   check(transactions.length === 0, "business messages are missing");
-  check([...receiver.orders.values()].every((count) => count === 1), "an order was delivered twice");
+  check(
+    [...receiver.orders.values()].every((count) => count === 1),
+    "an order was delivered twice",
+  );
   findings.push(...reported.findings, ...outcome.findings.filter((text) => !text.startsWith("lost of s")));
   const { acknowledged, duplicates, reordered } = outcome;
   return {

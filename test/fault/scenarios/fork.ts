@@ -2,8 +2,8 @@ import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { overwritten, type Snapshot, takeSnapshot } from "../fork/snapshot.ts";
-import { drain } from "../judge/ledger-reader.ts";
 import { Judge } from "../judge/judge.ts";
+import { drain } from "../judge/ledger-reader.ts";
 import { judgeReported } from "../judge/reported.ts";
 import { Load, type Rates } from "../load/load.ts";
 import { backUp, restore } from "../plant/backup.ts";
@@ -125,7 +125,8 @@ async function runTwice({ folder, quick, say }: Context): Promise<Found> {
   const fencedBooks = load.acknowledged;
   const findings = [...(await cloneLoad.finish(20_000)), ...(await load.finish(30_000))];
   const cloneJudge = new Judge(cloneLoad.books);
-  if (!(await drain(rig.central, cloneJudge, { stalledMs: 20_000, isIdle: () => true }))) findings.push("the clone's messages did not drain");
+  if (!(await drain(rig.central, cloneJudge, { stalledMs: 20_000, isIdle: () => true })))
+    findings.push("the clone's messages did not drain");
   const onFencedDisk = load.acknowledged;
 
   say("clone: a person decides");
@@ -168,7 +169,8 @@ async function setBack({ folder, quick, say }: Context, { offline }: { offline: 
   await sleep(quick ? 1000 : 3000);
   const findings = await more.finish(30_000);
   const judge = new Judge([...load.books, ...more.books]);
-  if (!(await drain(rig.central, judge, { stalledMs: 30_000, isIdle: idleFromNow(rig) }))) findings.push("the backlog did not drain");
+  if (!(await drain(rig.central, judge, { stalledMs: 30_000, isIdle: idleFromNow(rig) })))
+    findings.push("the backlog did not drain");
   const raised = alarms(rig.gateway.process);
   if (raised.length === 0) findings.push("nobody was alarmed that the disk is older than what was sent from it");
   return await conclude(rig, judge, { before, findings, alarms: raised });
@@ -197,15 +199,30 @@ async function restoreCentral(
   await sleep(quick ? 3000 : 6000);
   const findings = await load.finish(30_000);
   const judge = new Judge(load.books);
-  if (!(await drain(rig.central, judge, { stalledMs: 20_000, isIdle: idleFromNow(rig), expectLosses: recoveryPointSeconds !== undefined })))
+  if (
+    !(await drain(rig.central, judge, {
+      stalledMs: 20_000,
+      isIdle: idleFromNow(rig),
+      expectLosses: recoveryPointSeconds !== undefined,
+    }))
+  )
     findings.push("the backlog did not drain");
-  const raised = [...alarms(rig.central.process), ...alarms(rig.gateway.process).filter((event) => !raisedBefore.includes(event))];
-  const found = await conclude(rig, judge, { before: new Map(), findings, alarms: raised, more: { backupWasOlderByMs: quick ? 3000 : 8000 } });
+  const raised = [
+    ...alarms(rig.central.process),
+    ...alarms(rig.gateway.process).filter((event) => !raisedBefore.includes(event)),
+  ];
+  const found = await conclude(rig, judge, {
+    before: new Map(),
+    findings,
+    alarms: raised,
+    more: { backupWasOlderByMs: quick ? 3000 : 8000 },
+  });
   if (recoveryPointSeconds === undefined && found.reported > 0)
     return { ...found, findings: [...found.findings, `${found.reported} messages within the recovery point did not come again`] };
   if (recoveryPointSeconds !== undefined && found.reported === 0)
     return { ...found, findings: [...found.findings, "nothing was lost: this case proves nothing"] };
-  if (found.reported > 0 && raised.length === 0) return { ...found, findings: [...found.findings, "nobody was alarmed of the loss"] };
+  if (found.reported > 0 && raised.length === 0)
+    return { ...found, findings: [...found.findings, "nobody was alarmed of the loss"] };
   return found;
 }
 

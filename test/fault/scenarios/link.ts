@@ -48,7 +48,8 @@ export const link: Scenario = {
       rig.link.mode = "open";
       const resumedMs = await resumed(rig, resumesWithinMs[mode]);
       entry[mode] = { attempts, resumedMs };
-      if (resumedMs === undefined) findings.push(`after the line was ${mode} no batch got through within ${resumesWithinMs[mode]} ms`);
+      if (resumedMs === undefined)
+        findings.push(`after the line was ${mode} no batch got through within ${resumesWithinMs[mode]} ms`);
       if (attempts > (attemptsPerSecond * lengthMs) / 2000) findings.push(`${attempts} attempts against a line that was ${mode}`);
     }
 

@@ -25,6 +25,7 @@ export const storm: Scenario = {
   purpose:
     "200 gateways with backlog return within one second; droppedTwice: batches refused (429, 503) again although their sender had waited as told, and requests that broke off or had no answer in 15 s twice in a row",
   needs: [],
+  alone: true,
   async run({ quick, folder, say, signal }: Context): Promise<Outcome> {
     const { gateways, batches, frames, messages, withinMs } = quick ? sizes.quick : sizes.full;
     await using central = new CentralNode({ dataDir: join(folder, "central"), port: await claimPort() });
@@ -36,7 +37,9 @@ export const storm: Scenario = {
       return fork(child, [central.url, own.join(","), String(batches), String(frames), String(messages), String(withinMs)]);
     });
     try {
-      const prepared = await Promise.all(children.map((process) => told<{ keys: { site: string; publicKey: string }[] }>(process)));
+      const prepared = await Promise.all(
+        children.map((process) => told<{ keys: { site: string; publicKey: string }[] }>(process)),
+      );
       say("central learns the sites");
       for (const { site, publicKey } of prepared.flatMap(({ keys }) => keys)) {
         await central.post("/v1/sites", { name: site, publicKey });

@@ -32,7 +32,9 @@ export function post(
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", () => end(0, ""));
-        response.on("end", () => end(response.statusCode ?? 0, Buffer.concat(chunks).toString(), response.headers["retry-after"]));
+        response.on("end", () =>
+          end(response.statusCode ?? 0, Buffer.concat(chunks).toString(), response.headers["retry-after"]),
+        );
       },
     );
     call.on("timeout", () => call.destroy());

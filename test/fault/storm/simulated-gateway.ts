@@ -3,7 +3,7 @@ import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoff } from "../../../protocol/index.ts";
 import type { Batch, TestGateway, TestLane } from "../../support/gateway-client.ts";
-import { type Reply, post } from "./exchange.ts";
+import { post, type Reply } from "./exchange.ts";
 
 /** What one gateway saw of central. Milliseconds. */
 export interface Seen {
