@@ -83,17 +83,16 @@ const accepted = z.strictObject({
 });
 
 /**
- * For how long a message is worth carrying out: `after`, counted from when it was recorded, or until the instant `at` says (JSONata over
- * the message; counted from when it happened). Measured by running time (P10). What is too late is not sent, and reported.
+ * For how long a message is worth carrying out, one of: `after`, counted from when it was recorded; until the instant that `at` says (JSONata
+ * over the message), counted from when it happened. Measured by running time (P10). What is too late is not sent, and reported.
  */
-const thenException = z.literal("exception").default("exception");
 const expires = z
-  .union([
+  .strictObject({
+    after: duration.optional(),
+    at: expression.optional(),
     // biome-ignore lint/suspicious/noThenProperty: a word of the configuration language, never a function
-    z.strictObject({ after: duration, then: thenException }),
-    // biome-ignore lint/suspicious/noThenProperty: as above
-    z.strictObject({ at: expression, then: thenException }),
-  ])
+    then: z.literal("exception").default("exception"),
+  })
   .optional();
 
 export const toCentral = z.strictObject({ central: z.literal(true) });

@@ -18,7 +18,8 @@ export function judgeDeadline(
   centralNow: number | undefined,
 ): Timeliness {
   if (!expires) return { kind: "in-time" };
-  const limitMs = "after" in expires ? durationMs(expires.after) : (message.expiresAt ?? 0) - message.happenedAt;
+  const { after } = expires;
+  const limitMs = after === undefined ? (message.expiresAt ?? 0) - message.happenedAt : durationMs(after);
   const here = ageMs ?? (centralNow === undefined || centralAt === undefined ? undefined : centralNow - centralAt);
   if (here === undefined) {
     // with a link, and still nothing to tell its age by: it stays undone

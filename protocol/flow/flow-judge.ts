@@ -282,7 +282,9 @@ export class FlowJudge extends PartJudge {
         if (type !== wanted)
           this.say([...path, "operation"], `${to.operation} books ${shortName(wanted)}, not ${shortName(type)}`);
     }
-    const expiresAt = to.expires && "at" in to.expires ? one("expires.at", to.expires.at) : undefined;
+    const expiresAt = one("expires.at", to.expires?.at);
+    if (to.expires && (to.expires.after === undefined) === (to.expires.at === undefined))
+      this.say([...path, "expires"], '"expires" has one of "after" and "at"');
     return names.map((connector) => ({
       config: { ...to, connector },
       writtenAs: index,

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -143,4 +144,21 @@ it("keeps the keystore for its owner alone", () => {
   const text = readFileSync(join(folder.path, "keystore", "keys.json"), "utf8");
   expect(JSON.parse(text)).toMatchObject({ version: 1, keys: [{ wrapped: expect.any(String) }] });
   expect(readdirSync(join(folder.path, "keystore")).toSorted()).toEqual(["keys.json", "wrapping.key"]);
+});
+
+it("forgets a subkey whose first write found no room, so that what is written next can be read", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.commit([message("plain")]);
+  const pages = store.database.prepare("PRAGMA page_count").get()!.page_count as number;
+  store.database.exec(`PRAGMA max_page_count = ${pages}`);
+  store.configure(sealed);
+  const large = randomBytes(100_000).toString("base64");
+  expect(() => store.commit([message(large)])).toThrow(expect.objectContaining({ code: "QUEUE_FULL" }));
+  store.database.exec("PRAGMA max_page_count = 100000");
+  store.commit([message("after")]);
+  store.close();
+  const again = openStore(folder.path);
+  expect(linesIn(again)).toEqual(["plain", "after"]);
+  again.close();
 });
