@@ -1,10 +1,12 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, statfsSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, statfsSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { run } from "../power/command.ts";
 import { CopiedDisk } from "../power/copied-disk.ts";
 
-const chunk = Buffer.alloc(256 * 1024, 0x5a);
+const blockBytes = 4096;
+const block = Buffer.alloc(blockBytes, 0x5a);
 
-/** A small ext4 file system, and a file of somebody else's on it that takes the space. */
+/** An ext4 file system of its own, and a file of somebody else's on it that takes the space. */
 export class SmallDisk implements AsyncDisposable {
   readonly path: string;
   readonly #disk: CopiedDisk;
@@ -26,12 +28,16 @@ export class SmallDisk implements AsyncDisposable {
   }
 
   /** Lets the foreign file grow until so much is free, to the last block where that is 0. */
-  fill(leaveBytes: number): void {
+  async fill(leaveBytes: number): Promise<void> {
+    const grow = this.freeBytes - leaveBytes;
+    if (grow > blockBytes) {
+      const size = existsSync(this.#foreign) ? statSync(this.#foreign).size : 0;
+      await run("fallocate", ["-o", String(size), "-l", String(grow - (grow % blockBytes)), this.#foreign]).catch(() => {});
+    }
+    if (leaveBytes > 0) return;
     const handle = openSync(this.#foreign, "a");
     try {
-      for (let size = chunk.length; size >= 512; size = size / 2)
-        while (this.freeBytes > leaveBytes + size) writeSync(handle, chunk, 0, size);
-      while (leaveBytes === 0) writeSync(handle, chunk, 0, 4096);
+      for (;;) writeSync(handle, block);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
     } finally {
@@ -39,15 +45,9 @@ export class SmallDisk implements AsyncDisposable {
     }
   }
 
-  /** Gives so much of it back; all of it where nothing is said. */
-  free(bytes = Number.POSITIVE_INFINITY): void {
-    if (bytes === Number.POSITIVE_INFINITY) {
-      unlinkSync(this.#foreign);
-      return;
-    }
-    const handle = openSync(this.#foreign, "r+");
-    ftruncateSync(handle, Math.max(0, fstatSync(handle).size - bytes));
-    closeSync(handle);
+  /** The foreign file is gone. */
+  free(): void {
+    unlinkSync(this.#foreign);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,15 +1,16 @@
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { toProblem } from "../../../protocol/index.ts";
 import type { WireLog } from "./wire-log.ts";
 
 /**
  * What happens to one request. `cutRequest`: the connection ends in the middle of its body, central never sees it whole. `cutReply`: the
  * answer breaks off half-way. `dropReply`: central did it, nobody hears of it. `twice`: central gets it two times, the second answer counts.
- * `page`: a proxy on the way answers with its own error page.
+ * `page`: a proxy on the way answers with its own error page. `busy`: central itself takes no more for now.
  */
 export type Fault =
-  | { readonly kind: "none" | "cutRequest" | "cutReply" | "dropReply" | "twice" }
+  | { readonly kind: "none" | "cutRequest" | "cutReply" | "dropReply" | "twice" | "busy" }
   | { readonly kind: "page"; readonly status: 502 | 504 | 413 };
 
 /** `refused`: connections are reset. `silent`: they are taken, and nothing is ever answered; those that hang stay so. */
@@ -105,6 +106,11 @@ export class FaultyLink implements AsyncDisposable {
     if (body === undefined || this.#mode === "silent") return;
     if (fault.kind === "page") {
       outgoing.writeHead(fault.status, { "content-type": "text/html" }).end(pages[fault.status]);
+      return;
+    }
+    if (fault.kind === "busy") {
+      const problem = JSON.stringify(toProblem("busy", "central takes in as much as it can"));
+      outgoing.writeHead(503, { "content-type": "application/problem+json", "retry-after": "1" }).end(problem);
       return;
     }
     const gone = new AbortController();

@@ -69,9 +69,9 @@ export class WireLog {
     this.#watermarks.clear();
   }
 
-  /** What a site last said of its disk. */
-  diskState(site: string): string | undefined {
-    return this.#reports.get(site)?.report.disk.state;
+  /** What a site last said of itself. */
+  report(site: string): StatusReport | undefined {
+    return this.#reports.get(site)?.report;
   }
 
   /** Whether a site said, since `after` (by performance.now), that central has all that it has. */

@@ -85,7 +85,7 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   await sleep(2000);
   const isQueue = file === "database" || file === "wal";
   const backup = isQueue ? undefined : backUp(rig.central.dataDir, join(folder, "ledger.backup"));
-  if (isQueue) rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "page", status: 502 } : { kind: "none" });
+  if (isQueue) rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "busy" } : { kind: "none" });
   await sleep(quick ? 2000 : 4000);
 
   const victim = isQueue ? rig.gateway : rig.central;

@@ -7,10 +7,14 @@ import { judgeReported } from "../judge/reported.ts";
 import type { Load, Rates } from "../load/load.ts";
 import { Office } from "../plant/office.ts";
 import { Rig } from "../plant/rig.ts";
+import { alarms } from "../plant/said.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
 
 const rates: Rates = { finishedQos1: 1500, finishedQos2: 200, shortages: 80, samplesQos1: 4000, samplesQos2: 200 };
-const diskMiB = 160;
+/** Sparse: only what is written takes space. */
+const diskMiB = 4096;
+/** Step by step, so that each step of the ladder is seen. */
+const freeShares = [0.09, 0.05, 0.02, 0] as const;
 /** A gateway whose disk is full says so within this, and takes in again within this of room. */
 const withinMs = 60_000;
 /** A connection that is pushed back stays; a few may end for other reasons. */
@@ -56,40 +60,42 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
   const check = (holds: boolean, otherwise: string): void => {
     if (!holds) findings.push(otherwise);
   };
+  // orders that lie in the gateway and cannot be delivered yet
+  receiver.away = true;
+  const orders = Array.from({ length: 5 }, (_, index) => `full-mo-${index}`);
+  for (const order of orders) await office.release(order);
   await moved(load, 2000, withinMs);
+  await reachedAfter(async () => rig.log.report(rig.gateway.site)?.deliveries.waiting === orders.length);
 
-  // batches do not get through, so that messages stay; status, downlink and acknowledgements do
-  rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "page", status: 502 } : { kind: "none" });
-  say("the gateway's disk fills up");
-  small.fill(24 * 1024 * 1024);
-  await sleep(quick ? 2000 : 5000);
-  small.fill(0);
-  const states = new Set<string>();
-  const refusedAfterMs = await reachedAfter(async () => {
-    states.add(await diskState(rig));
-    small.fill(0);
-    return (load.troubles["answered 503"] ?? 0) > 0 && !(await moved(load, 1, 1500));
-  });
+  // central takes no batches for now, so that messages stay; status and downlink go on
+  rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "busy" } : { kind: "none" });
+  const states: string[] = [];
+  for (const freeShare of freeShares) {
+    say(`the gateway's disk fills up: ${Math.round(freeShare * 100)} % free`);
+    await small.fill(Math.floor(diskMiB * freeShare) * 1024 * 1024);
+    await sleep(quick ? 2500 : 5000);
+    states.push(rig.log.report(rig.gateway.site)?.disk.state ?? "unknown");
+  }
+  const refusedAfterMs = await reachedAfter(
+    async () => (load.troubles["answered 503"] ?? 0) > 0 && !(await moved(load, 1, 1500)),
+  );
   check(refusedAfterMs !== undefined, "publishers were not pushed back");
-  const pushedBack = load.troubles;
-  const before = { ...pushedBack };
+  check(states.at(-1) === "refusing", `the status never said that it refuses; it said ${states.join(", ")}`);
+  const before = { ...load.troubles };
 
-  say("refusing: orders have to get through all the same");
-  const released = Array.from({ length: 5 }, (_, index) => `full-mo-${index}`);
-  for (const order of released) await office.release(order);
-  const controlMs = await reachedAfter(async () => released.every((order) => receiver.orders.has(order)));
-  check(controlMs !== undefined, "orders were not delivered while the disk was full");
-  states.add(await diskState(rig));
-  await sleep(3000);
+  say("refusing: outcomes of deliveries and acknowledgements by central have to be noted all the same");
+  receiver.away = false;
+  const deliveredMs = await reachedAfter(async () => orders.every((order) => receiver.orders.has(order)));
+  check(deliveredMs !== undefined, "orders were not delivered while the disk was full");
+  const acknowledgedBefore = acknowledgedOf(rig);
+  rig.link.fault = undefined;
+  const drainedMs = await reachedAfter(async () => acknowledgedOf(rig) > acknowledgedBefore);
+  check(drainedMs !== undefined, "central's acknowledgements were not noted while the disk was full");
+  await sleep(quick ? 1000 : 5000);
   const lostConnections = (load.troubles["connections lost"] ?? 0) - (before["connections lost"] ?? 0);
   check(lostConnections <= mostLostConnections, `${lostConnections} connections were dropped while the disk was full`);
   check(load.troubles["503 without Retry-After"] === undefined, "503 came without Retry-After");
-  check(states.has("refusing"), `the status never said that it refuses; it said ${[...states].join(", ")}`);
 
-  say("central acknowledges again: that alone makes room in the queue's own file");
-  rig.link.fault = undefined;
-  const resumedByDrainMs = await reachedAfter(() => moved(load, 1000, 2000));
-  check(resumedByDrainMs !== undefined, "intake did not go on when central acknowledged");
   say("there is room again");
   small.free();
   const resumedMs = await reachedAfter(() => moved(load, 3000, 3000));
@@ -97,7 +103,7 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
   check(rig.gateway.process.pid === pid && isAlive(pid), "the gateway's process ended");
 
   say("draining");
-  const { outcome, judge } = await rig.judge({ stalledMs: quick ? 30_000 : 60_000, expectLosses: true });
+  const { outcome, judge } = await rig.judge({ stalledMs: quick ? 20_000 : 60_000, expectLosses: true });
   const reported = judgeReported(judge, rig.log);
   const transactions = [...judge.missing()].filter(([stream]) => judge.book(stream)?.stream.kind !== "sample");
   check(transactions.length === 0, "business messages are missing");
@@ -105,6 +111,10 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
     [...receiver.orders.values()].every((count) => count === 1),
     "an order was delivered twice",
   );
+  const outcomes = await rig.central.get<{ messages: unknown[] }>(
+    `/v1/messages?type=mfg.delivery.completed.v1&site=${rig.gateway.site}`,
+  );
+  check(outcomes.messages.length === orders.length, `${outcomes.messages.length} outcomes of ${orders.length} deliveries came`);
   findings.push(...reported.findings, ...outcome.findings.filter((text) => !text.startsWith("lost of s")));
   const { acknowledged, duplicates, reordered } = outcome;
   return {
@@ -118,15 +128,21 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
       discardedReported: reported.reported,
       unreported: reported.unreported,
       holes: rig.log.holes.length,
-      states: [...states],
+      states,
       refusedAfterMs,
-      controlMs,
-      resumedByDrainMs,
+      deliveredMs,
+      drainedMs,
       resumedMs,
       lostConnections,
+      alarms: alarms(rig.gateway.process),
       troubles: load.troubles,
     },
   };
+}
+
+/** Of all lanes, as the gateway says it. */
+function acknowledgedOf(rig: Rig): number {
+  return rig.log.report(rig.gateway.site)?.lanes.reduce((sum, lane) => sum + lane.acknowledged, 0) ?? 0;
 }
 
 async function fillCentral({ folder, say, quick }: Context): Promise<Omit<Outcome, "held">> {
@@ -141,9 +157,9 @@ async function fillCentral({ folder, say, quick }: Context): Promise<Omit<Outcom
   await moved(load, 2000, withinMs);
   const { pid } = rig.central.process;
   say("central's disk fills up");
-  small.fill(0);
+  await small.fill(0);
   const refusedAfterMs = await reachedAfter(async () => {
-    small.fill(0);
+    await small.fill(0);
     const before = rig.log.batches;
     await sleep(1500);
     return rig.log.batches === before;
@@ -193,10 +209,6 @@ async function reachedAfter(holds: () => Promise<boolean>): Promise<number | und
     await sleep(100);
   }
   return Math.round(performance.now() - began);
-}
-
-async function diskState(rig: Rig): Promise<string> {
-  return rig.log.diskState(rig.gateway.site) ?? "unknown";
 }
 
 function isAlive(pid: number): boolean {
