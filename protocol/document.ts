@@ -70,7 +70,6 @@ export type FromSource = z.infer<typeof fromSource>;
  * `once`: it doubles and nobody can tell; an unknown outcome is a person's to decide (P3).
  */
 const effect = z.enum(["idempotent", "checkable", "once"]);
-export type Effect = z.infer<typeof effect>;
 
 /** The receiver's own yes, where a transport's acknowledgement is not acceptance. */
 const accepted = z.strictObject({

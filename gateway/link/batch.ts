@@ -17,8 +17,6 @@ export type BatchResult =
   | { readonly kind: "slow-down"; readonly afterMs: number; readonly reason: string }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** A batch without an answer is given up when the link is silent for so long. */
-const silenceMs = 15_000;
 const defaultBusyMs = 2000;
 
 export function lastOf({ frames }: Batch): number {
@@ -44,6 +42,7 @@ export function fitting(frames: readonly StoredFrame[]): readonly StoredFrame[] 
 export async function sendBatch(
   { site, session, sessionId }: { readonly site: string; readonly session: Session; readonly sessionId: string },
   batch: Batch,
+  silenceMs: number,
   signal: AbortSignal,
 ): Promise<BatchResult> {
   const { lane, epoch, frames } = batch;

@@ -40,7 +40,7 @@ export class LinkAgent extends Agent {
       ? { ...options, ...(ca === undefined ? {} : { ca }), ...(pin === undefined ? {} : { rejectUnauthorized: false }) }
       : options;
     const socket = this.#proxy
-      ? await this.#proxy.connect(request, judged)
+      ? await tunnel(this.#proxy, request, judged)
       : judged.secureEndpoint
         ? connectTls(judged)
         : connectPlain(judged);
@@ -48,6 +48,18 @@ export class LinkAgent extends Agent {
     if (options.secureEndpoint && pin !== undefined) await shown(socket as TLSSocket, pin);
     return socket as Duplex;
   }
+}
+
+/** @throws PlantgateError PEER_UNREACHABLE: the proxy refused; what it says of it is not central's word */
+async function tunnel(proxy: HttpsProxyAgent<string>, request: ClientRequest, options: AgentConnectOpts): Promise<Duplex> {
+  let status = 0;
+  request.once("proxyConnect", ({ statusCode }: { readonly statusCode: number }) => {
+    status = statusCode;
+  });
+  const socket = await proxy.connect(request, options as Parameters<typeof proxy.connect>[1]);
+  if (status === 200) return socket as Duplex;
+  socket.destroy();
+  throw new PlantgateError("PEER_UNREACHABLE", `the proxy does not let us through to central: it answered ${status}`);
 }
 
 function shown(socket: TLSSocket, pin: string): Promise<void> {

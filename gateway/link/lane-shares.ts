@@ -6,12 +6,13 @@ export const maxPerLane = 4;
 
 interface Waiting {
   readonly lane: Lane;
+  readonly bytes: number;
   readonly go: () => void;
 }
 
 /**
  * Who may send next, while more want to than the link takes: each lane gets its weight's share of the bytes (weighted fair queueing), and a
- * lane with nothing under way never waits, so that a live transaction goes at once past a backlog of samples (P7).
+ * transaction never waits while none is under way, so that a live one goes at once past a backlog of samples (P7).
  */
 export class LaneShares {
   readonly #waiting: Waiting[] = [];
@@ -29,8 +30,8 @@ export class LaneShares {
     this.#weights = weights;
   }
 
-  /** Resolves with true when the lane may send one batch, with false when the signal aborts. */
-  turn(lane: Lane, signal: AbortSignal): Promise<boolean> {
+  /** Resolves with true when the lane may send one batch of `bytes`, with false when the signal aborts. */
+  turn(lane: Lane, bytes: number, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const abort = (): void => {
@@ -40,6 +41,7 @@ export class LaneShares {
       };
       const entry: Waiting = {
         lane,
+        bytes,
         go: () => {
           signal.removeEventListener("abort", abort);
           resolve(true);
@@ -55,11 +57,10 @@ export class LaneShares {
     });
   }
 
-  /** A batch that had its turn is over; `bytes` is what it took. */
-  done(lane: Lane, bytes: number): void {
+  /** A batch that had its turn is over. */
+  done(lane: Lane): void {
     this.#together -= 1;
     this.#underWay.set(lane, (this.#underWay.get(lane) ?? 1) - 1);
-    this.#served.set(lane, (this.#served.get(lane) ?? 0) + bytes / this.#weights[lane]);
     this.#grant();
   }
 
@@ -68,13 +69,14 @@ export class LaneShares {
       this.#waiting.splice(this.#waiting.indexOf(next), 1);
       this.#together += 1;
       this.#underWay.set(next.lane, (this.#underWay.get(next.lane) ?? 0) + 1);
+      this.#served.set(next.lane, (this.#served.get(next.lane) ?? 0) + next.bytes / this.#weights[next.lane]);
       next.go();
     }
   }
 
   #next(): Waiting | undefined {
-    const idle = this.#waiting.find(({ lane }) => !this.#underWay.get(lane));
-    if (idle) return idle;
+    const live = this.#waiting.find(({ lane }) => lane === "transaction" && !this.#underWay.get(lane));
+    if (live) return live;
     if (this.#together >= maxTogether) return undefined;
     return this.#waiting.toSorted((a, b) => (this.#served.get(a.lane) ?? 0) - (this.#served.get(b.lane) ?? 0))[0];
   }

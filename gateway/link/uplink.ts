@@ -118,7 +118,7 @@ class LaneUplink {
         if (this.#underWay.size === 0 && lingerMs[this.#lane] > 0) await clock.sleep(lingerMs[this.#lane], this.#signal);
         return;
       }
-      if (!(await shares.turn(this.#lane, this.#signal))) return;
+      if (!(await shares.turn(this.#lane, bytesOf(batch), this.#signal))) return;
       this.#sent = lastOf(batch);
       this.#send(batch, online);
     }
@@ -168,7 +168,7 @@ class LaneUplink {
     const { site, session, shares, clock } = this.#deps;
     this.#underWay.add(batch);
     const began = clock.monotonic();
-    void sendBatch({ site, session, sessionId: online.session }, batch, this.#signal)
+    void sendBatch({ site, session, sessionId: online.session }, batch, this.#size.silenceMs, this.#signal)
       .then(
         (result): Ended => {
           if (result.kind === "acknowledged") this.#size.answered(bytesOf(batch), clock.monotonic() - began);
@@ -177,7 +177,7 @@ class LaneUplink {
         (error: unknown): Ended => ({ batch, result: { kind: "failed", error } }),
       )
       .then((ended) => {
-        shares.done(this.#lane, bytesOf(batch));
+        shares.done(this.#lane);
         this.#underWay.delete(batch);
         this.#ended.push(ended);
         this.#wake.ring();

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from "node:crypto";
+import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt, randomBytes, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,9 +9,10 @@ const keyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
 
+/** `wrapped`: by the folder's own key. `recovery`: for the recovery key, where one was there when the key was made. */
 const storedKeys = z.strictObject({
   version: z.literal(1),
-  keys: z.array(z.strictObject({ id: z.string(), createdAt: z.number(), wrapped: z.base64() })),
+  keys: z.array(z.strictObject({ id: z.string(), createdAt: z.number(), wrapped: z.base64(), recovery: z.base64().optional() })),
 });
 type StoredKeys = z.infer<typeof storedKeys>;
 
@@ -19,12 +20,14 @@ export interface DataKey {
   readonly id: string;
   readonly createdAt: number;
   readonly secret: Buffer;
+  readonly recovery?: string;
 }
 
 /**
  * Data keys of the queue, newest last, each wrapped (AES-256-GCM) by the folder's own key-encryption key. Both lie in `keystore/` of the
  * data folder, readable by its owner alone: whoever backs up or moves the folder without `keystore/` takes sealed messages that nobody
- * can read, and whoever destroys it has destroyed them.
+ * can read. Where `keystore/recovery.pem` holds an RSA public key, each data key is encrypted for it as well (RSA-OAEP, SHA-256), so that
+ * its private half, kept elsewhere, opens what the folder's own key does not ({@link recoverKeys}).
  */
 export class Keystore {
   readonly #folder: string;
@@ -45,7 +48,10 @@ export class Keystore {
   current(rotateEveryMs: number): DataKey {
     const newest = this.#keys.at(-1);
     if (newest && this.#now() - newest.createdAt < rotateEveryMs) return newest;
-    const made = { id: randomUUID(), createdAt: this.#now(), secret: randomBytes(keyBytes) };
+    const secret = randomBytes(keyBytes);
+    const recoveryFile = join(this.#folder, "recovery.pem");
+    const recovery = existsSync(recoveryFile) ? encryptFor(readFileSync(recoveryFile, "utf8"), secret) : undefined;
+    const made = { id: randomUUID(), createdAt: this.#now(), secret, ...(recovery === undefined ? {} : { recovery }) };
     this.#keys = [...this.#keys, made];
     this.#write();
     return made;
@@ -55,38 +61,68 @@ export class Keystore {
     const file = join(this.#folder, "keys.json");
     if (!existsSync(file)) return [];
     try {
-      const { keys } = storedKeys.parse(JSON.parse(readFileSync(file, "utf8")));
       const wrapping = readFileSync(join(this.#folder, "wrapping.key"));
-      return keys.map(({ id, createdAt, wrapped }) => ({
-        id,
-        createdAt,
-        secret: unwrap(wrapping, id, Buffer.from(wrapped, "base64")),
+      return readStored(file).map(({ wrapped, ...key }) => ({
+        ...key,
+        secret: unwrap(wrapping, key.id, Buffer.from(wrapped, "base64")),
       }));
     } catch (cause) {
-      throw new PlantgateError(
-        "DISK_FAILED",
-        `the keystore ${this.#folder} cannot be read; restore it, or move it away to go on without`,
-        {
-          cause,
-        },
-      );
+      const advice = 'restore it, open it with "plantgate queue recover-keys", or move it away to go on without what it sealed';
+      throw new PlantgateError("DISK_FAILED", `the keystore ${this.#folder} cannot be read; ${advice}`, { cause });
     }
   }
 
   #write(): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const wrappingFile = join(this.#folder, "wrapping.key");
-    if (!existsSync(wrappingFile)) writeFlushed(wrappingFile, randomBytes(keyBytes));
-    const wrapping = readFileSync(wrappingFile);
-    const stored: StoredKeys = {
-      version: 1,
-      keys: this.#keys.map(({ id, createdAt, secret }) => ({
-        id,
-        createdAt,
-        wrapped: wrap(wrapping, id, secret).toString("base64"),
-      })),
-    };
-    writeFlushed(join(this.#folder, "keys.json"), Buffer.from(`${JSON.stringify(stored, null, 2)}\n`));
+    writeStored(this.#folder, this.#keys);
+  }
+}
+
+/**
+ * Opens the data keys of a folder with the recovery key's private half and wraps them by a new key of the folder's own.
+ * @returns how many keys that were
+ * @throws PlantgateError CONFIG_INVALID: not the right key, or a key that was made without a recovery key
+ */
+export function recoverKeys(dataDir: string, privatePem: string): number {
+  const folder = join(dataDir, "keystore");
+  const file = join(folder, "keys.json");
+  if (!existsSync(file)) throw new PlantgateError("CONFIG_INVALID", `${file} is not there: nothing is sealed in this folder`);
+  const keys = readStored(file).map(({ wrapped: _, ...key }) => {
+    if (key.recovery === undefined)
+      throw new PlantgateError("CONFIG_INVALID", `the data key ${key.id} was made while there was no keystore/recovery.pem`);
+    return { ...key, secret: decryptWith(privatePem, key.recovery) };
+  });
+  writeFlushed(join(folder, "wrapping.key"), randomBytes(keyBytes));
+  writeStored(folder, keys);
+  return keys.length;
+}
+
+function readStored(file: string): StoredKeys["keys"] {
+  return storedKeys.parse(JSON.parse(readFileSync(file, "utf8"))).keys;
+}
+
+function writeStored(folder: string, keys: readonly DataKey[]): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const wrappingFile = join(folder, "wrapping.key");
+  if (!existsSync(wrappingFile)) writeFlushed(wrappingFile, randomBytes(keyBytes));
+  const wrapping = readFileSync(wrappingFile);
+  const stored: StoredKeys = {
+    version: 1,
+    keys: keys.map(({ secret, ...key }) => ({ ...key, wrapped: wrap(wrapping, key.id, secret).toString("base64") })),
+  };
+  writeFlushed(join(folder, "keys.json"), Buffer.from(`${JSON.stringify(stored, null, 2)}\n`));
+}
+
+const oaep = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" } as const;
+
+function encryptFor(publicPem: string, secret: Uint8Array): string {
+  return publicEncrypt({ key: publicPem, ...oaep }, secret).toString("base64");
+}
+
+function decryptWith(privatePem: string, recovery: string): Buffer {
+  try {
+    return privateDecrypt({ key: privatePem, ...oaep }, Buffer.from(recovery, "base64"));
+  } catch (cause) {
+    throw new PlantgateError("CONFIG_INVALID", "this is not the private half of the recovery key", { cause });
   }
 }
 

@@ -2,11 +2,13 @@ import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import type { QueueLane } from "../../gateway/queue/change.ts";
 import type { DeadLetterQuery } from "../../gateway/queue/dead-letters.ts";
+import { recoverKeys } from "../../gateway/queue/keystore.ts";
 import { QueueReader, queueFile } from "../../gateway/queue/read.ts";
 import { laneNumbers } from "../../gateway/queue/schema.ts";
 import { PlantgateError } from "../../protocol/index.ts";
 import { parseLimit } from "./arguments.ts";
 import { printDeadLetters, printDeliveries, printDepth, printHoles, printMessages, printTally } from "./queue-print.ts";
+import { readText } from "./site.ts";
 
 interface QueueOptions extends Omit<DeadLetterQuery, "limit"> {
   readonly data: string;
@@ -58,6 +60,21 @@ export function addQueueCommand(program: Command): void {
     .argument("[sequence]", "sequence in the lane")
     .action((what: string, sequence: string | undefined, options: QueueOptions) => {
       reading(options.data, (reader) => show(reader, what, sequence));
+    });
+
+  addRecoverKeys(queue);
+}
+
+/** For a folder whose own key is lost; its gateway must not run meanwhile. */
+function addRecoverKeys(queue: Command): void {
+  queue
+    .command("recover-keys")
+    .description("Open the keys of a sealed queue with the recovery key, when the folder's own key is lost.")
+    .requiredOption("--data <folder>", "the gateway's data folder; its gateway is stopped")
+    .requiredOption("--recovery-key <file>", "private half (PEM) of the key that lies in keystore/recovery.pem")
+    .action((options: { data: string; recoveryKey: string }) => {
+      const keys = recoverKeys(options.data, readText(options.recoveryKey));
+      process.stdout.write(`${keys} ${keys === 1 ? "key" : "keys"} recovered.\n`);
     });
 }
 

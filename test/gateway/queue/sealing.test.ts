@@ -1,8 +1,9 @@
-import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
+import { recoverKeys } from "../../../gateway/queue/keystore.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { framePosition } from "../../../gateway/queue/schema.ts";
 import { queuePolicy } from "../../../protocol/index.ts";
@@ -160,5 +161,25 @@ it("forgets a subkey whose first write found no room, so that what is written ne
   store.close();
   const again = openStore(folder.path);
   expect(linesIn(again)).toEqual(["plain", "after"]);
+  again.close();
+});
+
+it("opens with the recovery key what the folder's own key does not open any more", () => {
+  using folder = temporaryFolder();
+  const recovery = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const other = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const pem = (key: typeof recovery.privateKey): string => key.export({ type: "pkcs8", format: "pem" }) as string;
+  mkdirSync(join(folder.path, "keystore"));
+  writeFileSync(join(folder.path, "keystore", "recovery.pem"), recovery.publicKey.export({ type: "spki", format: "pem" }));
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([message("kept")]);
+  store.close();
+  rmSync(join(folder.path, "keystore", "wrapping.key"));
+  expect(() => openStore(folder.path)).toThrow(/the keystore .* cannot be read; restore it/);
+  expect(() => recoverKeys(folder.path, pem(other.privateKey))).toThrow("not the private half");
+  expect(recoverKeys(folder.path, pem(recovery.privateKey))).toBe(1);
+  const again = openStore(folder.path);
+  expect(linesIn(again)).toEqual(["kept"]);
   again.close();
 });

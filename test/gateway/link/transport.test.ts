@@ -1,0 +1,185 @@
+import { generateKeyPairSync } from "node:crypto";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { beforeAll, expect, it } from "vitest";
+import type { DialOptions } from "../../../gateway/link/dial.ts";
+import { type LinkRequest, Transport } from "../../../gateway/link/transport.ts";
+import { systemClock, toProblem } from "../../../protocol/index.ts";
+import { type Authority, makeAuthority } from "../../support/certificates.ts";
+
+let authority: Authority;
+beforeAll(async () => {
+  authority = await makeAuthority();
+});
+
+const { privateKey } = generateKeyPairSync("ed25519");
+const never = new AbortController().signal;
+const get: LinkRequest = { method: "GET", path: "/", silenceMs: 5000 };
+
+/** A server on a free port; `requests` counts what reached it. */
+async function serve(server: Server, answer?: RequestListener) {
+  const sockets = new Set<Socket>();
+  const seen = { requests: 0, authorization: "" };
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+  });
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    seen.requests += 1;
+    seen.authorization = request.headers.authorization ?? "";
+    if (answer) answer(request, response);
+    else response.setHeader("content-type", "application/json").end('{"ok":true}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    seen,
+    async [Symbol.asyncDispose](): Promise<void> {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+const plain = (answer?: RequestListener) => serve(createServer(), answer);
+async function secure(days?: number, answer?: RequestListener) {
+  const certificate = await authority.issue(days);
+  return Object.assign(await serve(createTlsServer({ cert: certificate.cert, key: certificate.key }), answer), certificate);
+}
+
+function open(centralUrl: string, dial?: DialOptions) {
+  const transport = new Transport({ site: "lyon", centralUrl, privateKey, clock: systemClock, dial });
+  return { send: (request: LinkRequest = get) => transport.send(request, never), [Symbol.dispose]: () => transport.close() };
+}
+const why = async (sent: Promise<unknown>): Promise<string> => {
+  const error = (await sent.then(
+    () => new Error("it was answered"),
+    (reason: unknown) => reason,
+  )) as Error & { cause?: Error };
+  return `${error.message}${error.cause ? `: ${error.cause.message}` : ""}`;
+};
+
+it("accepts a certificate of a private authority that it was given, and not without", async () => {
+  await using server = await secure();
+  using with_ = open(`https://127.0.0.1:${server.port}`, { ca: authority.ca });
+  expect(await with_.send()).toMatchObject({ kind: "ok", body: { ok: true } });
+  using without = open(`https://127.0.0.1:${server.port}`);
+  expect(await why(without.send())).toContain("central does not answer");
+  expect(server.seen.requests).toBe(1);
+});
+
+it("accepts the pinned key whoever signed it and whatever its dates, as a gateway may boot in 1970", async () => {
+  await using server = await secure(-30);
+  using pinned = open(`https://127.0.0.1:${server.port}`, { pin: server.pin });
+  expect(await pinned.send()).toMatchObject({ kind: "ok" });
+  using chain = open(`https://127.0.0.1:${server.port}`, { ca: authority.ca });
+  expect(await why(chain.send())).toContain("certificate has expired");
+});
+
+it("says nothing, and no token, to a server that has not the pinned key", async () => {
+  await using server = await secure();
+  const other = await authority.issue();
+  using transport = open(`https://127.0.0.1:${server.port}`, { pin: other.pin, ca: authority.ca });
+  expect(await why(transport.send())).toContain("public key is not the pinned one");
+  expect(server.seen).toEqual({ requests: 0, authorization: "" });
+});
+
+/** A proxy that opens tunnels for whoever shows its password. */
+async function proxy() {
+  const server = createServer();
+  const seen: string[] = [];
+  server.on("connect", (request: IncomingMessage, socket: Socket) => {
+    seen.push(request.url ?? "");
+    socket.on("error", () => {});
+    const allowed = request.headers["proxy-authorization"] === `Basic ${Buffer.from("plant:secret").toString("base64")}`;
+    if (!allowed) return socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 4\r\n\r\nlogin");
+    const [host = "", port = ""] = (request.url ?? "").split(":");
+    const out = connect(Number(port), host, () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      out.pipe(socket).pipe(out);
+    });
+    out.on("error", () => socket.destroy());
+  });
+  return Object.assign(await serve(server), { tunnels: seen });
+}
+
+it("goes through a proxy by CONNECT, with its password, to a private authority or a pinned key", async () => {
+  await using server = await secure();
+  await using way = await proxy();
+  const address = `http://plant:secret@127.0.0.1:${way.port}`;
+  using byAuthority = open(`https://127.0.0.1:${server.port}`, { proxy: address, ca: authority.ca });
+  expect(await byAuthority.send()).toMatchObject({ kind: "ok" });
+  using byKey = open(`https://127.0.0.1:${server.port}`, { proxy: address, pin: server.pin });
+  expect(await byKey.send()).toMatchObject({ kind: "ok" });
+  using wrongKey = open(`https://127.0.0.1:${server.port}`, { proxy: address, pin: (await authority.issue()).pin });
+  expect(await why(wrongKey.send())).toContain("not the pinned one");
+  expect(way.tunnels).toEqual(new Array(3).fill(`127.0.0.1:${server.port}`));
+});
+
+it("takes a proxy's refusal for what it is: not central's word", async () => {
+  await using server = await secure();
+  await using way = await proxy();
+  using transport = open(`https://127.0.0.1:${server.port}`, { proxy: `http://127.0.0.1:${way.port}`, ca: authority.ca });
+  expect(await why(transport.send())).toContain("the proxy does not let us through to central: it answered 407");
+  expect(server.seen.requests).toBe(0);
+});
+
+it("gives a connection up that is silent, and not one that is slow", async () => {
+  await using silent = await plain(() => {});
+  using half = open(`http://127.0.0.1:${silent.port}`);
+  expect(await why(half.send({ ...get, silenceMs: 100 }))).toContain("silent for");
+  const body = Buffer.alloc(10 * 1024 * 1024, 1);
+  await using slow = await plain((request, response) => {
+    let bytes = 0;
+    // takes what comes in small sips, longer in all than the silence that is allowed
+    const sip = setInterval(() => {
+      const part = request.read() as Buffer | null;
+      bytes += part?.length ?? 0;
+      if (bytes < body.length) return;
+      clearInterval(sip);
+      response.setHeader("content-type", "application/json").end(JSON.stringify({ bytes }));
+    }, 20);
+  });
+  using transport = open(`http://127.0.0.1:${slow.port}`);
+  expect(await transport.send({ method: "POST", path: "/", body, silenceMs: 1500 })).toMatchObject({
+    body: { bytes: body.length },
+  });
+});
+
+it("asks once more when a connection that was kept open had been closed", async () => {
+  let answered = 0;
+  await using server = await plain((request, response) => {
+    answered += 1;
+    // the second request meets a connection that ends under it
+    if (answered === 2) return request.socket.resetAndDestroy();
+    response.setHeader("content-type", "application/json").end("{}");
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  await transport.send();
+  expect(await transport.send()).toMatchObject({ kind: "ok" });
+  expect(answered).toBe(3);
+});
+
+it("reads how long to wait, and central's problems as what they are", async () => {
+  await using server = await plain((_, response) => {
+    response.writeHead(429, { "content-type": "application/problem+json", "retry-after": "7" });
+    response.end(JSON.stringify(toProblem("limited")));
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  expect(await transport.send()).toMatchObject({ kind: "problem", problem: { code: "limited" }, retryAfterMs: 7000 });
+});
+
+it("ends a request with its signal", async () => {
+  await using server = await plain(() => {});
+  const transport = new Transport({
+    site: "lyon",
+    centralUrl: `http://127.0.0.1:${server.port}`,
+    privateKey,
+    clock: systemClock,
+  });
+  const stopping = new AbortController();
+  const sent = transport.send(get, stopping.signal);
+  stopping.abort();
+  await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  transport.close();
+});
