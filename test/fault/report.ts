@@ -2,7 +2,7 @@ import { table } from "../../packaging/cli/table.ts";
 import type { Outcome } from "./scenario.ts";
 
 /** One scenario's end: what it found, or why it found nothing. */
-export type Result = { readonly name: string; readonly seconds: number } & (
+export type Result = { readonly name: string; readonly seconds: number; readonly overran?: true } & (
   | { readonly outcome: Outcome; readonly failure?: undefined }
   | { readonly failure: string; readonly outcome?: undefined }
 );
@@ -41,7 +41,9 @@ function summary(results: readonly Result[], seed: number): Record<string, unkno
   const entryOf = (name: string): Readonly<Record<string, unknown>> =>
     results.find((result) => result.name === name)?.outcome?.entry ?? {};
   return {
-    acknowledged: sum(({ acknowledged }) => acknowledged),
+    // under kills and power cuts; the other faults have theirs in their entries
+    acknowledged: Number(entryOf("kills").acknowledged ?? 0) + Number(entryOf("power").acknowledged ?? 0),
+    acknowledgedInAll: sum(({ acknowledged }) => acknowledged),
     kills: entryOf("kills").kills ?? 0,
     powerCuts: entryOf("power").powerCuts ?? 0,
     powerCutMethod: entryOf("power").powerCutMethod ?? "none",

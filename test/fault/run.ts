@@ -18,6 +18,9 @@ import { openScreen } from "./screen.ts";
 
 const scenarios: readonly Scenario[] = [kills, power, disk, damage, link, clock, backlog, storm, fork];
 
+/** No scenario takes longer, whatever hangs. */
+const limitMs = { quick: 300_000, full: 1_500_000 } as const;
+
 interface Options {
   readonly quick?: boolean;
   readonly json?: boolean;
@@ -61,7 +64,10 @@ export async function runFaults(argv: readonly string[]): Promise<number> {
   const results = await runAll(selected, quick ? 2 : 1, (scenario) =>
     runOne(scenario, { quick, seed, signal: stopping.signal }, screen),
   );
-  return printReport(results, { all: chosen === "all", json: options.json ?? false, seed });
+  const code = printReport(results, { all: chosen === "all", json: options.json ?? false, seed });
+  // whatever hangs would keep the process; what it holds is cleaned up at its exit
+  if (results.some(({ overran }) => overran)) process.exit(code);
+  return code;
 }
 
 /** So many side by side: most of their time is waiting. What has to be alone comes last. */
@@ -71,12 +77,13 @@ async function runAll(
   run: (scenario: Scenario) => Promise<Result>,
 ): Promise<readonly Result[]> {
   const results = new Map<Scenario, Result>();
+  const hangs = (): boolean => [...results.values()].some(({ overran }) => overran);
   const waiting = selected.filter(({ alone }) => !alone);
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) results.set(next, await run(next));
+    for (let next = waiting.shift(); next && !hangs(); next = waiting.shift()) results.set(next, await run(next));
   };
   await Promise.all(Array.from({ length: atOnce }, work));
-  for (const scenario of selected) if (scenario.alone) results.set(scenario, await run(scenario));
+  for (const scenario of selected) if (scenario.alone && !hangs()) results.set(scenario, await run(scenario));
   return selected.flatMap((scenario) => results.get(scenario) ?? []);
 }
 
@@ -98,7 +105,12 @@ async function runOne(
   screen.line(`${name}: ${scenario.purpose}`);
   try {
     const random = new Random(seed).fork(name);
-    const outcome = await scenario.run({ quick, random, folder, say: (line) => screen.status(`${name}: ${line}`), signal });
+    const say = (line: string): void => screen.status(`${name}: ${line}`);
+    const outcome = await Promise.race([scenario.run({ quick, random, folder, say, signal }), overrun(quick)]);
+    if (outcome === undefined) {
+      screen.line(`${name}: STOPPED: it did not end in ${seconds()} s`);
+      return { name, seconds: seconds(), failure: "it did not end in time", overran: true };
+    }
     screen.line(`${name}: ${outcome.held ? "held" : "DID NOT HOLD"} after ${seconds()} s`);
     for (const finding of outcome.findings) screen.line(`${name}:   ${finding}`);
     return { name, seconds: seconds(), outcome };
@@ -109,6 +121,10 @@ async function runOne(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function overrun(quick: boolean): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(resolve, quick ? limitMs.quick : limitMs.full).unref());
 }
 
 function parseSeed(text: string): number {

@@ -5,6 +5,9 @@ import type { Context, Outcome, Scenario } from "../scenario.ts";
 /** How long a process lives before it is killed, counted from its start: now and then it does not get as far as running. */
 const life = { shortMs: [20, 600], longMs: [900, 3600], shortChance: 0.15 } as const;
 
+/** Messages that a whole run is to have acknowledged, and how long the load goes on for that after the last kill. */
+const wanted = { messages: 850_000, withinMs: 480_000 } as const;
+
 /** SIGKILL at random moments, gateway and central mixed, each started again at once, while the load goes on. */
 export const kills: Scenario = {
   name: "kills",
@@ -35,6 +38,11 @@ export const kills: Scenario = {
       say(`kill ${killed} of ${count} (${choice}), ${load.acknowledged} messages acknowledged`);
     }
     await Promise.all(starting.values());
+    const end = performance.now() + wanted.withinMs;
+    while (!quick && load.acknowledged < wanted.messages && performance.now() < end && !signal.aborted) {
+      say(`the load goes on, ${load.acknowledged} messages acknowledged`);
+      await sleep(500);
+    }
     say("draining");
     const { outcome } = await rig.judge({ settleMs: 120_000, stalledMs: 60_000 });
     const entry = {
