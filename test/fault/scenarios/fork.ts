@@ -184,7 +184,7 @@ async function restoreCentral(
   const { recoveryPointSeconds } = options;
   await using rig = await Rig.open({
     folder,
-    centralArgs: recoveryPointSeconds === undefined ? [] : ["--recovery-point", `${recoveryPointSeconds}s`],
+    centralArgs: recoveryPointSeconds === undefined ? [] : ["--recovery-point", String(recoveryPointSeconds)],
   });
   const load = rig.startLoad(rates);
   await sleep(quick ? 1500 : 4000);

@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoff } from "../../../protocol/index.ts";
-import type { Batch, TestGateway, TestLane } from "../../support/gateway-client.ts";
+import type { TestGateway } from "../../support/gateway-client.ts";
 import { post, type Reply } from "./exchange.ts";
+import type { Backlog, Parcel } from "./site-messages.ts";
 
 /** What one gateway saw of central. Milliseconds. */
 export interface Seen {
@@ -17,11 +18,6 @@ export interface Seen {
   brokenOff: number;
   acknowledged: number;
   readonly problems: Record<string, number>;
-}
-
-export interface Backlog {
-  readonly lane: TestLane;
-  readonly batches: readonly Batch[];
 }
 
 const answerWithinMs = 15_000;
@@ -70,41 +66,41 @@ export class SimulatedGateway {
   }
 
   async #hello(deadline: number): Promise<void> {
-    const epochs = this.#backlog.map(({ lane }) => ({ lane: lane.lane, epoch: lane.epoch, firstSequence: lane.firstSequence }));
+    const epochs = this.#backlog.map(({ lane, epoch }) => ({ lane, epoch, firstSequence: 1 }));
     const body = JSON.stringify({ gatewayVersion: "storm", bootId: randomUUID(), sentAt: new Date().toISOString(), epochs });
     const reply = await this.#insist("hello", "sessions", { "content-type": "application/json" }, body, deadline);
     this.#session = String(reply.body.session ?? "");
   }
 
   /** In order, two under way: the next one leaves before the first is answered. */
-  async #drain({ lane, batches }: Backlog, deadline: number): Promise<void> {
+  async #drain(backlog: Backlog, deadline: number): Promise<void> {
+    const { parcels } = backlog;
     let done = 0;
-    while (done < batches.length && performance.now() < deadline) {
-      const window = batches.slice(done, done + 2);
-      const replies = await Promise.all(window.map((batch) => this.#send(lane, batch, deadline)));
+    while (done < parcels.length && performance.now() < deadline) {
+      const window = parcels.slice(done, done + 2);
+      const replies = await Promise.all(window.map((parcel) => this.#send(backlog, parcel, deadline)));
       const watermark = Math.max(...replies.map(({ body }) => (typeof body.watermark === "number" ? body.watermark : 0)));
       const before = done;
-      while (done < batches.length && endOf(batches[done] as Batch) <= watermark) {
-        this.seen.acknowledged += batches[done]?.count ?? 0;
+      while (done < parcels.length && endOf(parcels[done] as Parcel) <= watermark) {
+        this.seen.acknowledged += parcels[done]?.count ?? 0;
         done += 1;
       }
       if (done === before) await sleep(200);
     }
   }
 
-  #send(lane: TestLane, batch: Batch, deadline: number): Promise<Reply> {
+  #send({ lane, epoch }: Backlog, parcel: Parcel, deadline: number): Promise<Reply> {
     const headers = {
       "content-type": "application/x-ndjson",
       "content-encoding": "zstd",
       "plantgate-session": this.#session,
-      "plantgate-epoch": lane.epoch,
-      "plantgate-first-sequence": String(batch.firstSequence),
-      "plantgate-count": String(batch.count),
-      "plantgate-chain": batch.chain,
-      "plantgate-frames": batch.frames.map((frame) => `${frame.count}/${frame.bytes.length}`).join(","),
+      "plantgate-epoch": epoch,
+      "plantgate-first-sequence": String(parcel.firstSequence),
+      "plantgate-count": String(parcel.count),
+      "plantgate-chain": parcel.chain,
+      "plantgate-frames": parcel.frames,
     };
-    const body = Buffer.concat(batch.frames.map((frame) => frame.bytes));
-    return this.#insist("uplink", `lanes/${lane.lane}/batches`, headers, body, deadline);
+    return this.#insist("uplink", `lanes/${lane}/batches`, headers, parcel.body, deadline);
   }
 
   async #poll(): Promise<void> {
@@ -118,13 +114,7 @@ export class SimulatedGateway {
   async #report(): Promise<void> {
     while (!this.#over) {
       const now = new Date().toISOString();
-      const lanes = this.#backlog.map(({ lane }) => ({
-        lane: lane.lane,
-        epoch: lane.epoch,
-        last: lane.last,
-        acknowledged: 0,
-        waitingBytes: 0,
-      }));
+      const lanes = this.#backlog.map(({ lane, epoch, last }) => ({ lane, epoch, last, acknowledged: 0, waitingBytes: 0 }));
       const report = {
         session: this.#session,
         sentAt: now,
@@ -193,6 +183,6 @@ export class SimulatedGateway {
   }
 }
 
-function endOf(batch: Batch): number {
-  return batch.firstSequence + batch.count - 1;
+function endOf(parcel: Parcel): number {
+  return parcel.firstSequence + parcel.count - 1;
 }

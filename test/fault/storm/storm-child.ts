@@ -20,8 +20,8 @@ for (const site of names.split(",")) {
   const gateway = new TestGateway({ url: () => url, site, privateKey });
   const samples = Math.round(Number(batches) * telemetryShare);
   const backlog = [
-    backlogOf(gateway, "telemetry", { ...sizes, batches: samples }),
-    backlogOf(gateway, "transaction", { ...sizes, batches: Number(batches) - samples }),
+    backlogOf(site, "telemetry", { ...sizes, parcels: samples }),
+    backlogOf(site, "transaction", { ...sizes, parcels: Number(batches) - samples }),
   ];
   gateways.push(new SimulatedGateway({ gateway, backlog, url }));
 }
