@@ -62,7 +62,7 @@ export async function runFaults(argv: readonly string[]): Promise<number> {
   sweepTheDead();
   cleanAtExit();
   const quick = options.quick ?? false;
-  const results = await runAll(selected, quick ? 2 : 1, (scenario) =>
+  const results = await runAll(selected, quick ? 3 : 1, (scenario) =>
     runOne(scenario, { quick, seed, signal: stopping.signal }, screen),
   );
   const code = printReport(results, { all: chosen === "all", json: options.json ?? false, seed });

@@ -5,7 +5,7 @@ import { Rig } from "../plant/rig.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
 
 const yearSeconds = 365.25 * 86_400;
-const messages = { full: 300_000, quick: 15_000 } as const;
+const messages = { full: 300_000, quick: 8000 } as const;
 const fillRates: Rates = { finishedQos1: 4000, finishedQos2: 400, shortages: 100, samplesQos1: 20_000, samplesQos2: 400 };
 const fillWithinMs = 240_000;
 const startLimitMs = 5000;

@@ -82,11 +82,11 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   await using rig = await Rig.open({ folder });
   const load = rig.startLoad(rates);
   const findings: string[] = [];
-  await sleep(2000);
+  await sleep(quick ? 1200 : 2000);
   const isQueue = file === "database" || file === "wal";
   const backup = isQueue ? undefined : backUp(rig.central.dataDir, join(folder, "ledger.backup"));
   if (isQueue) rig.link.fault = (path) => (path.endsWith("/batches") ? { kind: "busy" } : { kind: "none" });
-  await sleep(quick ? 2000 : 4000);
+  await sleep(quick ? 1500 : 4000);
 
   const victim = isQueue ? rig.gateway : rig.central;
   // a process that is stopped folds its log into the database; one that is killed leaves it
@@ -111,7 +111,7 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
   if (!running) findings.push(`it does not start any more: ${ends.at(-1)}`);
   rig.link.fault = undefined;
   const before = load.acknowledged;
-  await sleep(2000);
+  await sleep(quick ? 1000 : 2000);
   if (load.acknowledged === before) findings.push("nothing is acknowledged any more");
   const { outcome, judge } = await rig.judge({ settleMs: 20_000, stalledMs: 15_000, expectLosses: true });
   const reported = judgeReported(judge, rig.log);

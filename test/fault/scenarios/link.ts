@@ -5,6 +5,7 @@ import { Rig } from "../plant/rig.ts";
 import type { Random } from "../random.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
 
+const quickRates: Rates = { finishedQos1: 200, finishedQos2: 50, shortages: 20, samplesQos1: 400, samplesQos2: 50 };
 const rates: Rates = { finishedQos1: 400, finishedQos2: 100, shortages: 40, samplesQos1: 1200, samplesQos2: 100 };
 /** 64 kbit/s */
 const slowBytesPerSecond = 8000;
@@ -19,9 +20,9 @@ export const link: Scenario = {
   purpose: "a link that cuts, crawls, hangs, repeats requests, drops answers, and proxies with error pages of their own",
   needs: [],
   async run({ quick, random, folder, say, signal }: Context): Promise<Outcome> {
-    const lengthMs = quick ? 4000 : 15_000;
+    const lengthMs = quick ? 3000 : 15_000;
     await using rig = await Rig.open({ folder });
-    const load = rig.startLoad(rates);
+    const load = rig.startLoad(quick ? quickRates : rates);
     const findings: string[] = [];
     const entry: Record<string, unknown> = {};
 
