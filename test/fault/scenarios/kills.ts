@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Rig } from "../plant/rig.ts";
 import type { Context, Outcome, Scenario } from "../scenario.ts";
 
-/** How long a process lives before it is killed, counted from its start: now and then it does not get as far as running. */
-const life = { shortMs: [20, 600], longMs: [900, 3600], shortChance: 0.15 } as const;
+/** Between two kills: now and then the next one comes while a process still starts, else when both have run for a while. */
+const life = { shortMs: [20, 600], longMs: [300, 2700], shortChance: 0.15 } as const;
 
 /** Messages that a whole run is to have acknowledged, and how long the load goes on for that after the last kill. */
 const wanted = { messages: 850_000, withinMs: 480_000 } as const;
@@ -24,8 +24,9 @@ export const kills: Scenario = {
     };
     const starting = new Map<string, Promise<void>>();
     for (let killed = 0; killed < count && !signal.aborted; ) {
-      const [low, high] = random.chance(life.shortChance) ? life.shortMs : life.longMs;
-      await sleep(random.integer(low, high));
+      const short = random.chance(life.shortChance);
+      if (!short) await Promise.all(starting.values());
+      await sleep(random.integer(...(short ? life.shortMs : life.longMs)));
       const choice = random.pick(["gateway", "gateway", "gateway", "central", "central", "both"] as const);
       const victims = choice === "both" ? (["gateway", "central"] as const) : [choice];
       done[choice] += 1;
