@@ -108,6 +108,7 @@ async function runOne(
     const random = new Random(seed).fork(name);
     const say = (line: string): void => screen.status(`${name}: ${line}`);
     const outcome = await Promise.race([scenario.run({ quick, random, folder, say, signal }), overrun(quick)]);
+    if (signal.aborted) return { name, seconds: seconds(), failure: "stopped" };
     if (outcome === undefined) {
       screen.line(`${name}: STOPPED: it did not end in ${seconds()} s`);
       return { name, seconds: seconds(), failure: "it did not end in time", overran: true };

@@ -26,7 +26,8 @@ export const kills: Scenario = {
     for (let killed = 0; killed < count && !signal.aborted; ) {
       const short = random.chance(life.shortChance);
       if (!short) await Promise.all(starting.values());
-      await sleep(random.integer(...(short ? life.shortMs : life.longMs)));
+      const [low, high] = short ? life.shortMs : life.longMs;
+      await sleep(random.integer(low, high));
       const choice = random.pick(["gateway", "gateway", "gateway", "central", "central", "both"] as const);
       const victims = choice === "both" ? (["gateway", "central"] as const) : [choice];
       done[choice] += 1;
