@@ -98,7 +98,7 @@ async function fillGateway({ folder, say, quick }: Context): Promise<Omit<Outcom
 
   say("there is room again");
   small.free();
-  const resumedMs = await reachedAfter(() => moved(load, 3000, 3000));
+  const resumedMs = await reachedAfter(() => moved(load, 1000, 5000));
   check(resumedMs !== undefined, "intake did not go on when there was room");
   check(rig.gateway.process.pid === pid && isAlive(pid), "the gateway's process ended");
 
