@@ -39,6 +39,7 @@ import { queueFile } from "./queue/read.ts";
 import { readDial } from "./settings/dial.ts";
 import type { GatewaySettings } from "./settings/schema.ts";
 import { openLogger } from "./telemetry/logger.ts";
+import { logNotice } from "./telemetry/queue-notice.ts";
 import { version } from "./version.ts";
 
 export interface RunningGateway {
@@ -71,11 +72,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       path: queueFile(dataDir),
       site,
       onFailure: (error) => failure.reject(error),
-      onNotice: (notice) =>
-        log.error(
-          { event: "queue.range.unreadable", ...notice },
-          "messages on disk cannot be read: the range is recorded as a hole, what is left of it is kept aside",
-        ),
+      onNotice: (notice) => logNotice(log, notice),
     });
     scope.defer("queue", () => queue.close());
     const mapping = openMapping({ site, clock, log });
@@ -114,7 +111,6 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       clock,
       log,
       configurationSettled: (until) => agent.settled(until),
-      centralNow,
       onDeliveries: (connectors) => host.ring(connectors),
     });
 

@@ -51,6 +51,8 @@ export const epoch = z.strictObject({
   lane: laneName,
   epoch: identifier,
   firstSequence: z.int().min(1),
+  /** The chain's value before the first message; absent: the lane's genesis for this epoch. A later epoch goes on with its predecessor's chain. */
+  chain: digest.optional(),
   predecessor: z.strictObject({ epoch: identifier, lastSequence: sequence }).optional(),
 });
 export type Epoch = z.infer<typeof epoch>;

@@ -55,6 +55,11 @@ export interface Receipt {
   readonly id: string;
 }
 
+/** One input, mapped and validated, not yet written: for `commit` of the inlet that made it, soon, as it carries the time at which it was made. */
+export interface Prepared {
+  readonly input: Input;
+}
+
 /** The way in, handed to each connector. */
 export interface Inlet {
   /**
@@ -64,6 +69,13 @@ export interface Inlet {
    * @throws PlantgateError QUEUE_FULL: nothing was written, stop reading and try again later; STOPPED: the gateway is stopping, acknowledge nothing
    */
   accept(inputs: readonly Input[]): Promise<Receipt>;
+  /**
+   * The first half of `accept`, for who keeps the order of a connection himself: maps and validates, at once where the flow allows it.
+   * Never fails for what the input holds. @throws PlantgateError STOPPED
+   */
+  prepare(input: Input): Prepared | Promise<Prepared>;
+  /** The second half: appends, in this order; resolves and throws as `accept` does. Called in the order of arrival. */
+  commit(prepared: readonly Prepared[]): Promise<Receipt>;
   /** The flushed value of a cursor of this connector. */
   cursor(name: string): Promise<string | undefined>;
   /** Forgets an exactly-once marker: the sender released the packet id (MQTT PUBREL). */
@@ -113,7 +125,7 @@ export interface WebhookHost {
   mount(connector: string, path: string, receive: (request: WebhookRequest) => Promise<WebhookAnswer>): () => void;
 }
 export interface WebhookRequest {
-  readonly headers: Headers;
+  readonly headers: Pick<Headers, "get">;
   readonly body: Uint8Array;
 }
 export interface WebhookAnswer {

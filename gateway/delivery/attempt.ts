@@ -7,6 +7,7 @@ import {
   type FlowConfig,
   findMessageType,
   type LocalDestination,
+  PlantgateError,
 } from "../../protocol/index.ts";
 import type { Connector, Outbound, Outcome } from "../connector/connector.ts";
 import type { Mapping } from "../flow/mapping.ts";
@@ -198,7 +199,11 @@ export class Attempts {
   async #sendAndAwait(way: Way, within: string, wakeUp: () => void): Promise<Step> {
     const { expectations, mapping, clock, log } = this.#deps;
     const { delivery, message, to, index, connector, signal } = way;
-    const value = await mapping.expected(delivery.flow, index, message.event);
+    const value = await expectedAnswer(mapping.expected(delivery.flow, index, message.event));
+    if (value instanceof PlantgateError) {
+      await this.#outcomes.refuse(delivery, message.event, value.code, value.message);
+      return finished;
+    }
     let over = false;
     let settling: Promise<unknown> | undefined;
     const end = (): void => {
@@ -277,5 +282,15 @@ export class Attempts {
       kind: "later",
       afterMs: delayForAttempt(attempts, { baseMs: durationMs(retry.base), capMs: durationMs(retry.cap) }),
     };
+  }
+}
+
+/** The value that an answer has to match, or why it cannot be told of this message. */
+async function expectedAnswer(expected: Promise<string>): Promise<string | PlantgateError> {
+  try {
+    return await expected;
+  } catch (error) {
+    if (error instanceof PlantgateError && error.disposition === "reject") return error;
+    throw error;
   }
 }

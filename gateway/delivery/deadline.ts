@@ -27,7 +27,7 @@ export function judgeDeadline(
       ? { kind: "unsure" }
       : { kind: "too-late", reason: "the machine was restarted while it waited, and nobody can tell for how long" };
   }
-  const totalMs = Math.max(0, here) + waitedMs;
+  const totalMs = Math.max(0, here) + (waitedMs ?? 0);
   if (totalMs <= limitMs) return { kind: "in-time" };
   return { kind: "too-late", reason: `it waited ${seconds(totalMs)}, ${seconds(Math.max(0, limitMs))} was the most` };
 }

@@ -29,8 +29,6 @@ export interface DispatchDeps {
   readonly log: Logger;
   /** Resolves when the desired configuration is in effect or refused, or after a bounded while. */
   readonly configurationSettled: (signal: AbortSignal) => Promise<void>;
-  /** Central's clock; undefined without a link. */
-  readonly centralNow: () => number | undefined;
   /** New deliveries are flushed for these connectors. */
   readonly onDeliveries: (connectors: ReadonlySet<string>) => void;
 }
@@ -94,13 +92,10 @@ export class Dispatcher {
     try {
       let cursor = (await queue.position(lane)).dispatched;
       while (!signal.aborted) {
-        const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024, inputs: lane === "inbound" });
-        if (frames.length === 0) {
-          await wake.wait(signal);
-          continue;
-        }
         try {
-          cursor = await this.#dispatch(lane, frames, signal);
+          const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024, inputs: lane === "inbound" });
+          if (frames.length === 0) await wake.wait(signal);
+          else cursor = await this.#dispatch(lane, frames, signal);
         } catch (error) {
           if (signal.aborted) return;
           // a full disk: nothing was written, the cursor stays
@@ -132,9 +127,14 @@ export class Dispatcher {
         deadLetters.push(this.#letter(place, "FRAME_CORRUPT", "the frame is damaged on disk; it was set aside", frame.events));
         continue;
       }
-      const handed = frame.inputs === undefined ? [] : decodeInputs(frame.inputs).map(parseHandedDown);
+      const handed = handedDown(frame);
       for (const [index, line] of lines.entries()) {
-        const made = await this.#deliveriesOf(lane, line, handed[index] ?? justNow, signal);
+        const event = parsed(line);
+        if (!event) {
+          deadLetters.push(this.#letter(`lane ${lane}`, "FRAME_CORRUPT", "what lies on disk is no event", Buffer.from(line)));
+          continue;
+        }
+        const made = await this.#deliveriesOf(lane, event, line, aged(handed[index] ?? justNow, frame), signal);
         deliveries.push(...made);
         if (lane !== "inbound" || made.length > 0) continue;
         const reason = "no flow of this site's configuration takes this type from central";
@@ -149,24 +149,25 @@ export class Dispatcher {
 
   async #deliveriesOf(
     lane: QueueLane,
+    event: CloudEvent,
     line: string,
-    { waitedMs, again }: HandedDown,
+    { waitedMs, again, centralAt }: HandedDown,
     signal: AbortSignal,
   ): Promise<NewDelivery[]> {
-    const event = JSON.parse(line) as CloudEvent;
     // central routes by the configuration that it wants: what takes this type may be on its way
     if (lane === "inbound" && !this.#byType.has(event.type)) await this.#deps.configurationSettled(signal);
     const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
     const { id: messageId, type } = event;
-    const [createdAt, centralAt] = [this.#deps.clock.now(), this.#deps.centralNow()];
-    const times = { createdAt, waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) };
+    const times = { createdAt: this.#deps.clock.now(), waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) };
+    const stateKey = findMessageType(type)?.state ? event.partitionkey : undefined;
     for (const { flow, index, to, connectors, unordered } of targets ?? []) {
       const target = describeDestination(to);
       const ordered =
         "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, index, event) : event.partitionkey;
       const key = unordered ? `${ordered}#${messageId}` : ordered;
-      for (const connector of connectors) deliveries.push({ connector, flow, target, key, line, type, messageId, ...times });
+      for (const connector of connectors)
+        deliveries.push({ connector, flow, target, key, line, type, messageId, stateKey, ...times });
     }
     return deliveries;
   }
@@ -193,6 +194,35 @@ export class Dispatcher {
   async #serializeKey(flow: string, index: number, event: CloudEvent): Promise<string> {
     const rendered = await this.#deps.mapping.render(flow, index, event);
     return rendered.kind === "failed" ? event.partitionkey : rendered.key;
+  }
+}
+
+/** What central said of each message beside it. What cannot be read of that is the worst that it could have been. */
+function handedDown({ inputs, count }: StoredFrame): HandedDown[] {
+  if (inputs === undefined) return [];
+  try {
+    return decodeInputs(inputs).map(parseHandedDown);
+  } catch (error) {
+    if (!hasDisposition(error, "quarantine")) throw error;
+    return new Array<HandedDown>(count).fill({ waitedMs: undefined, again: true });
+  }
+}
+
+/** With what it waited in its lane; where nobody can tell that, nobody can tell its age. */
+function aged({ waitedMs, again, centralAt }: HandedDown, frame: StoredFrame): HandedDown {
+  const here = frame.ageMs;
+  return {
+    waitedMs: waitedMs === undefined || here === undefined ? undefined : waitedMs + here,
+    again: again || frame.again === true,
+    ...(centralAt === undefined ? {} : { centralAt }),
+  };
+}
+
+function parsed(line: string): CloudEvent | undefined {
+  try {
+    return JSON.parse(line) as CloudEvent;
+  } catch {
+    return undefined;
   }
 }
 

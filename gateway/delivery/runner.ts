@@ -1,4 +1,4 @@
-import type { Clock } from "../../protocol/index.ts";
+import { type Clock, describeError } from "../../protocol/index.ts";
 import type { Connector } from "../connector/connector.ts";
 import type { Delivery } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -8,12 +8,16 @@ import { Wake } from "./wake.ts";
 
 /** Deliveries of one connector that are under way at once; never two of one key. */
 const concurrency = 16;
+/** With those that await their receiver's own answer: each is held in memory. */
+const maxOpen = 1000;
 /** Keys looked at in one turn. */
 const headLimit = 500;
 /** How often a connector that is away is looked at. */
 const awayMs = 500;
 /** How often one delivery is tried all the same: some receivers are known to be back only by that. */
 const probeMs = 5000;
+/** Before a delivery, or the whole turn, that failed inside the gateway is tried again. */
+const failedMs = 5000;
 
 export interface RunnerDeps {
   readonly connector: Connector;
@@ -31,11 +35,16 @@ export interface RunnerDeps {
 export class Runner {
   readonly #deps: RunnerDeps;
   readonly #wake = new Wake();
+  /** Under way, or awaiting their receiver's answer. */
   readonly #active = new Set<number>();
+  readonly #awaiting = new Set<number>();
   readonly #dueAt = new Map<number, number>();
+  readonly #underWay = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #loaded: Promise<void> | undefined;
   #loop: Promise<void> | undefined;
+  #probeAt = 0;
+  #wasAway = true;
 
   constructor(deps: RunnerDeps) {
     this.#deps = deps;
@@ -66,55 +75,65 @@ export class Runner {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { queue, name, connector, clock } = this.#deps;
-    const underWay = new Set<Promise<void>>();
-    let probeAt = clock.monotonic() + probeMs;
-    let wasAway = true;
+    const { clock, log, name } = this.#deps;
+    this.#probeAt = clock.monotonic() + probeMs;
     while (!signal.aborted) {
-      const { state } = connector.report();
-      const away = state !== "up" && state !== "degraded";
-      if (away && clock.monotonic() < probeAt) {
-        wasAway = true;
-        await clock.sleep(awayMs, signal);
-        continue;
+      try {
+        await this.#turn(signal);
+      } catch (err) {
+        if (signal.aborted) break;
+        log.error(
+          { event: "delivery.turn.failed", connector: name, err, reason: describeError(err) },
+          "deliveries of a connector could not be looked at",
+        );
+        await clock.sleep(failedMs, signal);
       }
-      // it is back: what waits out a delay of its absence is due
-      if (!away && wasAway) this.#dueAt.clear();
-      wasAway = away;
-      probeAt = clock.monotonic() + probeMs;
-      const heads = await queue.deliveryHeads(name, headLimit);
-      const now = clock.monotonic();
-      let nextDue = Number.POSITIVE_INFINITY;
-      for (const head of heads) {
-        if (this.#active.size >= (away ? 1 : concurrency) + this.#waitingCount(heads)) break;
-        if (this.#active.has(head.id)) continue;
-        const due = this.#dueAt.get(head.id) ?? 0;
-        if (due > now) {
-          nextDue = Math.min(nextDue, due);
-          continue;
-        }
-        const attempt = this.#attempt(head).finally(() => underWay.delete(attempt));
-        underWay.add(attempt);
-      }
-      await this.#wake.wait(signal, Number.isFinite(nextDue) ? Math.max(1, nextDue - now) : undefined);
     }
-    await Promise.allSettled(underWay);
+    await Promise.allSettled(this.#underWay);
   }
 
-  /** Deliveries that only wait for an answer do not use up the concurrency. */
-  #waitingCount(heads: readonly Delivery[]): number {
-    return heads.reduce((count, head) => count + (head.state === "sent" && this.#active.has(head.id) ? 1 : 0), 0);
+  /** Starts what may be tried now, and waits until something else may be. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    const { queue, name, connector, clock } = this.#deps;
+    const { state } = connector.report();
+    const away = state !== "up" && state !== "degraded";
+    if (away && clock.monotonic() < this.#probeAt) {
+      this.#wasAway = true;
+      return clock.sleep(awayMs, signal);
+    }
+    // it is back: what waits out a delay of its absence is due
+    if (!away && this.#wasAway) this.#dueAt.clear();
+    this.#wasAway = away;
+    this.#probeAt = clock.monotonic() + probeMs;
+    const now = clock.monotonic();
+    const later = [...this.#dueAt].filter(([, due]) => due > now);
+    // those that cannot start now leave their places in the look to others
+    const skipped = [...later.map(([id]) => id), ...this.#active];
+    for (const head of await queue.deliveryHeads(name, headLimit, skipped)) {
+      if (this.#active.size - this.#awaiting.size >= (away ? 1 : concurrency) || this.#active.size >= maxOpen) break;
+      if (this.#active.has(head.id)) continue;
+      const attempt = this.#attempt(head).finally(() => this.#underWay.delete(attempt));
+      this.#underWay.add(attempt);
+    }
+    const nextDue = Math.min(...later.map(([, due]) => due));
+    // while something waits out a delay, the receiver may come and go: that is looked at as well
+    await this.#wake.wait(signal, Number.isFinite(nextDue) ? Math.max(1, Math.min(nextDue - now, awayMs)) : undefined);
   }
 
   async #attempt(head: Delivery): Promise<void> {
     this.#active.add(head.id);
     const release = (): void => {
       this.#active.delete(head.id);
+      this.#awaiting.delete(head.id);
       this.#wake.ring();
     };
     try {
       const step = await this.#deps.attempts.run(head, this.#deps.connector, this.#stopping.signal, release);
-      if (step.kind === "awaits") return this.#wake.ring();
+      if (step.kind === "awaits") {
+        // answered already where it is released by now
+        if (this.#active.has(head.id)) this.#awaiting.add(head.id);
+        return this.#wake.ring();
+      }
       if (step.kind === "later") this.#dueAt.set(head.id, this.#deps.clock.monotonic() + step.afterMs);
       else this.#dueAt.delete(head.id);
       release();
@@ -124,7 +143,7 @@ export class Runner {
         { event: "delivery.attempt.failed", connector: this.#deps.name, messageFlow: head.flow, err },
         "an attempt to deliver failed inside the gateway",
       );
-      this.#dueAt.set(head.id, this.#deps.clock.monotonic() + 5000);
+      this.#dueAt.set(head.id, this.#deps.clock.monotonic() + failedMs);
       release();
     }
   }

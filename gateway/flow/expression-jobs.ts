@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   type Bundle,
   type CloudEvent,
@@ -5,12 +6,13 @@ import {
   type CompiledFlow,
   expectedAnswer,
   type FlowInput,
+  type MappedLine,
   mapInput,
   PlantgateError,
   readAnswer,
   renderDelivery,
 } from "../../protocol/index.ts";
-import type { Answer, MapJob, MapResult, Rendered } from "./mapping-contract.ts";
+import type { Answer, MapJob, MappedMessage, MapResult, Rendered } from "./mapping-contract.ts";
 
 /** What the mapper is asked; the same on both sides of the thread. */
 export type ExpressionJob =
@@ -21,7 +23,7 @@ export type ExpressionJob =
 
 /** What it answers. Messages cross the thread as their lines: cheaper than objects, and the very bytes that will lie on disk. */
 export type ExpressionResult =
-  | { readonly kind: "lines"; readonly lines: readonly string[]; readonly cursor?: string }
+  | Extract<MapResult, { kind: "messages" }>
   | { readonly kind: "rendered"; readonly rendered: Rendered }
   | { readonly kind: "expected"; readonly value: string }
   | { readonly kind: "answer"; readonly answer: Answer }
@@ -53,8 +55,8 @@ export function runJob(
 function* steps(flows: ReadonlyMap<string, CompiledFlow>, job: ExpressionJob): Generator<unknown, ExpressionResult, unknown> {
   if (job.kind === "map") {
     const mapped = yield* mapInput(flowOf(flows, job.job.flow), toFlowInput(job.job, job.recordedAt));
-    const lines = mapped.messages.map(({ line }) => line);
-    return mapped.cursor === undefined ? { kind: "lines", lines } : { kind: "lines", lines, cursor: mapped.cursor };
+    const messages = mapped.messages.map(toMessage);
+    return mapped.cursor === undefined ? { kind: "messages", messages } : { kind: "messages", messages, cursor: mapped.cursor };
   }
   const destination = destinationOf(flows, job.flow, job.destination);
   switch (job.kind) {
@@ -67,6 +69,10 @@ function* steps(flows: ReadonlyMap<string, CompiledFlow>, job: ExpressionJob): G
   }
 }
 
+function toMessage({ lane, event: { id, type, idempotencykey }, line }: MappedLine): MappedMessage {
+  return idempotencykey === undefined ? { lane, id, type, line } : { lane, id, type, idempotencyKey: idempotencykey, line };
+}
+
 export function toFlowInput(job: MapJob, recordedAt: number): FlowInput {
   return {
     connector: job.connector,
@@ -75,7 +81,7 @@ export function toFlowInput(job: MapJob, recordedAt: number): FlowInput {
     ...(job.decoded === undefined ? {} : { decoded: job.decoded }),
     inputHash: job.inputHash,
     recordedAt,
-    newId: () => crypto.randomUUID(),
+    newId: randomUUID,
   };
 }
 

@@ -1,20 +1,12 @@
-import { createHash, randomUUID } from "node:crypto";
-import {
-  type Bundle,
-  type Clock,
-  type FlowConfig,
-  hasDisposition,
-  type LocalSource,
-  makeEvent,
-  messageTypeOf,
-  PlantgateError,
-  topicMatches,
-} from "../../protocol/index.ts";
-import type { Inlet, Input, Origin, Receipt } from "../connector/connector.ts";
-import type { Change, Committed, DeadLetter, NewMessage } from "../queue/change.ts";
+import { hash, randomUUID } from "node:crypto";
+import { type Bundle, type Clock, hasDisposition, makeEvent, messageTypeOf, PlantgateError } from "../../protocol/index.ts";
+import type { Inlet, Input, Origin, Prepared, Receipt } from "../connector/connector.ts";
+import type { Change, Committed, DeadLetter, NewMessage, Sender } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { MappedMessage, Mapping } from "./mapping.ts";
+import type { MappedMessage, Mapping, MapResult } from "./mapping.ts";
+import { isEmpty, mergeChanges, PreparedInput, withOwnBytes } from "./prepared.ts";
+import { placeOf, Sources } from "./sources.ts";
 
 /** Receivers' answers to deliveries come in over the same topics as everything else. */
 export interface AnswerSink {
@@ -33,17 +25,6 @@ export interface IntakeDeps {
   readonly log: Logger;
 }
 
-interface Entry {
-  readonly flow: string;
-  readonly source: LocalSource;
-}
-
-/** An input with what it became, not yet written. */
-interface Prepared {
-  readonly change: Change;
-  readonly firstId: string | undefined;
-}
-
 const fullDiskMs = 1000;
 const nothing: Committed = { appended: 0, repeats: 0, conflicts: [] };
 
@@ -53,8 +34,8 @@ const nothing: Committed = { appended: 0, repeats: 0, conflicts: [] };
  */
 export class Intake {
   readonly #deps: IntakeDeps;
-  #entries = new Map<string, readonly Entry[]>();
-  /** Per connector: changes are given to the queue in the order in which the inputs came, however long each took to map. */
+  readonly #sources = new Sources();
+  /** Per connector: what `accept` gives to the queue keeps the order in which the inputs came, however long each took to map. */
   readonly #tails = new Map<string, Promise<void>>();
   #stopped = false;
   #repeats = 0;
@@ -63,18 +44,8 @@ export class Intake {
     this.#deps = deps;
   }
 
-  /** Sources by connector, from the flows of a bundle; a flow `from` a group takes from each of its connectors. */
   configure(bundle: Bundle): void {
-    const entries = new Map<string, Entry[]>();
-    for (const [flow, config] of Object.entries(bundle.flows)) {
-      for (const source of localSources(config)) {
-        for (const [connector, { group }] of Object.entries(bundle.connectors)) {
-          if (connector === source.connector || group === source.connector)
-            entries.set(connector, [...(entries.get(connector) ?? []), { flow, source }]);
-        }
-      }
-    }
-    this.#entries = entries;
+    this.#sources.configure(bundle);
   }
 
   /** The plant's own repeats since the start, acknowledged and not recorded again. */
@@ -90,6 +61,11 @@ export class Intake {
   inlet(connector: string): Inlet {
     return {
       accept: (inputs) => this.#accept(connector, inputs),
+      prepare: (input) => this.#prepare(connector, input),
+      commit: async (prepared) => {
+        const all = prepared.map(ownPrepared);
+        return this.#finish(connector, all, await this.#write(all));
+      },
       cursor: (name) => this.#deps.queue.cursor(`${connector}/${name}`),
       release: async (client, packetId) => {
         await this.#deps.queue.commit({ releaseMarker: { client: `${connector}/${client}`, packetId } });
@@ -103,14 +79,18 @@ export class Intake {
     // only the call waits for its turn, never the flush: the group commit takes all that is under way
     const turn = before.then(async () => {
       const all = await prepared;
-      if (this.#stopped) throw new PlantgateError("STOPPED", "the gateway is stopping");
       return { all, flushed: this.#write(all) };
     });
     this.#tails.set(connector, turn.then(ignore, ignore));
     const { all, flushed } = await turn;
-    const committed = await flushed;
-    // what is flushed stays accepted: an answer that cannot be noted now is offered again by itself, the sender waits for it
-    for (const input of inputs) await this.#offerAnswer(connector, input);
+    return this.#finish(connector, all, await flushed);
+  }
+
+  /** What is flushed stays accepted: an answer that cannot be noted now is offered again by itself, the sender waits for it. */
+  async #finish(connector: string, all: readonly PreparedInput[], committed: Committed): Promise<Receipt> {
+    // given on in the order of arrival, and settled with the flushes of each other
+    const answers = all.filter(({ input }) => this.#isAnswer(connector, input.origin));
+    if (answers.length > 0) await Promise.all(answers.map(({ input }) => this.#offerAnswer(connector, input)));
     this.#repeats += committed.repeats;
     const deadLetterIds = [
       ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
@@ -120,20 +100,33 @@ export class Intake {
     return { recorded: committed.appended, deadLetterIds, repeats: committed.repeats, id };
   }
 
-  /** Maps one input through each flow that takes it; never throws for what the input holds. */
-  async #prepare(connector: string, input: Input): Promise<Prepared> {
-    if (input.origin.kind === "fact") return this.#prepareFact(connector, input, input.origin);
-    const inputHash = createHash("sha256").update(input.body).digest("hex");
-    const entries = (this.#entries.get(connector) ?? []).filter((entry) => takes(entry, input.origin));
-    const flows = [...new Set(entries.map((entry) => entry.flow))];
-    if (flows.length === 0) return { change: this.#unclaimed(connector, input), firstId: undefined };
+  /** Maps one input through each flow that takes it; never fails for what the input holds. */
+  #prepare(connector: string, input: Input): PreparedInput | Promise<PreparedInput> {
     const { origin, body, decoded, receivedAt } = input;
-    const results = await Promise.all(
-      flows.map((flow) => this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash })),
+    if (origin.kind === "fact") return this.#prepareFact(connector, input, origin);
+    const flows = this.#sources.flowsOf(connector, origin);
+    if (flows.length === 0) return new PreparedInput(input, this.#unclaimed(connector, input));
+    const inputHash = hash("sha256", body, "hex");
+    const results = flows.map((flow) =>
+      this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash }),
     );
+    const finish = (mapped: readonly MapResult[]): PreparedInput => this.#prepared(connector, input, flows, inputHash, mapped);
+    return results.every(isHere) ? finish(results) : Promise.all(results).then(finish);
+  }
+
+  #prepared(
+    connector: string,
+    input: Input,
+    flows: readonly string[],
+    inputHash: string,
+    results: readonly MapResult[],
+  ): PreparedInput {
     const messages: NewMessage[] = [];
+    const inputs: Uint8Array[] = [];
+    const senders: Sender[] = [];
     const deadLetters: DeadLetter[] = [];
     const cursors = (input.cursors ?? []).map(({ name, value }) => ({ name: `${connector}/${name}`, value }));
+    const place = placeOf(input.origin);
     let firstId: string | undefined;
     for (const [index, result] of results.entries()) {
       const flow = flows[index] ?? "";
@@ -141,46 +134,54 @@ export class Intake {
         deadLetters.push(this.#letter(connector, flow, input, result.code, result.reason));
         continue;
       }
-      firstId ??= result.messages[0]?.event.id;
-      messages.push(...result.messages.map((message) => toNewMessage(flow, inputHash, message)));
+      firstId ??= result.messages[0]?.id;
+      for (const message of result.messages) messages.push(toNewMessage(flow, inputHash, message, inputs.length));
+      if (messages.at(-1)?.input === inputs.length) {
+        inputs.push(input.body);
+        senders.push({ connector, flow, place, receivedAt: input.receivedAt });
+      }
       if (result.cursor !== undefined) cursors.push({ name: `${connector}/poll/${flow}`, value: result.cursor });
     }
     const marker = input.exactlyOnce && {
       client: `${connector}/${input.exactlyOnce.client}`,
       packetId: input.exactlyOnce.packetId,
     };
-    const from = { connector, flow: flows[0], place: placeOf(origin), receivedAt };
-    return { change: { messages, inputs: [body], deadLetters, cursors, from, marker }, firstId };
+    return new PreparedInput(input, { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker }, firstId);
   }
 
-  #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): Prepared {
+  #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): PreparedInput {
     const event = makeEvent(origin.type, input.decoded, {
       id: randomUUID(),
       site: this.#deps.site,
       connector,
       recordedAt: input.receivedAt,
     });
-    return { change: { messages: [{ lane: messageTypeOf(event.type).lane, line: JSON.stringify(event) }] }, firstId: event.id };
+    const messages = [{ lane: messageTypeOf(event.type).lane, line: JSON.stringify(event) }];
+    return new PreparedInput(input, { messages }, event.id);
   }
 
   /** Retained input that no flow wants, and answers, are nobody's loss; anything else is kept. */
   #unclaimed(connector: string, input: Input): Change {
-    if (input.origin.kind === "topic" && (input.origin.retained || this.#deps.answers.expects(connector, input.origin.topic)))
-      return {};
+    if ((input.origin.kind === "topic" && input.origin.retained) || this.#isAnswer(connector, input.origin)) return {};
     const reason = "no flow takes what comes in here; change a flow's source or the sender";
     return { deadLetters: [this.#letter(connector, undefined, input, "DESTINATION_INVALID", reason)] };
   }
 
-  #write(prepared: readonly Prepared[]): Promise<Committed> {
-    const change = mergeChanges(prepared.map((entry) => entry.change));
-    return isEmpty(change) ? Promise.resolve(nothing) : this.#deps.queue.commit(change);
+  async #write(all: readonly PreparedInput[]): Promise<Committed> {
+    if (this.#stopped) throw new PlantgateError("STOPPED", "the gateway is stopping");
+    const change = mergeChanges(all.map((entry) => entry.change));
+    return isEmpty(change) ? nothing : this.#deps.queue.commit(withOwnBytes(change));
   }
 
-  async #offerAnswer(connector: string, input: Input): Promise<void> {
-    if (input.origin.kind !== "topic" || !this.#deps.answers.expects(connector, input.origin.topic)) return;
+  #isAnswer(connector: string, origin: Origin): boolean {
+    return origin.kind === "topic" && this.#deps.answers.expects(connector, origin.topic);
+  }
+
+  async #offerAnswer(connector: string, { origin, body }: Input): Promise<void> {
+    if (origin.kind !== "topic") return;
     for (;;) {
       try {
-        return await this.#deps.answers.take(connector, input.origin.topic, input.body);
+        return await this.#deps.answers.take(connector, origin.topic, body);
       } catch (error) {
         if (this.#stopped || !hasDisposition(error, "shed")) throw error;
         await this.#deps.clock.sleep(fullDiskMs);
@@ -211,75 +212,23 @@ export class Intake {
 
 function ignore(): void {}
 
-function localSources(flow: FlowConfig): LocalSource[] {
-  const from = Array.isArray(flow.from) ? flow.from : [flow.from];
-  return from.filter((source): source is LocalSource => "connector" in source);
+function isHere(result: MapResult | Promise<MapResult>): result is MapResult {
+  return !(result instanceof Promise);
 }
 
-function takes({ flow, source }: Entry, origin: Origin): boolean {
-  switch (origin.kind) {
-    case "topic":
-      // a retained message is the last value, not a new fact (rule 3)
-      return "topic" in source && topicMatches(source.topic, origin.topic) && (!origin.retained || source.retained === "state");
-    case "webhook":
-      return "webhook" in source && source.webhook === origin.path;
-    case "poll":
-      return "poll" in source && flow === origin.flow;
-    case "items":
-      return "items" in source && source.items.includes(origin.item);
-    case "source":
-      return "source" in source && flow === origin.flow;
-    case "fact":
-      return false;
-  }
+function ownPrepared(prepared: Prepared): PreparedInput {
+  if (prepared instanceof PreparedInput) return prepared;
+  throw new PlantgateError("INVARIANT", "an input was prepared by another inlet");
 }
 
-function placeOf(origin: Origin): string {
-  switch (origin.kind) {
-    case "topic":
-      return origin.topic;
-    case "webhook":
-      return `webhook ${origin.path}`;
-    case "poll":
-    case "source":
-      return `${origin.kind} of ${origin.flow}`;
-    case "items":
-      return origin.item;
-    case "fact":
-      return origin.type;
-  }
-}
-
-function toNewMessage(flow: string, inputHash: string, { lane, event, line }: MappedMessage): NewMessage {
-  const repeat =
-    lane === "transaction" && event.idempotencykey !== undefined
-      ? { key: `${flow}\n${event.type}\n${event.idempotencykey}`, hash: inputHash }
-      : undefined;
-  return { lane, line, input: 0, repeat };
-}
-
-/** Several inputs as one change; an exactly-once input stands alone, because its marker decides over the whole change. */
-function mergeChanges(changes: readonly Change[]): Change {
-  const [only] = changes;
-  if (only && changes.length === 1) return only;
-  if (changes.some((change) => change.marker))
-    throw new PlantgateError("INVARIANT", "an exactly-once input came together with others");
-  const inputs: Uint8Array[] = [];
-  const messages: NewMessage[] = [];
-  for (const change of changes) {
-    for (const message of change.messages ?? [])
-      messages.push(message.input === undefined ? message : { ...message, input: message.input + inputs.length });
-    inputs.push(...(change.inputs ?? []));
-  }
-  return {
-    messages,
-    inputs,
-    deadLetters: changes.flatMap((change) => change.deadLetters ?? []),
-    cursors: changes.flatMap((change) => change.cursors ?? []),
-    from: changes.find((change) => change.from)?.from,
-  };
-}
-
-function isEmpty(change: Change): boolean {
-  return !change.messages?.length && !change.deadLetters?.length && !change.cursors?.length && !change.marker;
+/** Only the transaction lane keeps its input, and only there can a repeat be one. */
+function toNewMessage(
+  flow: string,
+  inputHash: string,
+  { lane, type, idempotencyKey, line }: MappedMessage,
+  input: number,
+): NewMessage {
+  if (lane !== "transaction") return { lane, line };
+  if (idempotencyKey === undefined) return { lane, line, input };
+  return { lane, line, input, repeat: { key: `${flow}\n${type}\n${idempotencyKey}`, hash: inputHash } };
 }

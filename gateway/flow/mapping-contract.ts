@@ -14,10 +14,13 @@ export interface MapJob {
   readonly inputHash: string;
 }
 
+/** What of an event decides about its way; the rest of it is in `line` only. */
 export interface MappedMessage {
   readonly lane: Lane;
-  readonly event: CloudEvent;
-  /** `event` as one line of JSON, without sequence and newline. */
+  readonly id: string;
+  readonly type: string;
+  readonly idempotencyKey?: string;
+  /** The event as one line of JSON, without sequence and newline. */
   readonly line: string;
 }
 
@@ -37,12 +40,14 @@ export type Answer =
 
 /**
  * Evaluates the flows' expressions where they can be ended: JSONata runs in a worker thread that is replaced when one input exceeds
- * its time; declarative field maps and inputs without a map run here. Results come in the order of the calls per flow.
+ * its time. What is made of paths, objects and our own functions is bounded by its input, and runs here: to cross to the thread costs
+ * more. Results come in the order of the calls per flow.
  */
 export interface Mapping {
   /** Compiles the flows of a bundle. @throws PlantgateError CONFIG_INVALID with every problem; the old flows stay. */
   configure(bundle: Bundle): Promise<void>;
-  map(job: MapJob): Promise<MapResult>;
+  /** Without a promise where the result is there at once: a connection's samples then reach the queue in the turn that read them. */
+  map(job: MapJob): MapResult | Promise<MapResult>;
   render(flow: string, destination: number, event: CloudEvent): Promise<Rendered>;
   /** The value that an answer has to match: `accepted.equals` over the message, by default its ordering key. */
   expected(flow: string, destination: number, event: CloudEvent): Promise<string>;

@@ -7,7 +7,6 @@ import {
   compileBundle,
   type ErrorCode,
   maxInputBytes,
-  messageTypeOf,
   PlantgateError,
   runSync,
 } from "../../protocol/index.ts";
@@ -98,7 +97,7 @@ class MappingRunner implements Mapping {
     this.#flows = flows;
   }
 
-  async map(job: MapJob): Promise<MapResult> {
+  map(job: MapJob): MapResult | Promise<MapResult> {
     if (job.body.byteLength > maxInputBytes) {
       return {
         kind: "failed",
@@ -106,14 +105,8 @@ class MappingRunner implements Mapping {
         reason: `the input has ${job.body.byteLength} bytes, more than ${maxInputBytes}`,
       };
     }
-    const result = await this.#run({ kind: "map", job, recordedAt: this.#deps.clock.now() });
-    if (result.kind === "error") return failedMap(result);
-    if (result.kind !== "lines") throw new PlantgateError("INVARIANT", `a mapping ended as ${result.kind}`);
-    const messages = result.lines.map((line) => {
-      const event = JSON.parse(line) as CloudEvent;
-      return { lane: messageTypeOf(event.type).lane, event, line };
-    });
-    return result.cursor === undefined ? { kind: "messages", messages } : { kind: "messages", messages, cursor: result.cursor };
+    const result = this.#run({ kind: "map", job, recordedAt: this.#deps.clock.now() });
+    return result instanceof Promise ? result.then(toMapResult) : toMapResult(result);
   }
 
   async render(flow: string, destination: number, event: CloudEvent): Promise<Rendered> {
@@ -145,12 +138,9 @@ class MappingRunner implements Mapping {
   }
 
   /** At once where nothing in it can run without end, else in the thread. */
-  async #run(job: ExpressionJob): Promise<ExpressionResult> {
-    if (this.#stopped) throw new PlantgateError("STOPPED", "the mapper is stopping");
-    if (runsAtOnce(this.#flows, job)) return await runJob(this.#flows, job, runSync);
-    const result = await this.#ask(ownBytes(job));
-    if (result.kind === "configured") throw new PlantgateError("INVARIANT", "a job was answered as a configuration");
-    return result;
+  #run(job: ExpressionJob): ExpressionResult | Promise<ExpressionResult> {
+    if (this.#stopped) return Promise.reject(new PlantgateError("STOPPED", "the mapper is stopping"));
+    return runsAtOnce(this.#flows, job) ? runJob(this.#flows, job, runSync) : this.#ask(ownBytes(job)).then(toJobResult);
   }
 
   #ask(request: Task["request"]): Promise<WorkerResult> {
@@ -312,6 +302,17 @@ class MappingRunner implements Mapping {
     clearInterval(this.#watch);
     this.#watch = undefined;
   }
+}
+
+function toJobResult(result: WorkerResult): ExpressionResult {
+  if (result.kind === "configured") throw new PlantgateError("INVARIANT", "a job was answered as a configuration");
+  return result;
+}
+
+function toMapResult(result: ExpressionResult): MapResult {
+  if (result.kind === "error") return failedMap(result);
+  if (result.kind !== "messages") throw new PlantgateError("INVARIANT", `a mapping ended as ${result.kind}`);
+  return result;
 }
 
 /** Processor time of a thread; undefined when it has ended. */

@@ -1,15 +1,13 @@
-import type { Server } from "node:http";
-import { serve } from "@hono/node-server";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
 import type { WebhookHost } from "../connector/connector.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { problem } from "./problem.ts";
-import { Webhooks } from "./webhooks.ts";
+import { refuse, Webhooks } from "./webhooks.ts";
 
-/** Hard limit of a body. What is smaller, and still too large for a message, becomes a dead letter behind the inlet. */
-export const maxBodyBytes = 16 * 1024 * 1024;
 /** How long open requests may take to end when the listener closes. */
 const closeWithinMs = 5000;
 
@@ -40,31 +38,37 @@ export async function openListener({ host, port, log, health, routes }: Listener
   const webhooks = new Webhooks();
   const app = new Hono();
   app.get("/health", (context) => context.json(health()));
-  app.use(
-    "/in/*",
-    bodyLimit({ maxSize: maxBodyBytes, onError: () => problem("too-large", `a body may have ${maxBodyBytes} bytes`) }),
-  );
-  app.post("/in/*", (context) => webhooks.receive(context.req.raw));
   routes?.(app);
   app.notFound(() => problem("not-found"));
-  app.onError((error) => {
+  const failed = (error: unknown): void =>
     log.error({ event: "http.request.failed", reason: describeError(error) }, "a request failed");
+  app.onError((error) => {
+    failed(error);
     return problem("internal");
   });
-  const { server, url } = await listen(app, host, port);
+  const answer = getRequestListener(app.fetch);
+  const server = createServer((request, response) => {
+    if (!request.url?.startsWith("/in/")) void answer(request, response);
+    else
+      webhooks.answer(request, response).catch((error: unknown) => {
+        failed(error);
+        if (!response.headersSent) refuse(response, "internal");
+      });
+  });
+  const url = await listen(server, host, port);
   return { url, host: webhooks, close: () => close(server) };
 }
 
-function listen(app: Hono, hostname: string, port: number): Promise<{ server: Server; url: string }> {
+function listen(server: Server, host: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname, port }, (address) => {
-      server.off("error", fail);
-      const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
-      resolve({ server, url: `http://${host}:${address.port}` });
-    }) as Server;
     const fail = (cause: Error): void =>
-      reject(new PlantgateError("CONFIG_INVALID", `cannot listen on ${hostname}:${port}`, { cause }));
+      reject(new PlantgateError("CONFIG_INVALID", `cannot listen on ${host}:${port}`, { cause }));
     server.once("error", fail);
+    server.listen(port, host, () => {
+      server.off("error", fail);
+      const { address, family, port: chosen } = server.address() as AddressInfo;
+      resolve(`http://${family === "IPv6" ? `[${address}]` : address}:${chosen}`);
+    });
   });
 }
 

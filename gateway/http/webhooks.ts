@@ -1,6 +1,9 @@
-import { PlantgateError } from "../../protocol/index.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PlantgateError, type ProblemCode, toProblem } from "../../protocol/index.ts";
 import type { WebhookAnswer, WebhookHost, WebhookRequest } from "../connector/connector.ts";
-import { problem } from "./problem.ts";
+
+/** Hard limit of a body. What is smaller, and still too large for a message, becomes a dead letter behind the inlet. */
+export const maxBodyBytes = 16 * 1024 * 1024;
 
 type Receive = (request: WebhookRequest) => Promise<WebhookAnswer>;
 
@@ -17,14 +20,63 @@ export class Webhooks implements WebhookHost {
     };
   }
 
-  async receive(request: Request): Promise<Response> {
-    const receive = this.#receivers.get(decodePath(new URL(request.url).pathname));
-    if (!receive) return problem("not-found", "no flow of this gateway takes this path");
-    const answer = await receive({ headers: request.headers, body: new Uint8Array(await request.arrayBuffer()) });
-    const headers = new Headers({ "content-type": answer.status === 202 ? "application/json" : "application/problem+json" });
-    if (answer.retryAfterSeconds !== undefined) headers.set("retry-after", String(answer.retryAfterSeconds));
-    return new Response(JSON.stringify(answer.body), { status: answer.status, headers });
+  /**
+   * Answers one request under `/in/`; rejects where the receiver does. Node's own request and response: a `Request` around them, with its
+   * stream, costs several times what everything behind it does.
+   */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    const receive = request.method === "POST" ? this.#receivers.get(decodePath(path)) : undefined;
+    if (!receive) return refuse(response, "not-found", "no flow of this gateway takes this path");
+    const body = await readBody(request);
+    if (body === "too-large") return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);
+    // the sender is gone, and nothing of the message can be acknowledged
+    if (body === "cut") return;
+    const answer = await receive({ headers: headersOf(request), body });
+    send(response, answer.status, answer.body, answer.retryAfterSeconds);
   }
+}
+
+export function refuse(response: ServerResponse, code: ProblemCode, detail?: string): void {
+  const body = toProblem(code, detail);
+  send(response, body.status, body);
+}
+
+function send(response: ServerResponse, status: number, body: object, retryAfterSeconds?: number): void {
+  const text = JSON.stringify(body);
+  response.statusCode = status;
+  response.setHeader("content-type", status === 202 ? "application/json" : "application/problem+json");
+  response.setHeader("content-length", Buffer.byteLength(text));
+  if (retryAfterSeconds !== undefined) response.setHeader("retry-after", retryAfterSeconds);
+  response.end(text);
+}
+
+function readBody(request: IncomingMessage): Promise<Uint8Array | "too-large" | "cut"> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) return Promise.resolve("too-large");
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes <= maxBodyBytes) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        resolve("too-large");
+      }
+    });
+    request.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    request.on("error", () => resolve("cut"));
+    request.on("close", () => resolve("cut"));
+  });
+}
+
+function headersOf({ headers }: IncomingMessage): WebhookRequest["headers"] {
+  return {
+    get: (name) => {
+      const value = headers[name.toLowerCase()];
+      return Array.isArray(value) ? value.join(", ") : (value ?? null);
+    },
+  };
 }
 
 function decodePath(path: string): string {

@@ -18,6 +18,7 @@ export type BatchResult =
   | { readonly kind: "refused"; readonly reason: string };
 
 const defaultBusyMs = 2000;
+const unknownAgeMs = 30 * 86_400_000;
 
 export function lastOf({ frames }: Batch): number {
   const last = frames.at(-1) ?? frames[0];
@@ -28,12 +29,16 @@ export function bytesOf({ frames }: Batch): number {
   return frames.reduce((sum, frame) => sum + frame.events.byteLength, 0);
 }
 
-/** As many of the frames as one batch's header names. */
+/** As many of the frames as one batch takes: its header names them, and each begins where the one before ends. */
 export function fitting(frames: readonly StoredFrame[]): readonly StoredFrame[] {
   let length = 0;
-  const taken = frames.findIndex((frame) => {
+  let bytes = 0;
+  const taken = frames.findIndex((frame, index) => {
     length += entryOf(frame).length + 1;
-    return length > batchLimits.framesHeaderBytes;
+    bytes += frame.events.byteLength;
+    const before = frames[index - 1];
+    const follows = before === undefined || before.first + before.count === frame.first;
+    return !follows || length > batchLimits.framesHeaderBytes || bytes > batchLimits.compressedBytes;
   });
   return taken === -1 ? frames : frames.slice(0, Math.max(1, taken));
 }
@@ -61,7 +66,8 @@ export async function sendBatch(
         [batchHeaders.count]: String(frames.reduce((sum, frame) => sum + frame.count, 0)),
         [batchHeaders.chain]: (frames.at(-1) ?? first).chain,
         [batchHeaders.frames]: frames.map(entryOf).join(","),
-        [batchHeaders.age]: String(Math.max(0, Math.round(first.ageMs))),
+        // what waited through a restart of the machine is older than anybody can tell
+        [batchHeaders.age]: String(Math.max(0, Math.round(first.ageMs ?? unknownAgeMs))),
       },
       body: Buffer.concat(frames.map((frame) => frame.events)),
       silenceMs,

@@ -79,6 +79,7 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
   const deadLetters = [];
   let sequence = known;
   const inputs: Uint8Array[] = [];
+  const centralAt = deps.session.centralNow();
   for (const { sequence: at, event, waitedMs, again = false } of answer.messages) {
     if (at <= sequence) continue;
     sequence = at;
@@ -89,7 +90,7 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
       // a restored central routes again what it routed before its backup: the same event is taken once (CloudEvents 1.0, 3.1.1)
       const repeat = { key: `central\n${source}\n${id}`, hash: createHash("sha256").update(line).digest("hex") };
       messages.push({ lane: "inbound", line, input: inputs.length, repeat });
-      inputs.push(encodeHandedDown({ waitedMs, again }));
+      inputs.push(encodeHandedDown({ waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) }));
     } else {
       deadLetters.push({
         id: crypto.randomUUID(),
@@ -106,7 +107,9 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
   }
   const next = { epoch: answer.epoch, sequence };
   if (sequence === known && answer.epoch === position.epoch) return next;
-  await deps.queue.commit({ messages, inputs, deadLetters, cursors: [{ name: cursorName, value: JSON.stringify(next) }] });
+  const from = { connector: "central", place: "downlink", receivedAt: deps.clock.now() };
+  const cursors = [{ name: cursorName, value: JSON.stringify(next) }];
+  await deps.queue.commit({ messages, inputs, deadLetters, cursors, from });
   return next;
 }
 

@@ -1,10 +1,14 @@
+import { PlantgateError } from "../../protocol/index.ts";
+
 /**
- * What central says of a message besides the message, kept beside it on disk: how long it waited elsewhere, and whether this site
- * acknowledged it once before.
+ * What central says of a message besides the message, kept beside it on disk: how long it waited elsewhere, whether this site
+ * acknowledged it once before, and when it came, by central's clock: after a restart of the machine that tells its age (rule 10).
  */
 export interface HandedDown {
-  readonly waitedMs: number;
+  /** Undefined: nobody can tell. */
+  readonly waitedMs: number | undefined;
   readonly again: boolean;
+  readonly centralAt?: number;
 }
 
 export const justNow: HandedDown = { waitedMs: 0, again: false };
@@ -13,7 +17,15 @@ export function encodeHandedDown(handed: HandedDown): Uint8Array {
   return Buffer.from(JSON.stringify(handed));
 }
 
-/** Frames that an older version wrote hold nothing beside their messages. */
+/**
+ * Frames that an older version wrote hold nothing beside their messages.
+ * @throws PlantgateError FRAME_CORRUPT
+ */
 export function parseHandedDown(bytes: Uint8Array | undefined): HandedDown {
-  return bytes === undefined ? justNow : (JSON.parse(Buffer.from(bytes).toString("utf8")) as HandedDown);
+  if (bytes === undefined) return justNow;
+  try {
+    return JSON.parse(Buffer.from(bytes).toString("utf8")) as HandedDown;
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "what central said of a message cannot be read", { cause });
+  }
 }

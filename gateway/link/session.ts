@@ -57,6 +57,7 @@ export class Session {
   readonly #bootId = randomUUID();
   #state: LinkState = { kind: "offline", reason: "not tried yet" };
   #changed = Promise.withResolvers<void>();
+  readonly #listeners = new Set<() => void>();
 
   constructor(deps: SessionDeps, fencedBefore: string | undefined) {
     this.#deps = deps;
@@ -84,6 +85,17 @@ export class Session {
         await this.#deps.clock.sleep(delays.next().value, signal);
       }
     }
+  }
+
+  /** Whether the link is up in this very session. */
+  isCurrent(session: string): boolean {
+    return this.#state.kind === "online" && this.#state.session === session;
+  }
+
+  /** Calls `listener` after each change of the link; returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Central's clock; undefined without a link. */
@@ -152,10 +164,11 @@ export class Session {
       gatewayVersion: version,
       bootId: this.#bootId,
       sentAt: toInstant(clock.now()),
-      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, predecessor }) => ({
+      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, epochChain, predecessor }) => ({
         lane,
         epoch,
         firstSequence: epochFirst,
+        chain: epochChain,
         ...(predecessor ? { predecessor } : {}),
       })),
     };
@@ -218,6 +231,7 @@ export class Session {
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers();
     resolve();
+    for (const listener of this.#listeners) listener();
   }
 
   #nextChange(signal: AbortSignal): Promise<void> {

@@ -1,9 +1,8 @@
 import { type KeyObject, randomUUID } from "node:crypto";
-import { type IncomingHttpHeaders, request as requestPlain } from "node:http";
-import { request as requestTls } from "node:https";
+import type { IncomingHttpHeaders } from "node:http";
 import { SignJWT } from "jose";
 import { type Clock, PlantgateError, type Problem, problem, tokenAudience, tokenLifeSeconds } from "../../protocol/index.ts";
-import { type DialOptions, LinkAgent } from "./dial.ts";
+import { type Dialer, type DialOptions, makeDialer } from "./dial.ts";
 
 export interface TransportDeps {
   readonly site: string;
@@ -45,18 +44,18 @@ const maxAnswerBytes = 64 * 1024 * 1024;
  */
 export class Transport {
   readonly #deps: TransportDeps;
-  readonly #agent: LinkAgent;
+  readonly #dialer: Dialer;
   #clockOffsetMs = 0;
   #token: { text: string; renewAt: number } | undefined;
 
   constructor(deps: TransportDeps) {
     this.#deps = deps;
-    this.#agent = new LinkAgent(deps.dial ?? {});
+    this.#dialer = makeDialer(new URL(deps.centralUrl), deps.dial ?? {});
   }
 
   /** Ends connections that are kept open. */
   close(): void {
-    this.#agent.destroy();
+    this.#dialer.close();
   }
 
   /** Central's clock minus ours, as of the last answer. */
@@ -80,12 +79,15 @@ export class Transport {
     try {
       const answer = await this.#exchange(url, request, await this.#currentToken(), signal);
       const { status, headers, text } = answer;
-      this.#learnClock(headers.date);
       const body: unknown = (headers["content-type"] ?? "").includes("json") && text !== "" ? JSON.parse(text) : undefined;
-      if (status >= 200 && status < 300) return { kind: "ok", status, body, text };
+      if (status >= 200 && status < 300) {
+        this.#learnClock(headers.date);
+        return { kind: "ok", status, body, text };
+      }
       const told = problem.safeParse(body);
       // a proxy's error page is not central's word: nothing may follow from it
       if (!told.success) throw new PlantgateError("PEER_UNREACHABLE", `${url.host} answered ${status}, but not as central does`);
+      this.#learnClock(headers.date);
       return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(headers["retry-after"]) };
     } catch (cause) {
       if (cause instanceof PlantgateError) throw cause;
@@ -112,27 +114,36 @@ export class Transport {
       ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
       ...request.headers,
     };
-    const open = url.protocol === "https:" ? requestTls : requestPlain;
     return new Promise((resolve, reject) => {
-      const sent = open(url, { method: request.method, headers, agent: this.#agent, signal }, (response) => {
+      const sent = this.#dialer.request(url, { method: request.method, headers, agent: this.#dialer.agent }, (response) => {
         const parts: Buffer[] = [];
         let bytes = 0;
         response.on("data", (part: Buffer) => {
           bytes += part.length;
           parts.push(part);
-          if (bytes > maxAnswerBytes) sent.destroy(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
+          if (bytes > maxAnswerBytes) fail(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
         });
-        response.on("error", reject);
-        response.on("aborted", () => reject(new Error("the answer was cut off")));
-        response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") }),
-        );
+        response.on("error", fail);
+        response.on("aborted", () => fail(new Error("the answer was cut off")));
+        response.on("end", () => {
+          signal.removeEventListener("abort", aborted);
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") });
+        });
       });
-      sent.setTimeout(request.silenceMs, () => sent.destroy(new Error(`silent for ${Math.round(request.silenceMs / 1000)} s`)));
+      // settles at once, whatever the connection still does: it may not even be open yet
+      const fail = (error: Error): void => {
+        signal.removeEventListener("abort", aborted);
+        reject(error);
+        sent.destroy();
+      };
+      const aborted = (): void => fail(new Error("the request was given up"));
+      sent.setTimeout(request.silenceMs, () => fail(new Error(`silent for ${Math.round(request.silenceMs / 1000)} s`)));
       sent.on("error", (cause: NodeJS.ErrnoException) => {
         const stale = sent.reusedSocket && cause.code === "ECONNRESET";
-        reject(stale ? new StaleConnection("the connection was closed meanwhile", { cause }) : cause);
+        fail(stale ? new StaleConnection("the connection was closed meanwhile", { cause }) : cause);
       });
+      if (signal.aborted) return aborted();
+      signal.addEventListener("abort", aborted, { once: true });
       sent.end(body);
     });
   }

@@ -1,6 +1,5 @@
 import { backoff, type Clock, describeError, type Lane, PlantgateError } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import type { StoredFrame } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
@@ -62,7 +61,14 @@ class LaneUplink {
     this.#deps = deps;
     this.#lane = lane;
     this.#signal = signal;
-    this.#stopListening = deps.queue.onAppended(lane, () => this.#wake.ring());
+    const stopListening = [
+      deps.queue.onAppended(lane, () => this.#wake.ring()),
+      // a lane where nothing is new still has to go back to where a restored central is
+      deps.session.onChange(() => this.#wake.ring()),
+    ];
+    this.#stopListening = () => {
+      for (const stop of stopListening) stop();
+    };
   }
 
   stop(): void {
@@ -90,32 +96,39 @@ class LaneUplink {
   }
 
   /**
-   * A new session: goes on behind what central has. It may have less than it acknowledged once (it was restored), never is more taken for
-   * acknowledged than an answer to a batch says: what it has may be of another disk (rule 4).
+   * A new session: goes on behind what central has. It may have less than it acknowledged once (it was restored): that waits again. Never is more
+   * taken for acknowledged than an answer to a batch says: what it has may be of another disk (rule 4).
    */
   async #begin(online: OnlineLink): Promise<void> {
-    const { acknowledged, epoch, epochFirst } = await this.#deps.queue.position(this.#lane);
-    const known = online.watermarks.find((each) => each.lane === this.#lane && each.epoch === epoch)?.watermark;
+    const { queue, progress, log } = this.#deps;
+    const lane = this.#lane;
+    this.#ended.length = 0;
+    const { acknowledged, epoch, epochFirst } = await queue.position(lane);
+    const known = online.watermarks.find((each) => each.lane === lane && each.epoch === epoch)?.watermark;
     this.#sent = Math.max(Math.min(acknowledged, known ?? acknowledged), epochFirst - 1);
-    this.#session = online.session;
-    this.#deps.progress.moved(this.#lane);
-    if (this.#sent < acknowledged)
-      this.#deps.log.warn(
-        { event: "uplink.lane.goesBack", lane: this.#lane, watermark: this.#sent, acknowledged },
+    if (this.#sent < acknowledged) {
+      log.warn(
+        { event: "uplink.lane.goesBack", lane, watermark: this.#sent, acknowledged },
         "central has less than it acknowledged once: it gets it again",
       );
+      await queue.setBack(lane, this.#sent);
+    }
+    this.#session = online.session;
+    progress.moved(lane);
   }
 
   /** Sends while the window has room and there is something; waits for either. */
   async #fill(online: OnlineLink): Promise<void> {
     const { shares, clock } = this.#deps;
-    while (this.#ended.length === 0 && !this.#signal.aborted) {
+    const { session } = this.#deps;
+    while (this.#ended.length === 0 && !this.#signal.aborted && session.isCurrent(online.session)) {
       if (this.#underWay.size >= maxPerLane) return this.#wake.wait(this.#signal);
       const batch = await this.#next();
       if (!batch) {
         if (this.#underWay.size === 0) this.#deps.progress.moved(this.#lane);
         await this.#wake.wait(this.#signal);
-        if (this.#underWay.size === 0 && lingerMs[this.#lane] > 0) await clock.sleep(lingerMs[this.#lane], this.#signal);
+        if (this.#underWay.size === 0 && this.#deps.session.isCurrent(online.session) && lingerMs[this.#lane] > 0)
+          await clock.sleep(lingerMs[this.#lane], this.#signal);
         return;
       }
       if (!(await shares.turn(this.#lane, bytesOf(batch), this.#signal))) return;
@@ -125,43 +138,23 @@ class LaneUplink {
   }
 
   async #next(): Promise<Batch | undefined> {
-    const { queue } = this.#deps;
-    const position = await queue.position(this.#lane);
-    const { frames: most, bytes } = this.#size.limits;
-    const lost = await this.#lostByReceiver(position.pruned, position.epoch);
-    const after = lost ? lost.first + lost.count - 1 : this.#sent;
-    const read = await queue.frames(this.#lane, after, { frames: most, bytes, pin: true });
-    const [first, ...rest] = fitting([...(lost ? [lost] : []), ...read]);
-    return first && { lane: this.#lane, epoch: position.epoch, frames: [first, ...rest] };
-  }
-
-  /** What central lost after it had acknowledged it, and what is deleted here: a range that nobody has any more (rule 6). */
-  async #lostByReceiver(pruned: number, epoch: string): Promise<StoredFrame | undefined> {
-    if (this.#sent >= pruned) return undefined;
-    const chain = await this.#deps.queue.prunedChain(this.#lane);
-    const fields = { lane: this.#lane, epoch, first: this.#sent + 1, last: pruned };
-    if (chain === undefined) {
-      this.#deps.log.error(
-        { event: "uplink.range.lostByReceiver", ...fields },
+    const { queue, log } = this.#deps;
+    const { epoch, frames, chainUnknown } = await queue.next(this.#lane, this.#sent, { ...this.#size.limits, pin: true });
+    if (chainUnknown) {
+      log.error(
+        { event: "uplink.range.lostByReceiver", lane: this.#lane, epoch, first: this.#sent + 1 },
         "central lost messages that it had acknowledged and that are deleted here: a new epoch begins behind them",
       );
-      await this.#deps.queue.openEpoch(this.#lane);
+      await queue.openEpoch(this.#lane);
       throw new PlantgateError("PEER_UNREACHABLE", "a new epoch has to be announced");
     }
-    this.#deps.log.error(
-      { event: "uplink.range.lostByReceiver", ...fields },
-      "central lost messages that it had acknowledged and that are deleted here: the range is recorded as lost",
-    );
-    const events = new Uint8Array();
-    return {
-      first: this.#sent + 1,
-      count: pruned - this.#sent,
-      recordedAt: 0,
-      ageMs: 0,
-      events,
-      chain,
-      hole: "lost-by-receiver",
-    };
+    const [first, ...rest] = fitting(frames);
+    if (first?.hole === "lost-by-receiver")
+      log.error(
+        { event: "uplink.range.lostByReceiver", lane: this.#lane, epoch, first: first.first, count: first.count },
+        "central lost messages that it had acknowledged and that are deleted here: the range is recorded as lost",
+      );
+    return first && { lane: this.#lane, epoch, frames: [first, ...rest] };
   }
 
   #send(batch: Batch, online: OnlineLink): void {

@@ -9,6 +9,7 @@ import type { RunningTime } from "./running-time.ts";
 import { framePosition } from "./schema.ts";
 import { places, type Sealing } from "./sealing.ts";
 import type { Statements } from "./statements.ts";
+import { TotalsChange } from "./totals.ts";
 
 /** Messages of one lane as they will lie in a frame: lines of NDJSON, each ended by a newline; at most what a frame takes. */
 export interface PackedRun {
@@ -16,6 +17,10 @@ export interface PackedRun {
   readonly count: number;
   readonly text: Uint8Array;
 }
+
+export type RepeatKind = "repeats" | "received";
+/** The plant's own repeats, and what came from central. */
+export type RepeatWindows = Readonly<Record<RepeatKind, RepeatWindow>>;
 
 interface Piece {
   readonly count: number;
@@ -27,9 +32,11 @@ interface Piece {
 /** What one transaction appends, before it is cut into frames; dropped whole where the transaction is taken back. */
 export class Staged {
   readonly lanes: StagedLanes;
+  readonly totals = new TotalsChange();
   readonly pieces = new Map<QueueLane, Piece[]>();
-  readonly entries: RepeatEntry[] = [];
-  readonly #repeats = new Map<string, string>();
+  /** What is new to each window. */
+  readonly entries: Record<RepeatKind, RepeatEntry[]> = { repeats: [], received: [] };
+  readonly #seen = new Map<string, string>();
 
   constructor(lanes: StagedLanes) {
     this.lanes = lanes;
@@ -40,16 +47,17 @@ export class Staged {
   }
 
   /** Appends a change's messages but for repeats (rule 3); what contradicts an earlier one goes to `keepConflict`. */
-  appendJudged(change: Change, window: RepeatWindow, keepConflict: (message: NewMessage) => string): Committed {
+  appendJudged(change: Change, windows: RepeatWindows, keepConflict: (message: NewMessage) => string): Committed {
     let appended = 0;
     let repeats = 0;
     const conflicts: string[] = [];
     const ownKeys = new Set<string>();
     for (const message of change.messages ?? []) {
       // two messages of one input under one key are not a repeat of the sender's, they are a mistake of the mapping
-      const doubled = message.repeat !== undefined && ownKeys.has(message.repeat.key);
-      if (message.repeat) ownKeys.add(message.repeat.key);
-      const verdict = doubled ? "conflict" : this.#judgeRepeat(message, window);
+      const own = message.repeat && `${message.input}/${message.repeat.key}`;
+      const doubled = own !== undefined && ownKeys.has(own);
+      if (own !== undefined) ownKeys.add(own);
+      const verdict = doubled ? "conflict" : this.#judgeRepeat(message, windows);
       if (verdict === "repeat") repeats += 1;
       else if (verdict === "conflict") conflicts.push(keepConflict(message));
       else {
@@ -66,13 +74,14 @@ export class Staged {
     return { appended, repeats, conflicts };
   }
 
-  #judgeRepeat(message: NewMessage, window: RepeatWindow): "new" | "repeat" | "conflict" {
-    if (!message.repeat) return "new";
-    const entry = toRepeatEntry(message.repeat.key, message.repeat.hash);
-    const before = this.#repeats.get(entry.key) ?? window.find(entry.key);
+  #judgeRepeat({ lane, repeat }: NewMessage, windows: RepeatWindows): "new" | "repeat" | "conflict" {
+    if (!repeat) return "new";
+    const kind = lane === "inbound" ? "received" : "repeats";
+    const entry = toRepeatEntry(repeat.key, repeat.hash);
+    const before = this.#seen.get(kind + entry.key) ?? windows[kind].find(entry.key);
     if (before !== undefined) return before === entry.hash ? "repeat" : "conflict";
-    this.#repeats.set(entry.key, entry.hash);
-    this.entries.push(entry);
+    this.#seen.set(kind + entry.key, entry.hash);
+    this.entries[kind].push(entry);
     return "new";
   }
 
@@ -93,13 +102,16 @@ export class Admission {
     this.#disk = disk;
   }
 
-  /** Why each lane takes nothing now. Samples are always taken: older ones make room. */
-  refusals(lanes: ReadonlyMap<QueueLane, LaneState>): ReadonlyMap<QueueLane, PlantgateError> {
+  /**
+   * Why each lane takes nothing now. Samples are taken up to the last step: older ones make room. What waits for local systems counts for
+   * what comes from central: a receiver that is away for long pushes back there.
+   */
+  refusals(lanes: ReadonlyMap<QueueLane, LaneState>, deliveryBytes: number): ReadonlyMap<QueueLane, PlantgateError> {
     const refused = new Map<QueueLane, PlantgateError>();
     const { state, freeBytes } = this.#disk.look();
     for (const lane of ["transaction", "bulk", "inbound"] as const) {
       const full = state === "refusing" || (state === "bulk-refused" && lane === "bulk");
-      const bytes = lanes.get(lane)?.bytes ?? 0;
+      const bytes = (lanes.get(lane)?.bytes ?? 0) + (lane === "inbound" ? deliveryBytes : 0);
       const budget = this.#retention.maxBytes(lane);
       if (full) refused.set(lane, new PlantgateError("QUEUE_FULL", "the disk is full", { context: { lane, freeBytes } }));
       else if (bytes > budget)
@@ -138,7 +150,6 @@ export interface FrameWriterDeps {
   readonly running: RunningTime;
   readonly retention: Retention;
   readonly disk: Disk;
-  readonly repeats: RepeatWindow;
   readonly now: () => EpochMs;
 }
 
@@ -150,16 +161,14 @@ export class FrameWriter {
     this.#deps = deps;
   }
 
-  /** @returns the number of the row with the repeat entries, where there are any */
-  write(staged: Staged): number | undefined {
+  write(staged: Staged): void {
     const { retention, disk, now } = this.#deps;
     for (const [lane, pieces] of staged.pieces) {
       const state = staged.lanes.touch(lane);
       const before = state.bytes;
       for (const frame of cutFrames(pieces)) this.#writeFrame(lane, state, frame);
-      if (lane === "telemetry") retention.holdTelemetry(state, state.bytes - before, disk.look().state !== "ok", now());
+      if (lane === "telemetry") retention.holdTelemetry(staged.lanes, state.bytes - before, disk.look().state !== "ok", now());
     }
-    return staged.entries.length > 0 ? this.#deps.repeats.write(staged.entries) : undefined;
   }
 
   #writeFrame(lane: QueueLane, state: LaneState, pieces: readonly Piece[]): void {
@@ -169,10 +178,10 @@ export class FrameWriter {
     const raw = pieces.some((piece) => piece.inputs)
       ? encodeInputs(pieces.flatMap((piece) => piece.inputs ?? new Array<undefined>(piece.count).fill(undefined)))
       : undefined;
-    const { epoch, next: first } = state;
+    const { next: first } = state;
     state.chain = chainNext(state.chain, events);
-    const sealed = sealing.seal(events, places.frame(lane, epoch, first, count, "events"));
-    const inputs = raw && sealing.seal(raw, places.frame(lane, epoch, first, count, "inputs"));
+    const sealed = sealing.seal(events, places.frame(lane, first, count, "events"));
+    const inputs = raw && sealing.seal(raw, places.frame(lane, first, count, "inputs"));
     statements.run(
       "INSERT INTO frames VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)",
       framePosition(lane, first),
@@ -191,21 +200,28 @@ export class FrameWriter {
   }
 }
 
-/** Frames of at most 1,000 messages and 1 MiB; a single larger piece has a frame of its own. */
+/** What of raw inputs lies beside one frame, before it is compressed. */
+const maxInputBytes = 4 * 1024 * 1024;
+
+/** Frames of at most 1,000 messages and 1 MiB, and bounded inputs; a single larger piece has a frame of its own. */
 function cutFrames(pieces: readonly Piece[]): Piece[][] {
   const frames: Piece[][] = [];
   let current: Piece[] = [];
-  let count = 0;
-  let bytes = 0;
+  let [count, bytes, inputs] = [0, 0, 0];
   for (const piece of pieces) {
-    const fits = count + piece.count <= frameLimits.messages && bytes + piece.text.byteLength <= frameLimits.bytes;
+    const ownInputs = piece.inputs?.reduce((sum, input) => sum + (input?.byteLength ?? 0), 0) ?? 0;
+    const fits =
+      count + piece.count <= frameLimits.messages &&
+      bytes + piece.text.byteLength <= frameLimits.bytes &&
+      inputs + ownInputs <= maxInputBytes;
     if (current.length > 0 && !fits) {
       frames.push(current);
-      [current, count, bytes] = [[], 0, 0];
+      [current, count, bytes, inputs] = [[], 0, 0, 0];
     }
     current.push(piece);
     count += piece.count;
     bytes += piece.text.byteLength;
+    inputs += ownInputs;
   }
   if (current.length > 0) frames.push(current);
   return frames;

@@ -48,9 +48,11 @@ export interface NewDelivery {
   readonly line: string;
   readonly type: string;
   readonly messageId: string;
+  /** Of a state: the ordering key of which only the newest counts. */
+  readonly stateKey?: string;
   readonly createdAt: EpochMs;
-  /** Running time, in ms, that it had waited elsewhere before it was written here; its deadline counts it. */
-  readonly waitedMs: number;
+  /** Running time, in ms, that it had waited before it was written here; its deadline counts it. Undefined: nobody can tell. */
+  readonly waitedMs: number | undefined;
   /** When it was written here by central's clock, where there was a link: tells its age after a restart of the machine (rule 10). */
   readonly centralAt?: EpochMs;
   /** Its effect may be there already: it is checked, or shown, before it is sent (rule 8). */
@@ -63,8 +65,16 @@ export interface Delivery extends NewDelivery {
   /** Attempts that failed although the receiver was up: what uses a flow's `retry.attempts` up. */
   readonly failures: number;
   readonly reason: string | null;
-  /** Running time since it was written here; undefined where the machine was restarted in between, so that nobody can tell (rule 10). */
-  readonly ageMs: number | undefined;
+  /** Running time since it was written here; absent where the machine was restarted in between, so that nobody can tell (rule 10). */
+  readonly ageMs?: number;
+}
+
+/** Who brought an input. */
+export interface Sender {
+  readonly connector: string;
+  readonly flow?: string;
+  readonly place: string;
+  readonly receivedAt: EpochMs;
 }
 
 /**
@@ -74,8 +84,9 @@ export interface Delivery extends NewDelivery {
 export interface Change {
   readonly messages?: readonly NewMessage[];
   readonly inputs?: readonly Uint8Array[];
-  /** For the dead letter of a conflict: who brought it. */
-  readonly from?: { readonly connector: string; readonly flow?: string; readonly place: string; readonly receivedAt: EpochMs };
+  /** For the dead letter of a conflict: who brought it; `senders`, as many as `inputs`, where several did. */
+  readonly from?: Sender;
+  readonly senders?: readonly Sender[];
   /** Inputs of this change, by exactly-once marker: where the marker is set already, the whole change is a repeat and writes nothing. */
   readonly marker?: { readonly client: string; readonly packetId: number };
   readonly releaseMarker?: { readonly client: string; readonly packetId: number };
@@ -111,8 +122,10 @@ export interface StoredFrame {
   readonly first: number;
   readonly count: number;
   readonly recordedAt: EpochMs;
-  /** Running time that it has waited. */
-  readonly ageMs: number;
+  /** Running time that it has waited; absent where the machine was restarted in between. */
+  readonly ageMs?: number;
+  /** It may have been delivered before: the file was set back, or a part of it could not be read. */
+  readonly again?: true;
   /** zstd of NDJSON; empty for a hole. */
   readonly events: Uint8Array;
   /** SHA-256 chain up to and with this frame, hex. */
@@ -120,6 +133,14 @@ export interface StoredFrame {
   readonly hole?: HoleReason;
   /** As {@link encodeInputs} wrote them; only where they were asked for. */
   readonly inputs?: Uint8Array;
+}
+
+/** What goes to central next. */
+export interface NextFrames {
+  readonly epoch: string;
+  readonly frames: readonly StoredFrame[];
+  /** What central lost cannot be linked to what follows: only a new epoch helps. */
+  readonly chainUnknown?: true;
 }
 
 /** Where a lane stands: cheap to ask for, whatever the backlog. */
@@ -138,6 +159,8 @@ export interface LaneDepth {
   readonly epoch: string;
   readonly predecessor: { readonly epoch: string; readonly lastSequence: number } | null;
   readonly epochFirst: number;
+  /** The chain's value before the epoch's first message, hex. */
+  readonly epochChain: string;
   readonly last: number;
   readonly acknowledged: number;
   readonly dispatched: number;

@@ -1,6 +1,8 @@
+import { PlantgateError } from "../../protocol/index.ts";
 import type { DeadLetter } from "./change.ts";
 import { places, type Sealing } from "./sealing.ts";
 import type { Statements } from "./statements.ts";
+import type { TotalsChange } from "./totals.ts";
 
 /** Narrows a search of dead letters: each part that is given has to hold. `text` is looked for in place, reason and body. */
 export interface DeadLetterQuery {
@@ -24,12 +26,13 @@ export class DeadLetters {
   }
 
   /** Inside the caller's transaction. */
-  write(letter: DeadLetter): void {
+  write(letter: DeadLetter, totals: TotalsChange): void {
     const { id, at, direction, connector, flow = null, place, code, reason, attempts, type = null, key = null } = letter;
     const sealed = this.#sealing.seal(letter.body, places.deadLetter(id));
     const insert = "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     const values = [id, at, direction, connector, flow, place, code, reason, attempts, type, key] as const;
     this.#statements.run(insert, ...values, sealed.key, sealed.bytes);
+    totals.add({ deadLetters: 1 });
   }
 
   find(id: string): DeadLetter | undefined {
@@ -51,10 +54,6 @@ export class DeadLetters {
     return found;
   }
 
-  count(): number {
-    return this.#statements.get("SELECT count(*) AS n FROM dead_letters")?.n as number;
-  }
-
   #toDeadLetter(row: Record<string, unknown>): DeadLetter {
     const id = row.id as string;
     return {
@@ -69,8 +68,18 @@ export class DeadLetters {
       attempts: row.attempts as number,
       ...(row.type === null ? {} : { type: row.type as string }),
       ...(row.key === null ? {} : { key: row.key as string }),
-      body: this.#sealing.open(row.sealed_by as number | null, row.body as Uint8Array, places.deadLetter(id)),
+      body: this.#body(row.sealed_by as number | null, row.body as Uint8Array, id),
     };
+  }
+
+  /** One that does not open is as good as empty; its reason and place still tell. */
+  #body(key: number | null, bytes: Uint8Array, id: string): Uint8Array {
+    try {
+      return this.#sealing.open(key, bytes, places.deadLetter(id));
+    } catch (error) {
+      if (error instanceof PlantgateError && error.disposition === "quarantine") return new Uint8Array();
+      throw error;
+    }
   }
 }
 

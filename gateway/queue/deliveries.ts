@@ -1,7 +1,12 @@
+import { PlantgateError } from "../../protocol/index.ts";
 import type { Change, Delivery, DeliveryState, NewDelivery } from "./change.ts";
 import type { RunningTime } from "./running-time.ts";
 import { places, type Sealing } from "./sealing.ts";
 import type { Statements } from "./statements.ts";
+import type { TotalsChange } from "./totals.ts";
+
+/** Running time of a delivery whose age nobody can tell: older than any run of the kernel. */
+const unknownRunMs = -1;
 
 /**
  * The deliveries of a queue's file: per connector and ordering key a queue of its own, whose first row is its head (P4).
@@ -18,66 +23,107 @@ export class Deliveries {
     this.#running = running;
   }
 
-  write(change: Change): void {
-    for (const row of change.newDeliveries ?? []) this.#insert(row);
+  write(change: Change, totals: TotalsChange): void {
+    for (const row of change.newDeliveries ?? []) this.#insert(row, totals);
     for (const { id, state, attempts, failures, reason } of change.deliveryUpdates ?? []) {
+      this.#countState(id, -1, totals);
       const update = "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, reason = ? WHERE id = ?";
       this.#statements.run(update, state, attempts, failures, reason, id);
+      this.#countState(id, 1, totals);
     }
-    for (const id of change.doneDeliveries ?? []) this.#delete(id);
+    for (const id of change.doneDeliveries ?? []) this.#delete(id, totals);
   }
 
-  #insert(row: NewDelivery): void {
-    const { key, bytes } = this.#sealing.seal(Buffer.from(row.line), places.delivery(row.connector, row.messageId));
-    const earlier = "SELECT 1 FROM deliveries WHERE connector = ? AND key = ? LIMIT 1";
-    const head = this.#statements.get(earlier, row.connector, row.key) ? 0 : 1;
+  #insert(row: NewDelivery, totals: TotalsChange): void {
+    const { connector, key, flow, target, messageId } = row;
+    // what is dispatched anew, as the file was set back, may still have its row
+    const same = "SELECT 1 FROM deliveries WHERE connector = ? AND key = ? AND message_id = ? AND flow = ? AND target = ?";
+    if (row.again && this.#statements.get(same, connector, key, messageId, flow, target)) return;
+    const sealed = this.#sealing.seal(Buffer.from(row.line), places.delivery(connector, messageId));
+    const head = this.#statements.get("SELECT 1 FROM deliveries WHERE connector = ? AND key = ? LIMIT 1", connector, key) ? 0 : 1;
     const insert =
-      "INSERT INTO deliveries (connector, key, flow, target, type, message_id, head, created_at, run_at, waited_ms, central_at, again, sealed_by, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      "INSERT INTO deliveries (connector, key, flow, target, type, message_id, state_key, head, created_at, run_at, waited_ms, central_at, again, sealed_by, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     this.#statements.run(
       insert,
-      row.connector,
-      row.key,
-      row.flow,
-      row.target,
+      connector,
+      key,
+      flow,
+      target,
       row.type,
-      row.messageId,
+      messageId,
+      row.stateKey ?? null,
       head,
       row.createdAt,
-      this.#running.now(),
-      Math.round(row.waitedMs),
+      row.waitedMs === undefined ? unknownRunMs : this.#running.now(),
+      Math.round(row.waitedMs ?? 0),
       row.centralAt ?? null,
       row.again ? 1 : 0,
-      key,
-      bytes,
+      sealed.key,
+      sealed.bytes,
     );
+    totals.add({ deliveries: 1, deliveryBytes: sealed.bytes.byteLength });
   }
 
-  #delete(id: number): void {
-    const gone = this.#statements.get("DELETE FROM deliveries WHERE id = ? RETURNING connector, key, head", id);
-    if (gone?.head !== 1) return;
+  #delete(id: number, totals: TotalsChange): void {
+    this.#countState(id, -1, totals);
+    const gone = this.#statements.get(
+      "DELETE FROM deliveries WHERE id = ? RETURNING connector, key, head, length(line) AS bytes",
+      id,
+    );
+    if (!gone) return;
+    totals.add({ deliveries: -1, deliveryBytes: -(gone.bytes as number) });
+    if (gone.head !== 1) return;
     const promote = "UPDATE deliveries SET head = 1 WHERE id = (SELECT min(id) FROM deliveries WHERE connector = ? AND key = ?)";
     this.#statements.run(promote, gone.connector as string, gone.key as string);
   }
 
-  /** The first delivery of each key of a connector, oldest first, without those that wait for a person: what may be tried now (P4). */
-  heads(connector: string, limit: number): Delivery[] {
-    const heads =
-      "SELECT * FROM deliveries WHERE connector = ? AND head = 1 AND state NOT IN ('unknown', 'parked') ORDER BY id LIMIT ?";
-    return this.#statements.all(heads, connector, limit).map((row) => this.#toDelivery(row));
+  #countState(id: number, by: 1 | -1, totals: TotalsChange): void {
+    const state = this.#statements.get("SELECT state FROM deliveries WHERE id = ?", id)?.state;
+    if (state === "unknown") totals.add({ unknown: by });
+    if (state === "parked") totals.add({ parked: by });
+  }
+
+  /**
+   * The first delivery of each key of a connector, oldest first, without those that wait for a person or for their receiver's answer, and
+   * without `skipped`: what may be tried now (P4). `unreadable`: rows that do not open; their keys are held until a person decides.
+   */
+  heads(
+    connector: string,
+    limit: number,
+    skipped: readonly number[],
+  ): { readonly heads: Delivery[]; readonly unreadable: number[] } {
+    const query =
+      "SELECT * FROM deliveries WHERE connector = ? AND head = 1 AND state NOT IN ('unknown', 'parked') AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?";
+    const heads: Delivery[] = [];
+    const unreadable: number[] = [];
+    for (const row of this.#statements.all(query, connector, JSON.stringify(skipped), limit)) {
+      const delivery = this.#toDelivery(row);
+      if (delivery.line === "") unreadable.push(delivery.id);
+      else heads.push(delivery);
+    }
+    return { heads, unreadable };
   }
 
   /** Deliveries of a connector that await their receiver's answer. */
   sent(connector: string): Delivery[] {
     const sent = "SELECT * FROM deliveries WHERE connector = ? AND state = 'sent' ORDER BY id";
-    return this.#statements.all(sent, connector).map((row) => this.#toDelivery(row));
+    return this.#statements
+      .all(sent, connector)
+      .map((row) => this.#toDelivery(row))
+      .filter(({ line }) => line !== "");
   }
 
-  /** The newest message of the same type for the same key and place, behind `delivery`; undefined when it is the newest itself. */
-  newer({ id, connector, key, flow, target, type }: Delivery): { readonly messageId: string } | undefined {
+  /** The newest state of the same type, key and place behind `delivery`; undefined when it is the newest itself. */
+  newer({ id, connector, key, flow, target, type, stateKey }: Delivery): { readonly messageId: string } | undefined {
     const newest =
-      "SELECT message_id FROM deliveries WHERE connector = ? AND key = ? AND id > ? AND flow = ? AND target = ? AND type = ? ORDER BY id DESC LIMIT 1";
-    const row = this.#statements.get(newest, connector, key, id, flow, target, type);
+      "SELECT message_id FROM deliveries WHERE connector = ? AND key = ? AND id > ? AND flow = ? AND target = ? AND type = ? AND state_key = ? ORDER BY id DESC LIMIT 1";
+    const row = this.#statements.get(newest, connector, key, id, flow, target, type, stateKey ?? null);
     return row && { messageId: row.message_id as string };
+  }
+
+  find(id: number): Delivery | undefined {
+    const row = this.#statements.get("SELECT * FROM deliveries WHERE id = ?", id);
+    return row && this.#toDelivery(row);
   }
 
   /** All of them, oldest first. */
@@ -91,22 +137,20 @@ export class Deliveries {
     }
   }
 
+  /** One that does not open has no line. */
   #toDelivery(row: Record<string, unknown>): Delivery {
     const [connector, messageId] = [row.connector as string, row.message_id as string];
-    const line = this.#sealing.open(
-      row.sealed_by as number | null,
-      row.line as Uint8Array,
-      places.delivery(connector, messageId),
-    );
+    const ageMs = this.#running.ageMs(row.run_at as number);
     return {
       id: row.id as number,
       connector,
       key: row.key as string,
       flow: row.flow as string,
       target: row.target as string,
-      line: Buffer.from(line).toString("utf8"),
+      line: this.#line(row.sealed_by as number | null, row.line as Uint8Array, places.delivery(connector, messageId)),
       type: row.type as string,
       messageId,
+      ...(row.state_key === null ? {} : { stateKey: row.state_key as string }),
       state: row.state as DeliveryState,
       attempts: row.attempts as number,
       failures: row.failures as number,
@@ -115,7 +159,16 @@ export class Deliveries {
       waitedMs: row.waited_ms as number,
       ...(row.central_at === null ? {} : { centralAt: row.central_at as number }),
       again: row.again === 1,
-      ageMs: this.#running.ageMs(row.run_at as number),
+      ...(ageMs === undefined ? {} : { ageMs }),
     };
+  }
+
+  #line(key: number | null, bytes: Uint8Array, place: string): string {
+    try {
+      return Buffer.from(this.#sealing.open(key, bytes, place)).toString("utf8");
+    } catch (error) {
+      if (error instanceof PlantgateError && error.disposition === "quarantine") return "";
+      throw error;
+    }
   }
 }

@@ -14,13 +14,24 @@ const readSpace: ReadSpace = (folder) => {
   return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
 };
 
+function reserveFile(queuePath: string): string {
+  return join(dirname(queuePath), "reserve");
+}
+
+/** Gives the reserve beside a queue's file free. @returns whether there was one */
+export function freeReserve(queuePath: string): boolean {
+  if (!existsSync(reserveFile(queuePath))) return false;
+  unlinkSync(reserveFile(queuePath));
+  return true;
+}
+
 /**
  * The full-disk ladder, lowest step first: samples make room for each other, batch data is refused, then transactions are refused at
  * their source. A reserve that was written out in advance pays for the gateway's own bookkeeping (tombstones, acknowledgements, outcomes) when
  * even the last step did not help, as other programs write on this disk as well.
  */
 export class Disk {
-  readonly #folder: string;
+  readonly #path: string;
   readonly #reserveFile: string;
   readonly #readSpace: ReadSpace;
   readonly #uptimeMs: () => number;
@@ -31,8 +42,8 @@ export class Disk {
   #foundFull = false;
 
   constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace }) {
-    this.#folder = dirname(options.path);
-    this.#reserveFile = join(this.#folder, "reserve");
+    this.#path = options.path;
+    this.#reserveFile = reserveFile(options.path);
     this.#readSpace = options.readSpace ?? readSpace;
     this.#uptimeMs = options.uptimeMs;
   }
@@ -42,7 +53,7 @@ export class Disk {
     const now = this.#uptimeMs();
     if (now - this.#lookedAt >= lookEveryMs) {
       this.#lookedAt = now;
-      const { freeBytes, sizeBytes } = this.#readSpace(this.#folder);
+      const { freeBytes, sizeBytes } = this.#readSpace(dirname(this.#path));
       this.#sizeBytes = sizeBytes;
       if (freeBytes > this.#steps().discarding) this.#foundFull = false;
       this.#report = { state: this.#stateAt(freeBytes), freeBytes };
@@ -54,9 +65,7 @@ export class Disk {
   foundFull(): boolean {
     this.#foundFull = true;
     this.#lookedAt = Number.NEGATIVE_INFINITY;
-    if (!existsSync(this.#reserveFile)) return false;
-    unlinkSync(this.#reserveFile);
-    return true;
+    return freeReserve(this.#path);
   }
 
   /** Writes the reserve out where it is missing and there is room for it. */

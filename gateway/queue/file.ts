@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { existsSync, unlinkSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
@@ -20,38 +20,61 @@ export function markPath(path: string): string {
   return `${path}.mark`;
 }
 
-/** Tells the next start that the file was found damaged. */
-export function damageFlag(path: string): string {
+/** While it is there, the queue's file is known as damaged. */
+function damageFlag(path: string): string {
   return `${path}.damaged`;
 }
 
-/** Tells the next start that the file was found damaged while it was read. */
+/** Tells the next start that the file was found damaged. */
 export function noteDamage(path: string): void {
   writeFileSync(damageFlag(path), "", { flush: true });
 }
 
+export function isNotedAsDamaged(path: string): boolean {
+  return existsSync(damageFlag(path));
+}
+
+export function forgetDamage(path: string): void {
+  if (isNotedAsDamaged(path)) unlinkSync(damageFlag(path));
+}
+
+function codeOf(error: unknown): number {
+  const code = (error as { errcode?: unknown } | null)?.errcode;
+  return typeof code === "number" ? code : 0;
+}
+
 /** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26): what lies on disk is not a database any more. */
 export function isDamage(error: unknown): boolean {
-  const code = (error as { errcode?: unknown } | null)?.errcode;
-  return typeof code === "number" && [11, 26].includes(code & 0xff);
+  return [11, 26].includes(codeOf(error) & 0xff);
+}
+
+/** SQLITE_FULL (13) and SQLITE_IOERR_SHMSIZE (4874): no room. Everything else that a write throws is a failed disk. */
+export function isFull(error: unknown): boolean {
+  return (codeOf(error) & 0xff) === 13 || codeOf(error) === 4874;
 }
 
 export function openDatabase(path: string): DatabaseSync {
   const db = new DatabaseSync(path);
-  // FULL: COMMIT returns after the WAL was flushed; with NORMAL a power cut takes back what was acknowledged.
-  // auto_vacuum counts for a file that is made now: space is given back in steps when there is time (space.ts)
-  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
-    PRAGMA journal_size_limit = 16777216; PRAGMA busy_timeout = 5000;`);
+  try {
+    // FULL: COMMIT returns after the WAL was flushed; with NORMAL a power cut takes back what was acknowledged.
+    // auto_vacuum counts for a file that is made now: space is given back in steps when there is time (space.ts)
+    db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
+      PRAGMA journal_size_limit = 16777216; PRAGMA busy_timeout = 5000;`);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
   return db;
 }
 
 export function makeTables(db: DatabaseSync, site: string): void {
   db.exec(schema);
   db.prepare("INSERT INTO meta VALUES ('format', ?), ('site', ?)").run(String(formatVersion), site);
-  const insert = db.prepare("INSERT INTO lanes VALUES (?, ?, 1, NULL, NULL, 1, 0, 0, ?, ?, 0, ?, 0, 0)");
+  db.exec("INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0)");
+  const insert = db.prepare("INSERT INTO lanes VALUES (?, ?, 1, ?, NULL, NULL, 1, 0, 0, ?, ?, 0, ?, 0, 0, 0)");
   for (const lane of queueLanes) {
     const epoch = randomUUID();
     const genesis = chainGenesis(site, lane, epoch);
-    insert.run(lane, epoch, genesis, genesis, genesis);
+    insert.run(lane, epoch, genesis, genesis, genesis, genesis);
   }
 }

@@ -2,7 +2,9 @@ import { createHash } from "node:crypto";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { frameLimits, PlantgateError } from "../../protocol/index.ts";
 
-const zstd = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const zstd = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } };
+const mostInflated = { maxOutputLength: 4 * frameLimits.bytes + 1024 * 1024 };
+const newline = 0x0a;
 
 /** A frame's events: zstd of NDJSON, each line ended by a newline, so that frames join by concatenation. */
 export function encodeText(text: Uint8Array): Buffer {
@@ -13,7 +15,7 @@ export function encodeText(text: Uint8Array): Buffer {
 export function decodeLines(events: Uint8Array, count: number): string[] {
   let text: string;
   try {
-    text = zstdDecompressSync(events, { maxOutputLength: 4 * frameLimits.bytes + 1024 * 1024 }).toString("utf8");
+    text = zstdDecompressSync(events, mostInflated).toString("utf8");
   } catch (cause) {
     throw new PlantgateError("FRAME_CORRUPT", "the frame cannot be inflated", { cause });
   }
@@ -25,7 +27,19 @@ export function decodeLines(events: Uint8Array, count: number): string[] {
   return lines;
 }
 
-/** The first value of a lane's chain in an epoch. */
+/** How many lines a frame's events have; 0 where they cannot be inflated. */
+export function countLines(events: Uint8Array): number {
+  try {
+    const text = zstdDecompressSync(events, mostInflated);
+    let lines = 0;
+    for (let at = text.indexOf(newline); at !== -1; at = text.indexOf(newline, at + 1)) lines++;
+    return lines;
+  } catch {
+    return 0;
+  }
+}
+
+/** The first value of a lane's chain, in its first epoch. */
 export function chainGenesis(site: string, lane: string, epoch: string): Buffer {
   return createHash("sha256").update(`plantgate-chain:${site}:${lane}:${epoch}`).digest();
 }
@@ -59,8 +73,16 @@ export function encodeInputs(inputs: readonly (Uint8Array | undefined)[]): Buffe
   return zstdCompressSync(Buffer.concat(parts), zstd);
 }
 
+/** @throws PlantgateError FRAME_CORRUPT */
 export function decodeInputs(stored: Uint8Array): (Buffer | undefined)[] {
-  const raw = zstdDecompressSync(stored);
+  try {
+    return splitInputs(zstdDecompressSync(stored));
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "the inputs of a frame cannot be read", { cause });
+  }
+}
+
+function splitInputs(raw: Buffer): (Buffer | undefined)[] {
   const inputs: (Buffer | undefined)[] = [];
   for (let at = 0; at < raw.length; ) {
     const length = raw.readUInt32LE(at);

@@ -14,6 +14,8 @@ interface Pending {
 /** Changes that one group takes. */
 const maxChanges = 2000;
 const maxGroupBytes = 4 * 1024 * 1024;
+/** Of a run, in characters: no line of ours is mostly of characters that take more than two bytes. */
+const maxRunCharacters = frameLimits.bytes / 2;
 
 /**
  * Collects commits and packs them for the way to the worker: messages that need no judging (no repeat to look for, no input to keep) go
@@ -77,6 +79,8 @@ export class PackedGroup {
         this.#lanes.add(message.lane);
         this.#characters += message.line.length;
       }
+      for (const input of pending.change.inputs ?? []) this.#characters += input.byteLength;
+      for (const { body } of pending.change.deadLetters ?? []) this.#characters += body.byteLength;
       return;
     }
     if (!this.#fits(lane, messages)) this.#closeRun();
@@ -114,12 +118,11 @@ export class PackedGroup {
     for (const waiters of this.#waiters) for (const { reject } of waiters) reject(error);
   }
 
-  /** A frame's limits, in characters: none is less than a byte, and none of our lines is mostly of more. */
   #fits(lane: QueueLane, messages: readonly NewMessage[]): boolean {
     const run = this.#run;
     if (!run || run.lane !== lane) return false;
-    const characters = messages.reduce((sum, { line }) => sum + line.length + 1, run.characters);
-    return run.lines.length + messages.length <= frameLimits.messages && characters <= frameLimits.bytes / 2;
+    const characters = run.characters + charactersOf(messages);
+    return run.lines.length + messages.length <= frameLimits.messages && characters <= maxRunCharacters;
   }
 
   #openRun(lane: QueueLane): OpenRun {
@@ -139,6 +142,10 @@ export class PackedGroup {
   }
 }
 
+function charactersOf(messages: readonly NewMessage[]): number {
+  return messages.reduce((sum, { line }) => sum + line.length + 1, 0);
+}
+
 /** The lane of a change that only appends messages as they are; undefined where there is more to it. */
 function plainLane(change: Change): QueueLane | undefined {
   const { messages } = change;
@@ -152,5 +159,5 @@ function plainLane(change: Change): QueueLane | undefined {
   const plain = messages.every(
     ({ lane, repeat, input }) => lane === first.lane && repeat === undefined && (input === undefined || !keepsInput),
   );
-  return plain ? first.lane : undefined;
+  return plain && (messages.length === 1 || charactersOf(messages) <= maxRunCharacters) ? first.lane : undefined;
 }

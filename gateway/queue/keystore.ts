@@ -1,5 +1,5 @@
 import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt, randomBytes, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { PlantgateError } from "../../protocol/index.ts";
@@ -33,6 +33,8 @@ export class Keystore {
   readonly #folder: string;
   readonly #now: () => number;
   #keys: DataKey[];
+  /** Where keys that nobody can open now were put, at this start. */
+  lockedFile: string | undefined;
 
   constructor(dataDir: string, now: () => number) {
     this.#folder = join(dataDir, "keystore");
@@ -44,22 +46,33 @@ export class Keystore {
     return this.#keys.find((key) => key.id === id);
   }
 
+  /** Its own key is gone, and the plant goes on: what was sealed stays locked until the recovery key opens the keys that are set aside. */
+  #goOnWithout(file: string): DataKey[] {
+    this.lockedFile = join(this.#folder, `keys.locked-${this.#now()}.json`);
+    renameSync(file, this.lockedFile);
+    return [];
+  }
+
   /** The key that new frames are sealed with; made at the first call, and anew when it is older than `rotateEveryMs`. Flushed on return. */
   current(rotateEveryMs: number): DataKey {
     const newest = this.#keys.at(-1);
-    if (newest && this.#now() - newest.createdAt < rotateEveryMs) return newest;
+    const ageMs = newest ? this.#now() - newest.createdAt : Number.POSITIVE_INFINITY;
+    // one made by a clock that was far ahead would never grow old
+    if (newest && ageMs < rotateEveryMs && ageMs > -rotateEveryMs) return newest;
     const secret = randomBytes(keyBytes);
     const recoveryFile = join(this.#folder, "recovery.pem");
     const recovery = existsSync(recoveryFile) ? encryptFor(readFileSync(recoveryFile, "utf8"), secret) : undefined;
     const made = { id: randomUUID(), createdAt: this.#now(), secret, ...(recovery === undefined ? {} : { recovery }) };
-    this.#keys = [...this.#keys, made];
-    this.#write();
+    const keys = [...this.#keys, made];
+    writeStored(this.#folder, keys);
+    this.#keys = keys;
     return made;
   }
 
   #read(): DataKey[] {
     const file = join(this.#folder, "keys.json");
     if (!existsSync(file)) return [];
+    if (!existsSync(join(this.#folder, "wrapping.key"))) return this.#goOnWithout(file);
     try {
       const wrapping = readFileSync(join(this.#folder, "wrapping.key"));
       return readStored(file).map(({ wrapped, ...key }) => ({
@@ -71,10 +84,6 @@ export class Keystore {
       throw new PlantgateError("DISK_FAILED", `the keystore ${this.#folder} cannot be read; ${advice}`, { cause });
     }
   }
-
-  #write(): void {
-    writeStored(this.#folder, this.#keys);
-  }
 }
 
 /**
@@ -84,15 +93,20 @@ export class Keystore {
  */
 export function recoverKeys(dataDir: string, privatePem: string): number {
   const folder = join(dataDir, "keystore");
-  const file = join(folder, "keys.json");
-  if (!existsSync(file)) throw new PlantgateError("CONFIG_INVALID", `${file} is not there: nothing is sealed in this folder`);
-  const keys = readStored(file).map(({ wrapped: _, ...key }) => {
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => /^keys\.(locked-\d+\.)?json$/.test(name)) : [];
+  const locked = files.flatMap((name) => readStored(join(folder, name)));
+  if (locked.length === 0)
+    throw new PlantgateError("CONFIG_INVALID", `${folder} holds no keys: nothing is sealed in this folder`);
+  const keys = locked.map(({ wrapped: _, ...key }) => {
     if (key.recovery === undefined)
       throw new PlantgateError("CONFIG_INVALID", `the data key ${key.id} was made while there was no keystore/recovery.pem`);
     return { ...key, secret: decryptWith(privatePem, key.recovery) };
   });
   writeFlushed(join(folder, "wrapping.key"), randomBytes(keyBytes));
-  writeStored(folder, keys);
+  writeStored(
+    folder,
+    keys.toSorted((a, b) => a.createdAt - b.createdAt),
+  );
   return keys.length;
 }
 

@@ -4,11 +4,13 @@ import type { Statements } from "./statements.ts";
 
 /**
  * Where a lane stands, as the writer keeps it in memory. Sequences up to `pruned` are deleted; `bytes` is what all its frames take,
- * `waitingBytes` what those take that central (inbound: local destinations) has not taken yet.
+ * `waitingBytes` what those take that central (inbound: local destinations) has not taken yet. An epoch's chain begins at `epochChain`.
+ * What lies up to `againUpTo` may have been delivered before: the file was set back, or a part of it could not be read.
  */
 export interface LaneState {
   epoch: string;
   epochFirst: number;
+  epochChain: Buffer;
   predecessor: { epoch: string; lastSequence: number } | null;
   next: number;
   acknowledged: number;
@@ -19,6 +21,7 @@ export interface LaneState {
   prunedChain: Buffer | null;
   bytes: number;
   waitingBytes: number;
+  againUpTo: number;
 }
 
 export function readLanes(db: DatabaseSync): Map<QueueLane, LaneState> {
@@ -31,6 +34,7 @@ function toLaneState(row: Record<string, unknown>): LaneState {
   return {
     epoch: row.epoch as string,
     epochFirst: row.epoch_first as number,
+    epochChain: Buffer.from(row.epoch_chain as Uint8Array),
     predecessor: predecessorEpoch === null ? null : { epoch: predecessorEpoch, lastSequence: row.predecessor_last as number },
     next: row.next as number,
     acknowledged: row.acknowledged as number,
@@ -41,16 +45,18 @@ function toLaneState(row: Record<string, unknown>): LaneState {
     prunedChain: row.pruned_chain === null ? null : Buffer.from(row.pruned_chain as Uint8Array),
     bytes: row.bytes as number,
     waitingBytes: row.waiting_bytes as number,
+    againUpTo: row.again_up_to as number,
   };
 }
 
 export function writeLane(statements: Statements, lane: QueueLane, state: LaneState): void {
   const update =
-    "UPDATE lanes SET epoch = ?, epoch_first = ?, predecessor_epoch = ?, predecessor_last = ?, next = ?, acknowledged = ?, dispatched = ?, chain = ?, acknowledged_chain = ?, pruned = ?, pruned_chain = ?, bytes = ?, waiting_bytes = ? WHERE lane = ?";
+    "UPDATE lanes SET epoch = ?, epoch_first = ?, epoch_chain = ?, predecessor_epoch = ?, predecessor_last = ?, next = ?, acknowledged = ?, dispatched = ?, chain = ?, acknowledged_chain = ?, pruned = ?, pruned_chain = ?, bytes = ?, waiting_bytes = ?, again_up_to = ? WHERE lane = ?";
   statements.run(
     update,
     state.epoch,
     state.epochFirst,
+    state.epochChain,
     state.predecessor?.epoch ?? null,
     state.predecessor?.lastSequence ?? null,
     state.next,
@@ -62,6 +68,7 @@ export function writeLane(statements: Statements, lane: QueueLane, state: LaneSt
     state.prunedChain,
     state.bytes,
     state.waitingBytes,
+    state.againUpTo,
     lane,
   );
 }

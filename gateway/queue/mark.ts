@@ -3,11 +3,12 @@ import { crc32 } from "node:zlib";
 import type { QueueLane } from "./change.ts";
 import { laneNumbers } from "./schema.ts";
 
-/** A lane after its last flush: the next sequence, and the last one that central has. */
+/** A lane after its last flush: the next sequence, the last one that central has, the last one that has its deliveries. */
 export interface LaneMark {
   readonly epoch: string;
   readonly next: number;
   readonly acknowledged: number;
+  readonly dispatched: number;
 }
 
 const lanes = Object.keys(laneNumbers) as QueueLane[];
@@ -30,8 +31,8 @@ export class FlushMark {
   write(marks: ReadonlyMap<QueueLane, LaneMark>): void {
     const text = lanes
       .map((lane) => {
-        const { epoch = "", next = 0, acknowledged = 0 } = marks.get(lane) ?? {};
-        return `${epoch} ${next} ${acknowledged}`;
+        const { epoch = "", next = 0, acknowledged = 0, dispatched = 0 } = marks.get(lane) ?? {};
+        return `${epoch} ${next} ${acknowledged} ${dispatched}`;
       })
       .join("\n");
     this.#buffer.fill(0);
@@ -58,12 +59,11 @@ export function readMark(path: string): Map<QueueLane, LaneMark> {
     .toString("latin1", 8, 8 + length)
     .split("\n")
     .entries()) {
-    const [epoch = "", next = Number.NaN, acknowledged = Number.NaN] = line
-      .split(" ")
-      .map((part, at) => (at === 0 ? part : Number(part))) as [string?, number?, number?];
+    const [epoch = "", ...numbers] = line.split(" ");
+    const [next = Number.NaN, acknowledged = Number.NaN, dispatched = Number.NaN] = numbers.map(Number);
     const lane = lanes[index];
-    if (lane !== undefined && epoch !== "" && Number.isSafeInteger(next + acknowledged))
-      marks.set(lane, { epoch, next, acknowledged });
+    if (lane !== undefined && epoch !== "" && Number.isSafeInteger(next + acknowledged + dispatched))
+      marks.set(lane, { epoch, next, acknowledged, dispatched });
   }
   return marks;
 }

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { QueueLane } from "./change.ts";
+import { chainGenesis } from "./frame.ts";
 import {
   bootsTable,
   deadLettersTable,
@@ -18,37 +19,40 @@ const framesAtOnce = 200;
  * Format 1 → 2, inside the caller's transaction, which also notes the new format: an older program refuses the file from then on.
  * Frames stay where they are and are moved by {@link moveOldFrames}, which a crash may interrupt at any step.
  */
-export function migrateFrom1(db: DatabaseSync): void {
+export function migrateFrom1(db: DatabaseSync, site: string): void {
   db.exec(`
     ALTER TABLE boots RENAME TO old_boots; ALTER TABLE lanes RENAME TO old_lanes; ALTER TABLE frames RENAME TO old_frames;
     ALTER TABLE deliveries RENAME TO old_deliveries; ALTER TABLE dead_letters RENAME TO old_dead_letters;
     DROP INDEX deliveries_by_key;
     ${bootsTable}${lanesTable}${framesTable}${deliveriesTable}${deadLettersTable}${newTables}
-    INSERT INTO boots SELECT id, at, kernel_boot, 0, 0 FROM old_boots WHERE 0;
-    INSERT INTO lanes SELECT lane, epoch, epoch_first, predecessor_epoch, predecessor_last, next, acknowledged, dispatched, chain,
-      acknowledged_chain, 0, NULL, 0, 0 FROM old_lanes;
-    INSERT INTO deliveries SELECT id, connector, key, flow, target, coalesce(line ->> '$.type', ''), coalesce(line ->> '$.id', ''), state,
-      id = (SELECT min(f.id) FROM old_deliveries f WHERE f.connector = d.connector AND f.key = d.key), attempts, 0, reason, created_at,
-      0, 0, NULL, 0, NULL, CAST(line AS BLOB) FROM old_deliveries d;
+    INSERT INTO lanes SELECT lane, epoch, epoch_first, chain, predecessor_epoch, predecessor_last, next, acknowledged, dispatched, chain,
+      acknowledged_chain, 0, NULL, 0, 0, 0 FROM old_lanes;
+    INSERT INTO deliveries (id, connector, key, flow, target, type, message_id, state, head, attempts, reason, created_at, run_at, waited_ms, again, line)
+      SELECT id, connector, key, flow, target, coalesce(line ->> '$.type', ''), coalesce(line ->> '$.id', ''), state, 0, attempts, reason,
+      created_at, 0, 0, 0, CAST(line AS BLOB) FROM old_deliveries;
     INSERT INTO dead_letters SELECT id, at, direction, connector, flow, place, code, reason, attempts, NULL, NULL, NULL, body
       FROM old_dead_letters;
     DROP TABLE old_boots; DROP TABLE old_lanes; DROP TABLE old_deliveries; DROP TABLE old_dead_letters;
   `);
-  for (const { lane } of db.prepare("SELECT lane FROM lanes").all() as { lane: QueueLane }[]) {
-    const [from, to] = [framePosition(lane, 0), framePosition(lane, 2 ** 47)];
-    const first = db.prepare("SELECT min(position) AS at FROM old_frames WHERE position BETWEEN ? AND ?").get(from, to)?.at as
-      | number
-      | null;
-    const pruned = "iif(:first IS NULL, next - 1, :first - :from - 1)";
-    db.prepare(
-      `UPDATE lanes SET pruned = ${pruned}, pruned_chain = iif(${pruned} = acknowledged, acknowledged_chain, NULL) WHERE lane = :lane`,
-    ).run({ first, from, lane });
+  const update = db.prepare(
+    `UPDATE lanes SET epoch_chain = :genesis, pruned = :pruned, pruned_chain = iif(:pruned = acknowledged, acknowledged_chain, NULL)
+      WHERE lane = :lane`,
+  );
+  for (const row of db.prepare("SELECT lane, epoch, next FROM lanes").all()) {
+    const [lane, epoch] = [row.lane as QueueLane, row.epoch as string];
+    const [from, to] = [framePosition(lane, 0), laneEnd(lane)];
+    const oldest = db.prepare("SELECT min(position) AS at FROM old_frames WHERE position BETWEEN ? AND ?").get(from, to);
+    const first = oldest?.at as number | null;
+    const pruned = first === null ? (row.next as number) - 1 : first - from - 1;
+    update.run({ genesis: chainGenesis(site, lane, epoch), pruned, lane });
   }
+  derive(db);
 }
 
 /** Moves what is left of a format 1 file's frames, each step durable by itself. */
 export function moveOldFrames(db: DatabaseSync): void {
   const left = db.prepare("SELECT name FROM sqlite_master WHERE name = 'old_frames'");
+  if (left.get() === undefined) return;
   while (left.get() !== undefined) {
     db.exec("BEGIN IMMEDIATE");
     const last = db
@@ -63,11 +67,13 @@ export function moveOldFrames(db: DatabaseSync): void {
     }
     db.exec("COMMIT");
   }
-  countBytes(db);
+  db.exec("BEGIN IMMEDIATE");
+  derive(db);
+  db.exec("COMMIT");
 }
 
-/** What lies in each lane, and what of it waits, counted anew. */
-export function countBytes(db: DatabaseSync): void {
+/** What is kept beside the rows, made anew from them: bytes per lane, totals, the first delivery of each key. */
+export function derive(db: DatabaseSync): void {
   const size = "coalesce(sum(length(events) + coalesce(length(inputs), 0)), 0)";
   const count = db.prepare(`SELECT ${size} AS bytes FROM frames WHERE position > ? AND position <= ?`);
   const rows = db.prepare("SELECT lane, acknowledged, dispatched FROM lanes").all();
@@ -76,4 +82,10 @@ export function countBytes(db: DatabaseSync): void {
     const waiting = after(lane === "inbound" ? dispatched : acknowledged);
     db.prepare("UPDATE lanes SET bytes = ?, waiting_bytes = ? WHERE lane = ?").run(after(0), waiting, lane);
   }
+  db.exec(`
+    UPDATE deliveries SET head = (id = (SELECT min(f.id) FROM deliveries f WHERE f.connector = deliveries.connector AND f.key = deliveries.key));
+    INSERT OR REPLACE INTO totals SELECT 1, (SELECT count(*) FROM deliveries), (SELECT coalesce(sum(length(line)), 0) FROM deliveries),
+      (SELECT count(*) FROM deliveries WHERE state = 'unknown'), (SELECT count(*) FROM deliveries WHERE state = 'parked'),
+      (SELECT count(*) FROM dead_letters);
+  `);
 }

@@ -4,14 +4,26 @@ import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
-import { damageFlag, isDamage, makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { freeReserve } from "./disk.ts";
+import {
+  forgetDamage,
+  isDamage,
+  isFull,
+  isNotedAsDamaged,
+  makeTables,
+  markPath,
+  noteDamage,
+  type OpenOptions,
+  openDatabase,
+  queueLanes,
+} from "./file.ts";
 import { Keystore } from "./keystore.ts";
 import { type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
 import { migrateFrom1, moveOldFrames } from "./migrate.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
-import { carryMarks, salvage } from "./salvage.ts";
-import { formatVersion, laneEnd } from "./schema.ts";
+import { carryMarks, type Salvaged, salvage } from "./salvage.ts";
+import { formatVersion, framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { Sealing } from "./sealing.ts";
 import { putLostHole } from "./set-aside.ts";
 import { Statements } from "./statements.ts";
@@ -31,27 +43,41 @@ export interface OpenedQueue {
   readonly running: RunningTime;
   /** What opening found damaged, for the log. */
   readonly lost: readonly LostRange[];
+  /** What was carried over from a damaged file, for the log. */
+  readonly salvaged: Salvaged | undefined;
 }
 
 /**
  * Opens or makes the queue's file, and commits a boot record before anything of it is read or acknowledged (rule 4). A file that
- * cannot be read is set aside; what of it can be read is carried over, and the rest becomes holes (P2).
+ * cannot be read is set aside; what of it can be read is carried over, and the rest becomes holes (P2). Where a full disk leaves no room
+ * even for that, the reserve is given free.
  * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID; what SQLite throws when the disk does not let it
  */
 export function openQueueFile(options: OpenOptions): OpenedQueue {
-  const flag = damageFlag(options.path);
-  if (!existsSync(flag)) {
-    try {
-      return openFile(options);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
+  try {
+    return openOrSalvage(options);
+  } catch (error) {
+    if (!isFull(error) || !freeReserve(options.path)) throw error;
+    return openOrSalvage(options);
   }
-  salvage(options, flag);
-  return openFile(options);
 }
 
-function openFile(options: OpenOptions): OpenedQueue {
+function openOrSalvage(options: OpenOptions): OpenedQueue {
+  if (!isNotedAsDamaged(options.path)) {
+    try {
+      return openFile(options, undefined);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      noteDamage(options.path);
+    }
+  }
+  const salvaged = salvage(options);
+  const opened = openFile(options, salvaged);
+  forgetDamage(options.path);
+  return opened;
+}
+
+function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQueue {
   const db = openDatabase(options.path);
   try {
     const known = db.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").get();
@@ -66,7 +92,7 @@ function openFile(options: OpenOptions): OpenedQueue {
     const lost = known ? skipLost(db, options, running) : [];
     db.exec("COMMIT");
     moveOldFrames(db);
-    return { db, lanes: readLanes(db), running, lost };
+    return { db, lanes: readLanes(db), running, lost, salvaged };
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
     db.close();
@@ -84,18 +110,15 @@ function judge(db: DatabaseSync, site: string): void {
   if (value("site") !== site)
     throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${value("site")}", not to "${site}"`);
   if (format === 1) {
-    migrateFrom1(db);
+    migrateFrom1(db, site);
     db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
   }
 }
 
 function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {
   const first = db.prepare("SELECT run_ms, uptime_ms FROM boots WHERE kernel_boot = ? ORDER BY run_ms LIMIT 1").get(kernel.boot);
-  const latest = db
-    .prepare("SELECT max(coalesce((SELECT max(run_ms) FROM boots), 0), coalesce((SELECT max(run_at) FROM acks), 0)) AS at")
-    .get()?.at as number;
   const mark: RunningMark | undefined = first && { runMs: first.run_ms as number, uptimeMs: first.uptime_ms as number };
-  const running = new RunningTime(kernel, mark, Math.max(latest, latestFrame(db)) + 1);
+  const running = new RunningTime(kernel, mark, latestRunMs(db) + 1);
   const { runMs, uptimeMs } = running.mark();
   db.prepare("INSERT INTO boots VALUES (?, ?, ?, ?, ?)").run(randomUUID(), now(), kernel.boot, runMs, uptimeMs);
   db.prepare("DELETE FROM boots WHERE id NOT IN (SELECT id FROM boots ORDER BY run_ms DESC LIMIT ?) AND kernel_boot <> ?").run(
@@ -105,25 +128,52 @@ function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {
   return running;
 }
 
-/** The running time of the newest frame. */
-function latestFrame(db: DatabaseSync): number {
-  const newest = db.prepare("SELECT run_at FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1");
-  return Math.max(0, ...queueLanes.map((lane) => (newest.get(laneEnd(lane))?.run_at as number | undefined) ?? 0));
+/** The latest running time that anything in the file was written at. */
+function latestRunMs(db: DatabaseSync): number {
+  const one = (sql: string, ...values: number[]): number =>
+    (db.prepare(sql).get(...values)?.at as number | null | undefined) ?? 0;
+  const newest = "SELECT run_at AS at FROM frames WHERE position <= ? ORDER BY position DESC LIMIT 1";
+  return Math.max(
+    one("SELECT max(run_ms) AS at FROM boots"),
+    one("SELECT max(run_at) AS at FROM acks"),
+    one("SELECT run_at AS at FROM deliveries ORDER BY id DESC LIMIT 1"),
+    ...queueLanes.map((lane) => one(newest, laneEnd(lane))),
+  );
 }
 
-/** What the mark beside the file knows as flushed and the file does not have: its numbers are not given out again. */
+/**
+ * What the mark beside the file knows as flushed and the file does not have: its numbers are not given out again. Whatever else the lost
+ * part of the log said is gone as well, so each delivery may have been made before.
+ */
 function skipLost(db: DatabaseSync, { path, now }: OpenOptions, running: RunningTime): LostRange[] {
   const lanes = readLanes(db);
   const statements = new Statements(db);
   const sealing = new Sealing(db, new Keystore(dirname(path), now));
+  const marks = readMark(markPath(path));
   const lost: LostRange[] = [];
-  for (const [lane, { next }] of readMark(markPath(path))) {
-    const state = lanes.get(lane);
-    if (!state || next <= state.next) continue;
-    const range = { lane, first: state.next, count: next - state.next };
+  for (const [lane, state] of lanes) {
+    const mark = marks.get(lane);
+    if (mendNext(statements, lane, state, mark?.next)) writeLane(statements, lane, state);
+    if (!mark || mark.next <= state.next) continue;
+    const range = { lane, first: state.next, count: mark.next - state.next };
     putLostHole({ statements, sealing }, lane, state, range, { at: now(), runMs: running.now() });
     writeLane(statements, lane, state);
     lost.push(range);
   }
+  const forgotten = [...lanes].some(([lane, state]) => {
+    const mark = marks.get(lane);
+    return mark !== undefined && (mark.dispatched > state.dispatched || mark.acknowledged > state.acknowledged);
+  });
+  if (lost.length > 0 || forgotten) db.exec("UPDATE deliveries SET again = 1; UPDATE lanes SET again_up_to = next - 1");
   return lost;
+}
+
+/** A next sequence that does not fit the frames, where the mark or the frames themselves tell the right one. */
+function mendNext(statements: Statements, lane: QueueLane, state: LaneState, marked: number | undefined): boolean {
+  const newest = "SELECT position, count FROM frames WHERE position > ? AND position <= ? ORDER BY position DESC LIMIT 1";
+  const row = statements.get(newest, framePosition(lane, 0), laneEnd(lane));
+  const end = row ? sequenceAt(row.position as number) + (row.count as number) : state.pruned + 1;
+  if (end === state.next || !Number.isSafeInteger(end) || (end < state.next && marked !== end)) return false;
+  state.next = end;
+  return true;
 }

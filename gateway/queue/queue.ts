@@ -1,7 +1,17 @@
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import { workerUrl } from "../worker-url.ts";
-import type { Change, Committed, Delivery, DiskReport, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
+import type {
+  Change,
+  Committed,
+  Delivery,
+  DiskReport,
+  LanePosition,
+  NextFrames,
+  QueueDepth,
+  QueueLane,
+  StoredFrame,
+} from "./change.ts";
 import type { ReadLimits } from "./frames.ts";
 import { GroupPacker, type PackedGroup } from "./group.ts";
 import type { EntryReply, QueueFailure, QueueNotice, QueueReply, QueueRequest } from "./worker.ts";
@@ -71,7 +81,8 @@ export class Queue {
    * @throws PlantgateError QUEUE_FULL: nothing was written; DISK_FAILED: nothing more will be
    */
   commit(change: Change): Promise<Committed> {
-    if (this.#failed) return Promise.reject(this.#failed);
+    if (this.#failed || this.#closing)
+      return Promise.reject(this.#failed ?? new PlantgateError("STOPPED", "the queue is closing"));
     return new Promise<Committed>((resolve, reject) => {
       this.#packer.add({ change, resolve, reject });
       // all that is asked for in this turn of the loop goes over together
@@ -103,9 +114,9 @@ export class Queue {
     return this.#ask({ op: "position", lane });
   }
 
-  /** The chain's value at the last message that was deleted here, hex; undefined where nobody can tell. */
-  prunedChain(lane: QueueLane): Promise<string | undefined> {
-    return this.#ask({ op: "prunedChain", lane });
+  /** What goes to central behind `after`, in order; before it, what central lost and nobody has any more. */
+  next(lane: Lane, after: number, limits: ReadLimits): Promise<NextFrames> {
+    return this.#ask({ op: "next", lane, after, limits });
   }
 
   depth(): Promise<QueueDepth> {
@@ -116,9 +127,13 @@ export class Queue {
     return this.#ask({ op: "disk" });
   }
 
-  /** The first delivery of each key that waits for this connector. */
-  deliveryHeads(connector: string, limit: number): Promise<Delivery[]> {
-    return this.#ask({ op: "heads", connector, limit });
+  /** The first delivery of each key that waits for this connector, without those in `skipped`. */
+  deliveryHeads(connector: string, limit: number, skipped: readonly number[] = []): Promise<Delivery[]> {
+    return this.#ask({ op: "heads", connector, limit, skipped });
+  }
+
+  delivery(id: number): Promise<Delivery | undefined> {
+    return this.#ask({ op: "delivery", deliveryId: id });
   }
 
   /** Deliveries of this connector that await their receiver's answer. */
@@ -152,6 +167,11 @@ export class Queue {
 
   openEpoch(lane: Lane): Promise<void> {
     return this.#ask({ op: "openEpoch", lane });
+  }
+
+  /** Central has less than it acknowledged once: what is still here waits again (rule 6). */
+  setBack(lane: Lane, watermark: number): Promise<void> {
+    return this.#ask({ op: "setBack", lane, watermark });
   }
 
   /** Calls `listener` after each flush that appended to the lane; returns the way to stop. */
@@ -202,7 +222,7 @@ export class Queue {
     this.#open.get(reply.id)?.reject(error);
     this.#open.delete(reply.id);
     this.#groups.get(reply.id)?.fail(error);
-    this.#groups.delete(reply.id);
+    if (this.#groups.delete(reply.id)) this.#send();
     if (reply.id !== 0 && error.disposition === "crash") this.#fail(error);
   }
 

@@ -77,7 +77,6 @@ export class QueueReader {
 
   /** Messages that lie in a lane, oldest first, from `sequence` on. Frames that do not open are left out: the writer reports them. */
   *messages(lane: QueueLane, sequence = 0): Generator<QueuedMessage> {
-    const epoch = this.#statements.get("SELECT epoch FROM lanes WHERE lane = ?", lane)?.epoch as string;
     // a page at a time: an open read would keep the writer's log from starting anew
     for (let from = this.#startOf(lane, sequence); ; ) {
       const page =
@@ -89,7 +88,7 @@ export class QueueReader {
         const count = row.count as number;
         from = (row.position as number) + count;
         if (row.hole !== null) continue;
-        for (const [index, line] of this.#lines(lane, epoch, first, count, row).entries())
+        for (const [index, line] of this.#lines(lane, first, count, row).entries())
           if (first + index >= sequence) yield { lane, sequence: first + index, recordedAt: row.recorded_at as number, line };
       }
     }
@@ -113,9 +112,9 @@ export class QueueReader {
     return holding ?? framePosition(lane, 0);
   }
 
-  #lines(lane: QueueLane, epoch: string, first: number, count: number, row: Record<string, unknown>): string[] {
+  #lines(lane: QueueLane, first: number, count: number, row: Record<string, unknown>): string[] {
     try {
-      const place = places.frame(lane, epoch, first, count, "events");
+      const place = places.frame(lane, first, count, "events");
       return decodeLines(this.#sealing.open(row.key as number | null, row.events as Uint8Array, place), count);
     } catch (error) {
       if (error instanceof PlantgateError && error.disposition === "quarantine") return [];

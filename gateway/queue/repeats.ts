@@ -30,19 +30,21 @@ interface Section {
 }
 
 /**
- * The plant's own repeats (rule 3): held in memory for lookup, kept on disk as one row per flush in order of time, so that the
- * hot path never writes into the middle of an index.
+ * What came before, of the plant (rule 3) or of central: held in memory for lookup, kept on disk as one row per flush in order of time, so
+ * that the hot path never writes into the middle of an index.
  */
 export class RepeatWindow {
   readonly #statements: Statements;
   readonly #entries = new Map<string, string>();
   readonly #sections: Section[] = [];
+  readonly #table: string;
   readonly #limit: number;
 
-  constructor(statements: Statements, limit = repeatWindow) {
+  constructor(statements: Statements, table: "repeats" | "received", limit = repeatWindow) {
     this.#statements = statements;
+    this.#table = table;
     this.#limit = limit;
-    for (const row of statements.prepare("SELECT first, entries FROM repeats ORDER BY first").iterate()) {
+    for (const row of statements.prepare(`SELECT first, entries FROM ${table} ORDER BY first`).iterate()) {
       const text = Buffer.from(row.entries as Uint8Array).toString("latin1");
       for (let at = 0; at < text.length; at += entryBytes)
         this.#entries.set(text.slice(at, at + keyBytes), text.slice(at + keyBytes, at + entryBytes));
@@ -61,8 +63,8 @@ export class RepeatWindow {
     const oldest = this.#sections[0];
     // what the newest sections alone fill is the window; a section that falls out is deleted with the first that it no longer matters to
     if (oldest && this.#held() - oldest.entries >= this.#limit)
-      this.#statements.run("DELETE FROM repeats WHERE first <= ?", oldest.last);
-    return Number(this.#statements.run("INSERT INTO repeats (entries) VALUES (?)", blob).lastInsertRowid);
+      this.#statements.run(`DELETE FROM ${this.#table} WHERE first <= ?`, oldest.last);
+    return Number(this.#statements.run(`INSERT INTO ${this.#table} (entries) VALUES (?)`, blob).lastInsertRowid);
   }
 
   remember(row: number, entries: readonly RepeatEntry[]): void {

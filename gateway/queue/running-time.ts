@@ -43,7 +43,8 @@ export class RunningTime {
 
   /** How long something waited since `runMs`; undefined where the machine was restarted in between (rule 10). */
   ageMs(runMs: number): number | undefined {
-    return runMs < this.kernelSinceMs ? undefined : Math.max(0, this.now() - runMs);
+    const now = this.now();
+    return runMs < this.kernelSinceMs || runMs > now ? undefined : now - runMs;
   }
 }
 

@@ -29,7 +29,7 @@ CREATE TABLE frames (
 export const deliveriesTable = `
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT, connector TEXT NOT NULL, key TEXT NOT NULL, flow TEXT NOT NULL, target TEXT NOT NULL,
-  type TEXT NOT NULL, message_id TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', head INTEGER NOT NULL,
+  type TEXT NOT NULL, message_id TEXT NOT NULL, state_key TEXT, state TEXT NOT NULL DEFAULT 'waiting', head INTEGER NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, reason TEXT, created_at INTEGER NOT NULL,
   run_at INTEGER NOT NULL, waited_ms INTEGER NOT NULL, central_at INTEGER, again INTEGER NOT NULL, sealed_by INTEGER, line BLOB NOT NULL
 ) STRICT;
@@ -45,7 +45,8 @@ CREATE TABLE dead_letters (
   code TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, type TEXT, key TEXT, sealed_by INTEGER, body BLOB NOT NULL
 ) STRICT;`;
 
-// `acks`: at running time run_at everything up to sequence was acknowledged. `set_aside`: what a hole replaced because it could not be
+// `totals`: how many rows there are, kept with each change: counting a long backlog takes the writer's time.
+// `received`: events that came from central, as `repeats` are of the plant. `acks`: at running time run_at everything up to sequence was acknowledged. `set_aside`: what a hole replaced because it could not be
 // read (damaged, or its key is missing), kept for a person. `sealing_keys`: one subkey per opened file, derived from a data key and a salt.
 export const newTables = `
 CREATE TABLE acks (lane TEXT NOT NULL, sequence INTEGER NOT NULL, run_at INTEGER NOT NULL, PRIMARY KEY (lane, sequence)) STRICT, WITHOUT ROWID;
@@ -53,16 +54,23 @@ CREATE TABLE set_aside (
   position INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, reason TEXT NOT NULL, found_at INTEGER NOT NULL,
   chain BLOB NOT NULL, key INTEGER, events BLOB NOT NULL, inputs BLOB
 ) STRICT;
+CREATE TABLE received (first INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+CREATE TABLE totals (
+  one INTEGER PRIMARY KEY CHECK (one = 1), deliveries INTEGER NOT NULL, delivery_bytes INTEGER NOT NULL, unknown INTEGER NOT NULL,
+  parked INTEGER NOT NULL, dead_letters INTEGER NOT NULL
+) STRICT;
 CREATE TABLE sealing_keys (id INTEGER PRIMARY KEY, data_key TEXT NOT NULL, salt BLOB NOT NULL) STRICT;
 `;
 
-// `pruned`: the highest sequence deleted, and its value of the chain; NULL where a file of format 1 did not tell. `bytes`: of all
-// frames here, `waiting_bytes`: of those that central (inbound: local destinations) has not taken yet.
+// `epoch_chain`: the chain's value before the epoch's first message. `pruned`: the highest sequence deleted, and its value of the chain; NULL where a file of format 1 did not tell. `bytes`: of all
+// frames here, `waiting_bytes`: of those that central (inbound: local destinations) has not taken yet. `again_up_to`: may have been
+// delivered before, as the file was set back or damaged.
 export const lanesTable = `
 CREATE TABLE lanes (
-  lane TEXT PRIMARY KEY, epoch TEXT NOT NULL, epoch_first INTEGER NOT NULL, predecessor_epoch TEXT, predecessor_last INTEGER,
-  next INTEGER NOT NULL, acknowledged INTEGER NOT NULL, dispatched INTEGER NOT NULL, chain BLOB NOT NULL, acknowledged_chain BLOB NOT NULL,
-  pruned INTEGER NOT NULL, pruned_chain BLOB, bytes INTEGER NOT NULL, waiting_bytes INTEGER NOT NULL
+  lane TEXT PRIMARY KEY, epoch TEXT NOT NULL, epoch_first INTEGER NOT NULL, epoch_chain BLOB NOT NULL, predecessor_epoch TEXT,
+  predecessor_last INTEGER, next INTEGER NOT NULL, acknowledged INTEGER NOT NULL, dispatched INTEGER NOT NULL, chain BLOB NOT NULL, acknowledged_chain BLOB NOT NULL,
+  pruned INTEGER NOT NULL, pruned_chain BLOB, bytes INTEGER NOT NULL, waiting_bytes INTEGER NOT NULL,
+  again_up_to INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;`;
 
 export const bootsTable = `

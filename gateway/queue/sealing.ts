@@ -98,10 +98,10 @@ function derive({ secret }: DataKey, salt: Uint8Array): Buffer {
   return Buffer.from(hkdfSync("sha256", secret, salt, "plantgate-queue", 32));
 }
 
-/** Where a value lies, as its associated data. */
+/** Where a value lies, as its associated data. A lane gives each sequence once, in whatever epoch, so an epoch adds nothing. */
 export const places = {
-  frame: (lane: string, epoch: string, first: number, count: number, part: "events" | "inputs"): string =>
-    `frame/${lane}/${epoch}/${first}/${count}/${part}`,
+  frame: (lane: string, first: number, count: number, part: "events" | "inputs"): string =>
+    `frame/${lane}/${first}/${count}/${part}`,
   delivery: (connector: string, messageId: string): string => `delivery/${connector}/${messageId}`,
   deadLetter: (id: string): string => `dead-letter/${id}`,
 };

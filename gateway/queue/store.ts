@@ -8,28 +8,39 @@ import {
   type Lane,
   PlantgateError,
   type QueuePolicy,
+  queuePolicy,
 } from "../../protocol/index.ts";
-import { Admission, FrameWriter, type PackedRun, Staged } from "./append.ts";
-import type { Change, Committed, Delivery, DiskReport, LanePosition, QueueDepth, QueueLane, StoredFrame } from "./change.ts";
+import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } from "./append.ts";
+import type {
+  Change,
+  Committed,
+  Delivery,
+  DiskReport,
+  LanePosition,
+  NextFrames,
+  QueueDepth,
+  QueueLane,
+  StoredFrame,
+} from "./change.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
-import { openEpoch } from "./epoch.ts";
-import { markPath } from "./file.ts";
+import { isFull, markPath } from "./file.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
 import { Keystore } from "./keystore.ts";
 import { type LaneState, StagedLanes } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
-import { type LostRange, openQueueFile } from "./open.ts";
+import { type OpenedQueue, openQueueFile } from "./open.ts";
+import { acknowledge, beginEpoch, setBack } from "./positions.ts";
 import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
-import { framePosition, sequenceAt } from "./schema.ts";
 import { Sealing } from "./sealing.ts";
 import { setAside } from "./set-aside.ts";
 import { giveSpaceBack } from "./space.ts";
 import { Statements } from "./statements.ts";
+import { readTotals } from "./totals.ts";
 
 export interface StoreOptions {
   readonly path: string;
@@ -45,6 +56,9 @@ export type GroupEntry = { readonly change: Change } | { readonly run: PackedRun
 /** Of each entry of a group: what was written, or why nothing of it was. */
 export type EntryOutcome = Committed | PlantgateError;
 
+/** Until central says its own. */
+const defaultRecoveryPointMs = 3_600_000;
+
 /**
  * The queue's file: SQLite in WAL mode with synchronous FULL, so that a commit is flushed before it returns (packaging/docs/ordering.md).
  * Synchronous; lives in the worker. It alone gives out sequences (rule 12).
@@ -57,7 +71,7 @@ export class QueueStore {
   readonly #running: RunningTime;
   readonly #sealing: Sealing;
   readonly #mark: FlushMark;
-  readonly #repeats: RepeatWindow;
+  readonly #windows: RepeatWindows;
   readonly #deliveries: Deliveries;
   readonly #deadLetters: DeadLetters;
   readonly #retention: Retention;
@@ -65,8 +79,12 @@ export class QueueStore {
   readonly #admission: Admission;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
-  /** What opening found damaged. */
-  readonly lost: readonly LostRange[];
+  /** What opening found damaged, and what was carried over from a damaged file. */
+  readonly found: Pick<OpenedQueue, "lost" | "salvaged">;
+  /** Where sealing keys that nobody can open were put, at this start. */
+  readonly lockedKeys: string | undefined;
+  /** Told after a range was found unreadable and became a hole. */
+  onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
 
   /**
    * Opens or makes the file, and commits a boot record before anything else can be read or acknowledged (rule 4).
@@ -75,41 +93,71 @@ export class QueueStore {
   constructor(options: StoreOptions) {
     this.#options = options;
     const { path, now, kernel } = options;
+    const keystore = new Keystore(dirname(path), now);
+    this.lockedKeys = keystore.lockedFile;
     const opened = openQueueFile(options);
     this.#db = opened.db;
     this.#lanes = opened.lanes;
-    this.lost = opened.lost;
+    this.found = opened;
     this.#running = opened.running;
     this.#statements = new Statements(this.#db);
-    this.#sealing = new Sealing(this.#db, new Keystore(dirname(path), now));
+    this.#sealing = new Sealing(this.#db, keystore);
     this.#mark = new FlushMark(markPath(path));
-    this.#repeats = new RepeatWindow(this.#statements);
+    this.#windows = {
+      repeats: new RepeatWindow(this.#statements, "repeats"),
+      received: new RepeatWindow(this.#statements, "received"),
+    };
     this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
-    this.#retention = new Retention(this.#statements, this.#running, {
-      policy: defaultQueuePolicy,
-      recoveryPointMs: this.#readRecoveryPoint(),
-    });
     this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
     this.#disk.keepReserve();
+    const policy = this.#storedPolicy();
+    const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
+    this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
+    this.#seal(policy);
     this.#admission = new Admission(this.#retention, this.#disk);
     const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
-    this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, repeats: this.#repeats, now });
-    this.#reader = new FrameReader({ ...shared, site: options.site });
+    this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, now });
+    this.#reader = new FrameReader(shared);
     this.#mark.write(this.#lanes);
   }
 
-  /** Budgets and sealing from the next commit on. */
+  /** Budgets and sealing from the next commit on; remembered for the next start, which has no configuration at first. */
   configure(policy: QueuePolicy): void {
+    this.#remember("policy", JSON.stringify(policy));
     this.#retention.configure({ policy });
-    this.#sealing.configure(policy.encryption.atRest ? durationMs(policy.encryption.rotateEvery) : undefined);
+    this.#seal(policy);
   }
 
   /** For how long central may lose what it acknowledged (rule 6); remembered for a start without a link. */
   keepAcknowledged(recoveryPointMs: number): void {
+    this.#remember("recovery_point_ms", String(recoveryPointMs));
     this.#retention.configure({ recoveryPointMs });
-    const upsert = "INSERT INTO meta VALUES ('recovery_point_ms', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    this.#statements.run(upsert, String(recoveryPointMs));
+    this.#retention.heard();
+  }
+
+  #seal({ encryption }: QueuePolicy): void {
+    this.#sealing.configure(encryption.atRest ? durationMs(encryption.rotateEvery) : undefined);
+  }
+
+  #storedPolicy(): QueuePolicy {
+    const stored = queuePolicy.safeParse(JSON.parse(this.#meta("policy") ?? "{}"));
+    return stored.success ? stored.data : defaultQueuePolicy;
+  }
+
+  #meta(name: string): string | undefined {
+    return this.#statements.get("SELECT value FROM meta WHERE name = ?", name)?.value as string | undefined;
+  }
+
+  /** What has no room is in effect all the same, and remembered with the next time. */
+  #remember(name: string, value: string): void {
+    if (this.#meta(name) === value) return;
+    const upsert = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    try {
+      this.#transaction(() => void this.#statements.run(upsert, name, value));
+    } catch (error) {
+      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+    }
   }
 
   /** Changes that are each judged whole; the first refusal is thrown. For callers that write one thing at a time. */
@@ -125,7 +173,7 @@ export class QueueStore {
    * @throws PlantgateError DISK_FAILED: the process has to end (rule 12)
    */
   commitGroup(entries: readonly GroupEntry[]): EntryOutcome[] {
-    const blocked = this.#admission.refusals(this.#lanes);
+    const blocked = this.#blocked();
     const refusals = entries.map((entry) => this.#admission.judge(entry, blocked));
     try {
       return this.#write(entries, refusals);
@@ -134,9 +182,9 @@ export class QueueStore {
     }
     // no room: what others bring is refused, what the gateway notes of its own work is paid for by the reserve
     const full = new PlantgateError("QUEUE_FULL", "the disk has no room for the queue");
-    const again = this.#disk.foundFull();
+    this.#disk.foundFull();
     const own = entries.map((entry, index) => refusals[index] ?? (isControl(entry) ? undefined : full));
-    if (!again || own.every((refusal) => refusal !== undefined)) return entries.map(() => full);
+    if (own.every((refusal) => refusal !== undefined)) return entries.map(() => full);
     try {
       return this.#write(entries, own);
     } catch (error) {
@@ -145,26 +193,63 @@ export class QueueStore {
     }
   }
 
+  /** Why each lane takes nothing now; what is only kept for central makes room before anything is refused. */
+  #blocked(): ReadonlyMap<QueueLane, PlantgateError> {
+    const { deliveryBytes } = readTotals(this.#statements);
+    const refusals = this.#admission.refusals(this.#lanes, deliveryBytes);
+    const kept = [...refusals.keys()].some((lane) => lane !== "inbound" && this.#holdsKept(lane));
+    if (!kept) return refusals;
+    try {
+      this.#transaction((lanes) => {
+        for (const lane of refusals.keys()) this.#retention.prune(lane, lanes, this.#disk.look().state !== "ok");
+      });
+    } catch (error) {
+      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+    }
+    return this.#admission.refusals(this.#lanes, deliveryBytes);
+  }
+
+  #holdsKept(lane: QueueLane): boolean {
+    const { acknowledged, dispatched, pruned } = this.#lane(lane);
+    return Math.min(acknowledged, lane === "telemetry" ? acknowledged : dispatched) > pruned;
+  }
+
   #write(entries: readonly GroupEntry[], refusals: readonly (PlantgateError | undefined)[]): EntryOutcome[] {
     if (refusals.every((refusal) => refusal !== undefined)) return refusals as PlantgateError[];
     const staged = new Staged(new StagedLanes(this.#lanes));
     try {
       this.#db.exec("BEGIN IMMEDIATE");
       const outcomes = entries.map((entry, index) => refusals[index] ?? this.#apply(entry, staged));
-      const repeatsRow = this.#writer.write(staged);
+      this.#writer.write(staged);
+      const rows = kinds.map((kind) =>
+        staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
+      );
+      staged.totals.write(this.#statements);
       staged.lanes.write(this.#statements);
       this.#db.exec("COMMIT");
-      staged.lanes.become(this.#lanes);
-      if (repeatsRow !== undefined) this.#repeats.remember(repeatsRow, staged.entries);
-      // never ahead of the disk: it is written after the flush, and not flushed itself
-      if (staged.lanes.touched) this.#mark.write(this.#lanes);
+      for (const [index, kind] of kinds.entries()) {
+        const row = rows[index];
+        if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
+      }
+      this.#committed(staged.lanes);
       return outcomes;
     } catch (cause) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      this.#sealing.forget();
-      if (isFull(cause) || cause instanceof PlantgateError) throw cause;
-      throw new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+      throw this.#takenBack(cause);
     }
+  }
+
+  #committed(lanes: StagedLanes): void {
+    if (!lanes.touched) return;
+    lanes.become(this.#lanes);
+    // never ahead of the disk: it is written after the flush, and not flushed itself
+    this.#mark.write(this.#lanes);
+  }
+
+  #takenBack(cause: unknown): unknown {
+    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    this.#sealing.forget();
+    if (isFull(cause) || cause instanceof PlantgateError) return cause;
+    return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
   #apply(entry: GroupEntry, staged: Staged): Committed {
@@ -173,69 +258,53 @@ export class QueueStore {
       return { appended: entry.run.count, repeats: 0, conflicts: [] };
     }
     const { change } = entry;
-    if (change.releaseMarker)
-      this.#statements.run(
-        "DELETE FROM markers WHERE client = ? AND packet = ?",
-        change.releaseMarker.client,
-        change.releaseMarker.packetId,
-      );
+    if (change.releaseMarker) {
+      const { client, packetId } = change.releaseMarker;
+      this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
+    }
     if (change.marker) {
       const { client, packetId } = change.marker;
       const { changes } = this.#statements.run("INSERT OR IGNORE INTO markers VALUES (?, ?)", client, packetId);
       if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     }
-    const committed = staged.appendJudged(change, this.#repeats, (message) => this.#keepConflict(change, message));
+    const committed = staged.appendJudged(change, this.#windows, (message) => this.#keepConflict(change, message, staged));
     for (const { name, value } of change.cursors ?? []) {
       const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
       this.#statements.run(upsert, name, value);
     }
-    for (const letter of change.deadLetters ?? []) this.#deadLetters.write(letter);
-    this.#deliveries.write(change);
-    if (change.acknowledged) this.#acknowledge(change.acknowledged, staged.lanes);
-    if (change.dispatched) {
-      const { lane, upTo } = change.dispatched;
-      const state = staged.lanes.touch(lane);
-      if (lane === "inbound") this.#retention.taken(lane, state, state.dispatched, upTo);
-      state.dispatched = Math.max(state.dispatched, upTo);
-      this.#retention.prune(lane, state);
-    }
+    for (const letter of change.deadLetters ?? []) this.#deadLetters.write(letter, staged.totals);
+    this.#deliveries.write(change, staged.totals);
+    if (change.acknowledged) acknowledge(this.#statements, this.#retention, staged.lanes, change.acknowledged);
+    if (change.dispatched) this.#dispatched(change.dispatched, staged.lanes);
     return committed;
   }
 
-  #keepConflict(change: Change, message: { readonly line: string; readonly input?: number }): string {
-    const id = randomUUID();
-    this.#deadLetters.write({
-      id,
-      at: change.from?.receivedAt ?? this.#options.now(),
-      direction: "in",
-      connector: change.from?.connector ?? "",
-      ...(change.from?.flow === undefined ? {} : { flow: change.from.flow }),
-      place: change.from?.place ?? "",
-      code: "KEY_CONFLICT",
-      reason: "the same idempotency key was recorded before with other content; the first stands",
-      body: change.inputs?.[message.input ?? 0] ?? Buffer.from(message.line),
-      attempts: 0,
-    });
-    return id;
+  #dispatched({ lane, upTo }: NonNullable<Change["dispatched"]>, lanes: StagedLanes): void {
+    const state = lanes.touch(lane);
+    if (lane === "inbound") this.#retention.taken(lane, state, state.dispatched, upTo);
+    state.dispatched = Math.max(state.dispatched, upTo);
+    this.#retention.prune(lane, lanes, false);
   }
 
-  #acknowledge(ack: NonNullable<Change["acknowledged"]>, lanes: StagedLanes): void {
-    const known = lanes.get(ack.lane);
-    // an answer to a batch of an epoch that was closed meanwhile says nothing about this one
-    if (ack.epoch !== known.epoch || ack.watermark <= known.acknowledged || ack.watermark >= known.next) return;
-    // frames are acknowledged whole, whatever the other side counts
-    const query =
-      "SELECT position, count, chain FROM frames WHERE position <= ? AND position + count - 1 <= ? ORDER BY position DESC LIMIT 1";
-    const at = framePosition(ack.lane, ack.watermark);
-    const frame = this.#statements.get(query, at, at);
-    const watermark = frame ? sequenceAt(frame.position as number) + (frame.count as number) - 1 : 0;
-    if (!frame || watermark <= known.acknowledged || (frame.position as number) <= framePosition(ack.lane, 0)) return;
-    const state = lanes.touch(ack.lane);
-    this.#retention.taken(ack.lane, state, state.acknowledged, watermark);
-    state.acknowledged = watermark;
-    state.acknowledgedChain = Buffer.from(frame.chain as Uint8Array);
-    this.#retention.noteAcknowledged(ack.lane, watermark);
-    this.#retention.prune(ack.lane, state);
+  #keepConflict(change: Change, { lane, line, input }: NonNullable<Change["messages"]>[number], staged: Staged): string {
+    const id = randomUUID();
+    const raw = lane === "inbound" ? undefined : change.inputs?.[input ?? 0];
+    const sender = change.senders?.[input ?? 0] ?? change.from;
+    const { connector = "", flow, place = "", receivedAt } = sender ?? {};
+    const letter = {
+      id,
+      at: receivedAt ?? this.#options.now(),
+      direction: "in",
+      connector,
+      ...(flow === undefined ? {} : { flow }),
+      place,
+      code: "KEY_CONFLICT",
+      reason: "the same idempotency key was recorded before with other content; the first stands",
+      body: raw ?? Buffer.from(line),
+      attempts: 0,
+    } as const;
+    this.#deadLetters.write(letter, staged.totals);
+    return id;
   }
 
   /** Frames on their way to central are not discarded (rule 7). */
@@ -243,7 +312,11 @@ export class QueueStore {
     this.#retention.pin(lane, upTo);
   }
 
-  /** Frames from the one with the message after `sequence` on, in order, at least one if there is any. What cannot be read is a hole from then on. */
+  /**
+   * Frames from the one with the message after `sequence` on, in order, at least one if there is any. What cannot be read is a hole from
+   * then on.
+   * @throws PlantgateError QUEUE_FULL: a hole has no room
+   */
   frames(lane: QueueLane, sequence: number, limits: ReadLimits): StoredFrame[] {
     for (;;) {
       const { frames, fault } = this.#reader.read(lane, this.#lane(lane), sequence, limits);
@@ -256,39 +329,58 @@ export class QueueStore {
     }
   }
 
+  /**
+   * What goes to central next, behind `after`: the frames that are there; before them, where central lost what is deleted here, a hole that
+   * says so (rule 6). `chainUnknown`: a file of format 1 does not tell how to link that hole.
+   */
+  next(lane: Lane, after: number, limits: ReadLimits): NextFrames {
+    const { epoch, pruned, prunedChain } = this.#lane(lane);
+    const frames = this.frames(lane, Math.max(after, pruned), limits);
+    if (after >= pruned) return { epoch, frames };
+    if (!prunedChain) return { epoch, frames: [], chainUnknown: true };
+    const lost: StoredFrame = {
+      first: after + 1,
+      count: pruned - after,
+      recordedAt: 0,
+      events: new Uint8Array(),
+      chain: prunedChain.toString("hex"),
+      hole: "lost-by-receiver",
+    };
+    return { epoch, frames: [lost, ...frames] };
+  }
+
   #setAside(lane: QueueLane, fault: Fault): void {
     this.#transaction((lanes) => {
-      setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, {
-        at: this.#options.now(),
-        runMs: this.#running.now(),
-      });
+      const moment = { at: this.#options.now(), runMs: this.#running.now() };
+      setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
     });
     this.onSetAside?.({ lane, ...fault });
   }
 
-  /** Told after a range was found unreadable and became a hole. */
-  onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
-
-  /**
-   * Central holds other content under our sequences: what it has not acknowledged gets a new random epoch that names this one
-   * (rule 4). Sequences and messages stay as they are; the chain begins anew.
-   */
+  /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
   openEpoch(lane: Lane): void {
-    this.#transaction((lanes) => {
-      openEpoch({ statements: this.#statements, sealing: this.#sealing, site: this.#options.site }, lane, lanes.touch(lane));
-    });
+    this.#transaction((lanes) => beginEpoch(lanes.touch(lane)));
   }
 
-  /** What is left to delete, to discard by age and to give back, a bounded step of it. @returns whether there is more to do */
+  /** Central has less than it acknowledged once (it was restored): what is still here waits again (rule 6). */
+  setBack(lane: Lane, watermark: number): void {
+    this.#transaction((lanes) => setBack(this.#statements, lane, lanes, watermark));
+  }
+
+  /**
+   * What is left to delete, to discard by age and to give back, a bounded step of it. @returns whether there is more to do
+   * @throws PlantgateError QUEUE_FULL, DISK_FAILED
+   */
   maintain(): boolean {
     this.#disk.keepReserve();
-    const more = this.#transaction((lanes) => {
-      let left = false;
-      for (const lane of this.#lanes.keys()) left = this.#retention.prune(lane, lanes.touch(lane)) || left;
-      this.#retention.holdTelemetry(lanes.touch("telemetry"), 0, false, this.#options.now());
-      return left;
-    });
-    return more || giveSpaceBack(this.#db);
+    const full = this.#disk.look().state !== "ok";
+    const more = this.#transaction((lanes) => this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now()));
+    if (more || full) return more;
+    try {
+      return giveSpaceBack(this.#db);
+    } catch (cause) {
+      throw this.#failed(cause);
+    }
   }
 
   #transaction<Result>(work: (lanes: StagedLanes) => Result): Result {
@@ -298,27 +390,24 @@ export class QueueStore {
       const result = work(lanes);
       lanes.write(this.#statements);
       this.#db.exec("COMMIT");
-      lanes.become(this.#lanes);
+      this.#committed(lanes);
       return result;
     } catch (cause) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      this.#sealing.forget();
-      if (isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
-      throw cause instanceof PlantgateError
-        ? cause
-        : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+      throw this.#failed(this.#takenBack(cause));
     }
+  }
+
+  #failed(cause: unknown): PlantgateError {
+    if (isFull(cause)) return new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
+    return cause instanceof PlantgateError
+      ? cause
+      : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
   /** Epoch and positions of a lane, without looking at its frames. */
   position(lane: QueueLane): LanePosition {
     const { epoch, epochFirst, acknowledged, dispatched, next, pruned } = this.#lane(lane);
     return { epoch, epochFirst, acknowledged, dispatched, last: next - 1, pruned };
-  }
-
-  /** The chain's value at the last message that was deleted; undefined where a file of format 1 did not tell. */
-  prunedChain(lane: QueueLane): string | undefined {
-    return this.#lane(lane).prunedChain?.toString("hex");
   }
 
   depth(): QueueDepth {
@@ -329,8 +418,17 @@ export class QueueStore {
     return this.#disk.look();
   }
 
-  deliveryHeads(connector: string, limit: number): Delivery[] {
-    return this.#deliveries.heads(connector, limit);
+  /** Those that cannot be read are held for a person, each by itself. */
+  deliveryHeads(connector: string, limit: number, skipped: readonly number[] = []): Delivery[] {
+    const { heads, unreadable } = this.#deliveries.heads(connector, limit, skipped);
+    if (unreadable.length > 0) this.#holdUnreadable(unreadable);
+    return heads;
+  }
+
+  #holdUnreadable(ids: readonly number[]): void {
+    const reason = "what lies on disk of it cannot be read: it is damaged, or its sealing key is missing";
+    const held = { state: "unknown", attempts: 0, failures: 0, reason } as const;
+    this.commit([{ deliveryUpdates: ids.map((id) => ({ id, ...held })), control: true }]);
   }
 
   sentDeliveries(connector: string): Delivery[] {
@@ -339,6 +437,10 @@ export class QueueStore {
 
   newerDelivery(delivery: Delivery): { readonly messageId: string } | undefined {
     return this.#deliveries.newer(delivery);
+  }
+
+  delivery(id: number): Delivery | undefined {
+    return this.#deliveries.find(id);
   }
 
   cursor(name: string): string | undefined {
@@ -359,21 +461,10 @@ export class QueueStore {
     if (!state) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
     return state;
   }
-
-  #readRecoveryPoint(): number {
-    const stored = this.#statements.get("SELECT value FROM meta WHERE name = 'recovery_point_ms'")?.value;
-    return stored === undefined ? defaultRecoveryPointMs : Number(stored);
-  }
 }
 
-/** Until central says its own. */
-const defaultRecoveryPointMs = 3_600_000;
+const kinds = ["repeats", "received"] as const;
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;
-}
-
-/** SQLITE_FULL (13): no room. Everything else that a commit throws is a failed disk. */
-function isFull(error: unknown): boolean {
-  return typeof error === "object" && error !== null && "errcode" in error && ((error.errcode as number) & 0xff) === 13;
 }

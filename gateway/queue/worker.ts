@@ -1,9 +1,11 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
-import type { Committed, Delivery, QueueLane } from "./change.ts";
+import type { Committed, Delivery, NextFrames, QueueLane } from "./change.ts";
 import { isDamage, noteDamage } from "./file.ts";
-import type { ReadLimits } from "./frames.ts";
+import type { Fault, ReadLimits } from "./frames.ts";
+import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
+import type { Salvaged } from "./salvage.ts";
 import { type EntryOutcome, type GroupEntry, QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
@@ -11,9 +13,10 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "commit"; readonly entries: readonly GroupEntry[] }
   | { readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "position"; readonly lane: QueueLane }
-  | { readonly op: "prunedChain"; readonly lane: QueueLane }
+  | { readonly op: "next"; readonly lane: Lane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "depth" | "disk" }
-  | { readonly op: "heads"; readonly connector: string; readonly limit: number }
+  | { readonly op: "heads"; readonly connector: string; readonly limit: number; readonly skipped: readonly number[] }
+  | { readonly op: "delivery"; readonly deliveryId: number }
   | { readonly op: "sent"; readonly connector: string }
   | { readonly op: "newer"; readonly delivery: Delivery }
   | { readonly op: "cursor"; readonly name: string }
@@ -21,6 +24,7 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "configure"; readonly policy: QueuePolicy }
   | { readonly op: "keepAcknowledged"; readonly recoveryPointMs: number }
   | { readonly op: "openEpoch"; readonly lane: Lane }
+  | { readonly op: "setBack"; readonly lane: Lane; readonly watermark: number }
   | { readonly op: "close" }
 );
 
@@ -37,15 +41,16 @@ export type QueueReply =
   | { readonly id: number; readonly error: QueueFailure }
   | { readonly notice: QueueNotice };
 
-/** What the worker found by itself. */
-export type QueueNotice = {
-  readonly lane: QueueLane;
-  readonly first: number;
-  readonly count: number;
-  readonly reason: "damaged" | "locked";
-  /** Found when the file was opened, or while it was read. */
-  readonly found: "opening" | "reading";
-};
+/** What the worker found by itself, for the log. */
+export type QueueNotice =
+  /** A range became a hole, or a field was mended. */
+  | { readonly kind: "fault"; readonly lane: QueueLane; readonly fault: Fault }
+  /** Flushed once, and gone when the file was opened. */
+  | ({ readonly kind: "lost" } & LostRange)
+  /** The file was damaged; what reads of it was carried over. */
+  | ({ readonly kind: "salvaged" } & Salvaged)
+  /** Sealing keys that nobody can open were put there. */
+  | { readonly kind: "locked"; readonly file: string };
 
 /** Entries of groups that share a flush: more would make the first wait for the last. */
 const maxEntriesPerFlush = 4000;
@@ -100,14 +105,16 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.frames(request.lane, request.after, request.limits);
     case "position":
       return store.position(request.lane);
-    case "prunedChain":
-      return store.prunedChain(request.lane);
+    case "next":
+      return store.next(request.lane, request.after, request.limits);
     case "depth":
       return store.depth();
     case "disk":
       return store.disk();
     case "heads":
-      return store.deliveryHeads(request.connector, request.limit);
+      return store.deliveryHeads(request.connector, request.limit, request.skipped);
+    case "delivery":
+      return store.delivery(request.deliveryId);
     case "sent":
       return store.sentDeliveries(request.connector);
     case "newer":
@@ -122,6 +129,8 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.keepAcknowledged(request.recoveryPointMs);
     case "openEpoch":
       return store.openEpoch(request.lane);
+    case "setBack":
+      return store.setBack(request.lane, request.watermark);
     case "close":
       return store.close();
   }
@@ -161,7 +170,8 @@ function serve(store: QueueStore, first: QueueRequest): void {
     flushGroups();
     try {
       const value = answer(store, request);
-      reply({ id: request.id, value }, request.op === "frames" ? buffersOf(value) : []);
+      const frames = request.op === "next" ? (value as NextFrames).frames : request.op === "frames" ? value : undefined;
+      reply({ id: request.id, value }, buffersOf(frames));
     } catch (error) {
       reply({ id: request.id, error: failure(error) });
     }
@@ -172,8 +182,11 @@ function serve(store: QueueStore, first: QueueRequest): void {
 
 try {
   const store = new QueueStore({ path, site, kernel: systemKernelTime(), now: () => Date.now() });
-  for (const range of store.lost) reply({ notice: { ...range, reason: "damaged", found: "opening" } });
-  store.onSetAside = ({ lane, first, count, reason }) => reply({ notice: { lane, first, count, reason, found: "reading" } });
+  const { lost, salvaged } = store.found;
+  if (salvaged) reply({ notice: { kind: "salvaged", ...salvaged } });
+  if (store.lockedKeys !== undefined) reply({ notice: { kind: "locked", file: store.lockedKeys } });
+  for (const range of lost) reply({ notice: { kind: "lost", ...range } });
+  store.onSetAside = ({ lane, ...fault }) => reply({ notice: { kind: "fault", lane, fault } });
   let maintenance: NodeJS.Timeout | undefined;
   const maintain = (): void => {
     let more = false;

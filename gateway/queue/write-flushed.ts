@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Replaces a small file whole: a crash at any moment leaves the old or the new one. Flushed on return, readable by its owner alone. */
@@ -6,7 +6,8 @@ export function writeFlushed(file: string, content: Uint8Array): void {
   const staged = `${file}.new`;
   const handle = openSync(staged, "w", 0o600);
   try {
-    writeSync(handle, content);
+    // writes all of it or throws: a nearly full disk takes a part of what a single write is given
+    writeFileSync(handle, content);
     fsyncSync(handle);
   } finally {
     closeSync(handle);

@@ -25,7 +25,15 @@ export const systemClock: Clock = {
     }),
 };
 
+let lastAt: EpochMs | undefined;
+let lastInstant = "";
+
 /** UTC with `Z` and milliseconds, the only form of an instant in our messages. */
 export function toInstant(at: EpochMs): string {
-  return new Date(at).toISOString();
+  // many messages are recorded in one millisecond, and the text costs as much as parsing one of them
+  if (at !== lastAt) {
+    lastInstant = new Date(at).toISOString();
+    lastAt = at;
+  }
+  return lastInstant;
 }

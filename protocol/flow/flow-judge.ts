@@ -103,9 +103,7 @@ export class FlowJudge extends PartJudge {
       toCentral,
       ...(toSite ? { toSite } : {}),
       destinations,
-      fast:
-        (map === undefined || map instanceof Map) &&
-        inwardExpressions.every((expression) => expression === undefined || expression.sync !== undefined),
+      fast: inwardExpressions.every((expression) => expression === undefined || expression.sync !== undefined),
     };
   }
 

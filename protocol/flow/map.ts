@@ -2,12 +2,13 @@ import type { EpochMs } from "../base/clock.ts";
 import { describeError, PlantgateError } from "../base/error.ts";
 import { type CloudEvent, makeEvent, maxMessageBytes } from "../message.ts";
 import { frameLimits } from "../sync.ts";
-import type { Lane } from "../types/message-type.ts";
+import type { Lane, MessageType } from "../types/message-type.ts";
 import type { CompiledFlow, KeyExpression } from "./compiled-flow.ts";
 import { decodeJson } from "./decode.ts";
 import type { Expression, Inputs } from "./expression.ts";
 import { joinKey, singleKey } from "./key.ts";
 import { toShape } from "./shape.ts";
+import type { SyncEvaluator } from "./sync-expression.ts";
 
 /** Input that is larger fails before it is decoded; one input may become many messages, each within its own limit. */
 export const maxInputBytes = maxMessageBytes * 4;
@@ -56,12 +57,13 @@ export function* mapInput(flow: CompiledFlow, input: FlowInput): Steps<Mapped> {
   const lines = flow.split ? listOf(yield* evaluate(flow.split, outer, "split")) : undefined;
 
   const messages: MappedLine[] = [];
-  for (const [index, inputs] of (lines?.map((line) => ({ ...outer, line })) ?? [outer]).entries()) {
+  if (!lines) messages.push(yield* mapOne(flow, type, outer, input));
+  for (const [index, line] of (lines ?? []).entries()) {
     try {
-      messages.push(yield* mapOne(flow, type.type, inputs, input));
+      messages.push(yield* mapOne(flow, type, { ...outer, line }, input));
     } catch (error) {
-      if (!lines || !(error instanceof PlantgateError)) throw error;
-      throw new PlantgateError(error.code, `line ${index + 1} of ${lines.length}: ${error.message}`, {
+      if (!(error instanceof PlantgateError)) throw error;
+      throw new PlantgateError(error.code, `line ${index + 1} of ${lines?.length}: ${error.message}`, {
         context: error.context,
         cause: error.cause,
       });
@@ -69,30 +71,36 @@ export function* mapInput(flow: CompiledFlow, input: FlowInput): Steps<Mapped> {
   }
   const cursor = flow.cursors.get(input.connector);
   return cursor ? { messages, cursor: singleKey(yield* evaluate(cursor, outer, "cursor"), "cursor") } : { messages };
+}
 
-  function* mapOne(flow: CompiledFlow, typeName: string, inputs: Inputs, input: FlowInput): Steps<MappedLine> {
-    const mapped = yield* dataOf(flow, inputs);
-    const event = makeEvent(typeName, type ? toShape(type.data, mapped) : mapped, {
-      id: input.newId(),
-      site: flow.site,
-      connector: input.connector,
-      flow: flow.name,
-      recordedAt: input.recordedAt,
-      inputHash: input.inputHash,
-    });
-    const withData: Inputs = { ...inputs, data: event.data };
-    if (flow.key) event.partitionkey = yield* keyOf(flow.key, withData);
-    if (flow.idempotencyKey) event.idempotencykey = yield* keyOf(flow.idempotencyKey, withData);
-    const targetSite = flow.toSite
-      ? siteOf(yield* evaluate(flow.toSite, withData, "site"), flow.toSite.text, event)
-      : flow.toCentral
-        ? undefined
-        : flow.site;
-    // rebuilt, so that `data` stays the last field of the line
-    const { data, ...envelope } = event;
-    const whole: CloudEvent = { ...envelope, ...(targetSite === undefined ? {} : { targetsite: targetSite }), data };
-    return { lane: type?.lane ?? "transaction", event: whole, line: lineOf(whole) };
-  }
+function* mapOne(flow: CompiledFlow, type: MessageType, inputs: Inputs, input: FlowInput): Steps<MappedLine> {
+  const mapped = yield* dataOf(flow, inputs);
+  const event = makeEvent(type.type, toShape(type.data, mapped), {
+    id: input.newId(),
+    site: flow.site,
+    connector: input.connector,
+    flow: flow.name,
+    recordedAt: input.recordedAt,
+    inputHash: input.inputHash,
+  });
+  const { key, idempotencyKey, toSite } = flow;
+  const withData: Inputs = key || idempotencyKey || toSite ? { ...inputs, data: event.data } : inputs;
+  if (key) event.partitionkey = yield* keyOf(key, withData);
+  const hasOwnKey = event.idempotencykey !== undefined;
+  if (idempotencyKey) event.idempotencykey = yield* keyOf(idempotencyKey, withData);
+  const targetSite = toSite
+    ? siteOf(yield* evaluate(toSite, withData, "site"), toSite.text, event)
+    : flow.toCentral
+      ? undefined
+      : flow.site;
+  // `data` is the last field of the line; the copy that this may need costs as much as the rest of the event
+  const isWhole = targetSite === undefined && (!idempotencyKey || hasOwnKey);
+  const whole = isWhole ? event : withDataLast(event, targetSite);
+  return { lane: type.lane, event: whole, line: lineOf(whole) };
+}
+
+function withDataLast({ data, ...envelope }: CloudEvent, targetSite: string | undefined): CloudEvent {
+  return { ...envelope, ...(targetSite === undefined ? {} : { targetsite: targetSite }), data };
 }
 
 function* dataOf(flow: CompiledFlow, inputs: Inputs): Steps<unknown> {
@@ -100,7 +108,7 @@ function* dataOf(flow: CompiledFlow, inputs: Inputs): Steps<unknown> {
   if (!(flow.map instanceof Map)) return yield* evaluate(flow.map as Expression, inputs, "map");
   const data: Record<string, unknown> = {};
   for (const [field, expression] of flow.map as ReadonlyMap<string, Expression>) {
-    const value = yield* evaluate(expression, inputs, field);
+    const value = expression.sync ? evaluateNow(expression.sync, inputs, field) : yield* evaluate(expression, inputs, field);
     if (value !== undefined) data[field] = value;
   }
   return data;
@@ -129,6 +137,15 @@ export function* evaluate(expression: Expression, inputs: Inputs, name: string):
   }
 }
 
+/** As {@link evaluate}, where nothing has to wait: a step costs more than most paths. */
+function evaluateNow(sync: SyncEvaluator, inputs: Inputs, name: string): unknown {
+  try {
+    return sync(inputs);
+  } catch (error) {
+    throw asMappingError(error, name);
+  }
+}
+
 function asMappingError(error: unknown, name: string): PlantgateError {
   if (error instanceof PlantgateError) return error;
   const { code, message } = error as { code?: unknown; message?: unknown };
@@ -140,7 +157,8 @@ function asMappingError(error: unknown, name: string): PlantgateError {
 /** The value of a key. @throws PlantgateError KEY_INCOMPLETE */
 export function* keyOf(key: KeyExpression, inputs: Inputs): Steps<string> {
   const values: unknown[] = [];
-  for (const part of key.parts) values.push(yield* evaluate(part, inputs, "key"));
+  for (const part of key.parts)
+    values.push(part.sync ? evaluateNow(part.sync, inputs, "key") : yield* evaluate(part, inputs, "key"));
   const names = key.parts.map((part) => part.text);
   return key.list ? joinKey(values, names) : singleKey(values[0], names[0]);
 }

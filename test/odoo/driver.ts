@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Connector, ConnectorDeps, Inlet, Input, Outbound } from "../../gateway/connector/connector.ts";
+import type { Connector, ConnectorDeps, Inlet, Input, Outbound, Prepared } from "../../gateway/connector/connector.ts";
 import { odooKind } from "../../gateway/connector/odoo/kind.ts";
 import { openLogger } from "../../gateway/telemetry/logger.ts";
 import { type Clock, makeEvent, type OdooConnectorConfig, systemClock } from "../../protocol/index.ts";
@@ -16,6 +16,14 @@ export class RecordingInlet implements Inlet {
       for (const cursor of input.cursors ?? []) this.cursors.set(cursor.name, cursor.value);
     }
     return { recorded: inputs.length, deadLetterIds: [], repeats: 0, id: randomUUID() };
+  }
+
+  prepare(input: Input): Prepared {
+    return { input };
+  }
+
+  commit(prepared: readonly Prepared[]) {
+    return this.accept(prepared.map(({ input }) => input));
   }
 
   async cursor(name: string) {

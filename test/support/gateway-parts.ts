@@ -107,7 +107,6 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
     clock,
     log,
     configurationSettled: async () => {},
-    centralNow: () => undefined,
     onDeliveries: (names) => host.ring(names),
   });
   const stopping = new AbortController();

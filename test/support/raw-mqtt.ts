@@ -39,16 +39,23 @@ export class RawMqtt {
 
   static async connect(
     port: number,
-    options: { clientId: string; username?: string; password?: string; clean?: boolean; level?: number },
+    options: {
+      clientId: string;
+      username?: string;
+      password?: string;
+      clean?: boolean;
+      level?: number;
+      keepAliveSeconds?: number;
+    },
   ): Promise<RawMqtt> {
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
     const client = new RawMqtt(socket);
-    const { clientId, username, password, clean = true, level = 4 } = options;
+    const { clientId, username, password, clean = true, level = 4, keepAliveSeconds = 0 } = options;
     const flags = (clean ? 2 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
     const properties = level === 5 ? Buffer.from([0]) : Buffer.alloc(0);
     const fields = [clientId, username, password].filter((field) => field !== undefined).map(text);
-    client.send(0x10, Buffer.concat([text("MQTT"), Buffer.from([level, flags, 0, 0]), properties, ...fields]));
+    client.send(0x10, Buffer.concat([text("MQTT"), Buffer.from([level, flags, 0, keepAliveSeconds]), properties, ...fields]));
     return client;
   }
 
@@ -67,6 +74,15 @@ export class RawMqtt {
   /** Several packets in one write, so that the broker reads them in one piece. */
   publishAll(messages: readonly { topic: string; payload: string; qos: 0 | 1 | 2; packetId?: number }[]): void {
     this.#socket.write(Buffer.concat(messages.map(({ topic, payload, ...options }) => publishPacket(topic, payload, options))));
+  }
+
+  ping(): void {
+    this.send(0xc0, Buffer.alloc(0));
+  }
+
+  /** Bytes that were written and the broker has not read, as far as they do not fit into the system's buffers. */
+  get unread(): number {
+    return this.#socket.writableLength;
   }
 
   pubrel(packetId: number): void {

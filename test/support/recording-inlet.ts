@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Inlet, Input, Receipt } from "../../gateway/connector/connector.ts";
+import type { Inlet, Input, Prepared, Receipt } from "../../gateway/connector/connector.ts";
 import { type ErrorCode, PlantgateError } from "../../protocol/index.ts";
 
 /** An inlet in memory: what it has accepted counts as flushed. It can refuse, wait and remember cursors. */
@@ -13,6 +13,8 @@ export class RecordingInlet implements Inlet {
   readonly cursors = new Map<string, string>();
   /** Set: calls fail with it, nothing is accepted. */
   failure: ErrorCode | undefined;
+  /** What the queue has no room for: a call with one of these fails with QUEUE_FULL. */
+  full: ((input: Input) => boolean) | undefined;
   /** Awaited before the n-th call (from 1) is judged. */
   before: ((call: number) => Promise<void> | void) | undefined;
   /** Called with what was accepted, as a flow's cursor expression would. */
@@ -34,6 +36,7 @@ export class RecordingInlet implements Inlet {
     await this.before?.(call);
     await this.#gate;
     if (this.failure) throw new PlantgateError(this.failure, "said by the test");
+    if (this.full && inputs.some(this.full)) throw new PlantgateError("QUEUE_FULL", "said by the test");
     let repeats = 0;
     for (const input of inputs) {
       const marker = input.exactlyOnce && `${input.exactlyOnce.client}:${input.exactlyOnce.packetId}`;
@@ -45,6 +48,14 @@ export class RecordingInlet implements Inlet {
     }
     const changed = this.onAccepted?.(inputs) ?? {};
     return { recorded: inputs.length - repeats, deadLetterIds: [], repeats, id: randomUUID(), ...changed };
+  }
+
+  prepare(input: Input): Prepared {
+    return { input };
+  }
+
+  commit(prepared: readonly Prepared[]): Promise<Receipt> {
+    return this.accept(prepared.map(({ input }) => input));
   }
 
   async cursor(name: string): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 const packages = {
   mosquitto: "mosquitto",
   mosquitto_passwd: "mosquitto",
+  "nats-server": "nats-server",
   strace: "strace",
   eatmydata: "eatmydata",
   chromium: "chromium",

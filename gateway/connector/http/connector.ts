@@ -34,8 +34,11 @@ export class HttpConnector implements Connector {
   async start(signal: AbortSignal): Promise<void> {
     const { config, wiring, webhooks, name } = this.#deps;
     const stop = AbortSignal.any([signal, this.#stopping.signal]);
-    for (const [path, signatures] of this.#webhooks)
-      this.#unmount.push(webhooks.mount(name, path, receiveWebhook(path, signatures, this.#deps)));
+    const { inlet, clock, log } = this.#deps;
+    for (const [path, signatures] of this.#webhooks) {
+      const receive = receiveWebhook(path, signatures, { inlet, standing: this.#standing, clock, log, signal: stop });
+      this.#unmount.push(webhooks.mount(name, path, receive));
+    }
     const peer = this.#peer;
     if (!peer) {
       if (wiring.polls.length > 0 || config.health) this.#standing.degraded("configuration", "polls and health need url");

@@ -5,12 +5,14 @@ import {
   type ConnectorReport,
   describeError,
   type MqttBrokerConnectorConfig,
+  PlantgateError,
   topicMatches,
 } from "../../../protocol/index.ts";
 import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
 import { IntakeLine } from "../mqtt/intake-line.ts";
-import { limitFrames } from "./frame-limit.ts";
+import { Gate } from "./gate.ts";
+import { hookInto, type TimedClient } from "./hooks.ts";
 import { Link } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import { Publications } from "./publications.ts";
@@ -22,13 +24,6 @@ const maxPacketBytes = 16 * 1024 * 1024;
 const maxClientIdLength = 256;
 /** Messages a client may leave unacknowledged before it is disconnected. */
 const maxUnacknowledged = 1000;
-
-/** The part of aedes' persistence that is watched; its types do not name it. */
-interface Persistence {
-  incomingGetPacket(client: Client, packet: { cmd: string; messageId: number }): Promise<unknown>;
-  outgoingEnqueueCombi(subscriptions: { clientId: string }[], packet: unknown): Promise<void>;
-  outgoingClearMessageId(client: Client, packet: { cmd: string; messageId: number }): Promise<unknown>;
-}
 
 /**
  * A broker for plants without one: MQTT 3.1.1 by aedes. A message is given to the queue in `authorizePublish` and nowhere else:
@@ -44,6 +39,7 @@ export class MqttBrokerConnector implements Connector {
   readonly #links = new Map<Client, Link>();
   /** Also of connections that have ended, for their wills. */
   readonly #userOf = new WeakMap<Client, User>();
+  readonly #gates = new WeakMap<Client, Gate>();
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #outbox: Outbox | undefined;
@@ -156,7 +152,7 @@ export class MqttBrokerConnector implements Connector {
       },
       authorizePublish: (client, packet, done) => {
         const user = client && this.#userOf.get(client);
-        if (client && user) this.#publications.receive(client, user, this.#links.get(client), packet).then(() => done(), done);
+        if (client && user) this.#publications.receive(client, user, this.#links.get(client), packet, done);
         else done(new Error("not connected"));
       },
       authorizeSubscribe: (client, subscription, done) => {
@@ -187,7 +183,17 @@ export class MqttBrokerConnector implements Connector {
     broker.on("keepaliveTimeout", (client) =>
       this.#refusals.note("a client was silent for longer than its keep alive", { clientId: client.id }),
     );
-    this.#watchPersistence(broker);
+    hookInto(broker, {
+      isForwarded: (topic) => this.#users.anyoneMayReceive(topic),
+      release: (client, packetId) => this.#release(client, packetId),
+      receiving: (subscribers) => this.#receiving(subscribers),
+      acknowledged: (client, packetId) => {
+        const link = this.#links.get(client);
+        if (!link) return;
+        link.unacknowledged = Math.max(0, link.unacknowledged - 1);
+        this.#outbox?.acknowledged(link, packetId);
+      },
+    });
     this.#outbox = new Outbox(broker, () => this.#links.values(), this.#deps.clock);
     return broker;
   }
@@ -195,10 +201,19 @@ export class MqttBrokerConnector implements Connector {
   #admit(socket: Socket, broker: Aedes): void {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 60_000);
-    limitFrames(socket, maxPacketBytes, (sizeBytes) =>
-      this.#refusals.note("a packet larger than the limit", { sizeBytes, limitBytes: maxPacketBytes }),
-    );
-    broker.handle(socket);
+    const gate: Gate = new Gate({
+      socket,
+      maxPacketBytes,
+      onTooLarge: (sizeBytes) => this.#refusals.note("a packet larger than the limit", { sizeBytes, limitBytes: maxPacketBytes }),
+      onPing: () => {
+        if (!client.connected) return false;
+        // what aedes hears sets its timer back as well
+        client._keepaliveTimer?.refresh();
+        return true;
+      },
+    });
+    const client: TimedClient = broker.handle(gate);
+    this.#gates.set(client, gate);
   }
 
   /** The link, or the return code of CONNACK (MQTT 3.1.1, table 3.1). */
@@ -226,6 +241,8 @@ export class MqttBrokerConnector implements Connector {
 
   #openLink(client: Client, user: User): Link {
     const { inlet, clock } = this.#deps;
+    const gate = this.#gates.get(client);
+    if (!gate) throw new PlantgateError("INVARIANT", "a client that came over no connection of ours");
     const closed = new AbortController();
     let holds = false;
     const onHeld = (): void => {
@@ -243,28 +260,8 @@ export class MqttBrokerConnector implements Connector {
       closed.abort();
       onFreed();
     });
-    return new Link(client.id, user, new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed }), closed.signal);
-  }
-
-  #watchPersistence(broker: Aedes): void {
-    const { persistence } = broker as unknown as { persistence: Persistence };
-    const getPacket = persistence.incomingGetPacket.bind(persistence);
-    persistence.incomingGetPacket = async (client, packet) => {
-      if (packet.cmd === "pubrel") await this.#release(client, packet.messageId);
-      return getPacket(client, packet);
-    };
-    const enqueue = persistence.outgoingEnqueueCombi.bind(persistence);
-    persistence.outgoingEnqueueCombi = (subscriptions, packet) => enqueue(this.#receiving(subscriptions), packet);
-    const clear = persistence.outgoingClearMessageId.bind(persistence);
-    persistence.outgoingClearMessageId = async (client, packet) => {
-      const cleared = await clear(client, packet);
-      const link = this.#links.get(client);
-      if (link && packet.cmd === "puback") {
-        link.unacknowledged = Math.max(0, link.unacknowledged - 1);
-        this.#outbox?.acknowledged(link, packet.messageId);
-      }
-      return cleared;
-    };
+    const line = new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed });
+    return new Link(client.id, user, gate, line, closed.signal);
   }
 
   async #release(client: Client, packetId: number): Promise<void> {
@@ -281,6 +278,7 @@ export class MqttBrokerConnector implements Connector {
 
   /** Who gets a message: those connected. Keeping it in memory for the others would have no bound, and end with the process. */
   #receiving<S extends { clientId: string }>(subscriptions: S[]): S[] {
+    if (subscriptions.length === 0) return subscriptions;
     const connected = new Map([...this.#links].map(([client, link]) => [link.clientId, { client, link }]));
     return subscriptions.filter(({ clientId }) => {
       const receiver = connected.get(clientId);

@@ -1,13 +1,15 @@
 import { topicMatches } from "../../../protocol/index.ts";
-import type { IntakeLine } from "../mqtt/intake-line.ts";
+import type { Input } from "../connector.ts";
+import type { Done, IntakeLine } from "../mqtt/intake-line.ts";
+import type { SocketFilter } from "../mqtt/socket-filter.ts";
 import type { User } from "./users.ts";
 
 /** One authenticated connection. */
 export class Link {
   readonly clientId: string;
   readonly user: User;
-  /** Its messages, on their way to the disk in the order in which they came. */
-  readonly line: IntakeLine;
+  readonly #line: IntakeLine;
+  readonly #gate: SocketFilter;
   /** Topic filter → QoS. */
   readonly subscriptions = new Map<string, number>();
   /** Deliveries that this client has yet to acknowledge, by packet id. */
@@ -17,11 +19,23 @@ export class Link {
   unacknowledged = 0;
   #lastPacketId = 0;
 
-  constructor(clientId: string, user: User, line: IntakeLine, closed: AbortSignal) {
+  constructor(clientId: string, user: User, gate: SocketFilter, line: IntakeLine, closed: AbortSignal) {
     this.clientId = clientId;
     this.user = user;
-    this.line = line;
+    this.#gate = gate;
+    this.#line = line;
     this.closed = closed;
+  }
+
+  /** A message of this client, on its way to the disk in the order in which they came; as {@link IntakeLine.take}. */
+  take(input: Input, done: Done, before?: () => Promise<void>): void {
+    const sizeBytes = input.body.byteLength;
+    this.#gate.taken(sizeBytes);
+    const settle: Done = (error) => {
+      this.#gate.released(sizeBytes);
+      done(error);
+    };
+    this.#line.take(input, settle, before);
   }
 
   /** At which QoS this client gets a topic; undefined: not at all. Of several subscriptions the weakest counts. */

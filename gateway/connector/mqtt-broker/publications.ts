@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Client, PublishPacket } from "aedes";
 import { backoff, type Clock, describeError, hasDisposition, topicMatches } from "../../../protocol/index.ts";
 import type { Inlet, Input, Wiring } from "../connector.ts";
-import { IntakeLine, isStop } from "../mqtt/intake-line.ts";
+import { type Done, IntakeLine, isStop } from "../mqtt/intake-line.ts";
 import type { Link } from "./link.ts";
 import { PacketIds } from "./packet-ids.ts";
 import type { Refusals } from "./refusals.ts";
@@ -10,6 +10,11 @@ import type { User, Users } from "./users.ts";
 
 /** Topics whose last message is kept for later subscribers, in memory. */
 const maxRetainedTopics = 10_000;
+
+/** Topics of a user that are judged once; a device that invents topics pays for it again. */
+const maxVerdicts = 10_000;
+
+type Verdict = "refused" | "forwarded" | "taken";
 
 export interface PublicationsDeps {
   readonly inlet: Inlet;
@@ -32,6 +37,7 @@ export class Publications {
   readonly #packetIds = new PacketIds();
   readonly #retainedTopics = new Set<string>();
   readonly #wills: IntakeLine;
+  readonly #verdicts = new Map<User, Map<string, Verdict>>();
 
   constructor(deps: PublicationsDeps) {
     this.#deps = deps;
@@ -39,29 +45,26 @@ export class Publications {
   }
 
   /**
-   * Resolves when the message may be acknowledged and forwarded: it is flushed, or nothing of it is to be kept. Messages of a link are
-   * flushed in the order of the calls.
-   * @throws when it must not be acknowledged; the connection has to end
+   * Calls `done` when the message may be acknowledged and forwarded: it is flushed, or nothing of it is to be kept; with an error when
+   * it must not be acknowledged and the connection has to end. Messages of a link are flushed in the order of the calls.
    */
-  async receive(client: Client, user: User, link: Link | undefined, packet: PublishPacket): Promise<void> {
-    const { users, refusals, signal } = this.#deps;
-    if (signal.aborted) throw new Error("the broker is stopping");
-    if (!user.mayPublish(packet.topic)) {
-      this.#refuse(user, packet);
-      return;
-    }
+  receive(client: Client, user: User, link: Link | undefined, packet: PublishPacket, done: (error?: Error) => void): void {
+    const { refusals, signal } = this.#deps;
+    if (signal.aborted) return done(new Error("the broker is stopping"));
+    const verdict = this.#judge(user, packet.topic);
+    if (verdict === "refused") return this.#refuse(user, packet, done);
     this.#boundRetained(packet);
-    if (!this.#isTaken(packet.topic) && users.anyoneMayReceive(packet.topic)) return;
-    try {
-      // the will of a connection that has ended is nobody's to repeat, and has no packet id
-      if (client.closed || !link) await this.#wills.take(this.#inputOf(packet));
-      else await this.#append(link, packet);
-    } catch (error) {
+    if (verdict === "forwarded") return done();
+    const taken: Done = (error) => {
+      if (error === undefined) return done();
       const reason = describeError(error);
       if (!isStop(error))
         refusals.note("a message could not be kept; its sender was disconnected and keeps it", { clientId: client.id, reason });
-      throw error;
-    }
+      done(error instanceof Error ? error : new Error(reason));
+    };
+    // the will of a connection that has ended is nobody's to repeat, and has no packet id
+    if (client.closed || !link) this.#wills.take(this.#inputOf(packet), taken);
+    else this.#append(link, packet, taken);
   }
 
   /** The sender has PUBREC and lets go of a QoS 2 message. PUBCOMP lets it use the packet id again, so the marker has to be gone from the disk before. */
@@ -82,14 +85,14 @@ export class Publications {
     throw new Error("the connection has ended");
   }
 
-  async #append(link: Link, packet: PublishPacket): Promise<void> {
+  #append(link: Link, packet: PublishPacket, done: Done): void {
     const { inlet } = this.#deps;
     const input = this.#inputOf(packet);
     const { messageId } = packet;
-    if (packet.qos !== 2 || messageId === undefined) return link.line.take(input);
+    if (packet.qos !== 2 || messageId === undefined) return link.take(input, done);
     const client = markerOf(link);
     const content = createHash("sha256").update(packet.topic).update("\0").update(input.body).digest("base64");
-    await link.line.take({ ...input, exactlyOnce: { client, packetId: messageId } }, async () => {
+    link.take({ ...input, exactlyOnce: { client, packetId: messageId } }, done, async () => {
       if (this.#packetIds.isNew(client, messageId, packet.dup === true, content)) await inlet.release(client, messageId);
       // noted before it is flushed: the same on a next connection may come while this one is still under way
       this.#packetIds.received(client, messageId, content);
@@ -101,16 +104,29 @@ export class Publications {
     return { origin: { kind: "topic", topic: packet.topic, retained: false }, body, receivedAt: this.#deps.clock.now() };
   }
 
-  #refuse(user: User, packet: PublishPacket): void {
+  #refuse(user: User, packet: PublishPacket, done: (error?: Error) => void): void {
     this.#deps.refusals.note("a publish outside the user's grants", {
       user: user.name,
       topic: packet.topic.slice(0, 200),
       qos: packet.qos,
     });
-    if (packet.qos > 0) throw new Error("not allowed to publish there");
+    if (packet.qos > 0) return done(new Error("not allowed to publish there"));
     // to a topic that nobody can subscribe to: aedes offers no other way to drop one message
     packet.topic = "$refused";
     packet.retain = false;
+    done();
+  }
+
+  /** What becomes of a topic follows from the configuration alone, and topics repeat. */
+  #judge(user: User, topic: string): Verdict {
+    const verdicts = this.#verdicts.get(user) ?? new Map<string, Verdict>();
+    const known = verdicts.get(topic);
+    if (known) return known;
+    const isOurs = this.#isTaken(topic) || !this.#deps.users.anyoneMayReceive(topic);
+    const verdict = !user.mayPublish(topic) ? "refused" : isOurs ? "taken" : "forwarded";
+    if (verdicts.size >= maxVerdicts) verdicts.clear();
+    this.#verdicts.set(user, verdicts.set(topic, verdict));
+    return verdict;
   }
 
   #isTaken(topic: string): boolean {

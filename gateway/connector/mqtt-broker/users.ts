@@ -1,6 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { filterCovers, type MqttBrokerConnectorConfig, type SecretRef, topicMatches } from "../../../protocol/index.ts";
 
+/** Topics whose receivers are known without asking again. */
+const maxTopics = 10_000;
+
 /** One who may connect, and what to. */
 export interface User {
   readonly name: string;
@@ -12,6 +15,7 @@ export interface User {
 export class Users {
   readonly #entries = new Map<string, { readonly user: User; readonly digest: Buffer }>();
   readonly #subscribable: readonly string[];
+  readonly #receivable = new Map<string, boolean>();
   readonly #nobody = createHash("sha256").update("nobody").digest();
 
   /** @throws PlantgateError SECRET_MISSING */
@@ -35,7 +39,12 @@ export class Users {
 
   /** Whether any user may subscribe to this topic: only then is it traffic between devices. */
   anyoneMayReceive(topic: string): boolean {
-    return this.#subscribable.some((filter) => topicMatches(filter, topic));
+    const known = this.#receivable.get(topic);
+    if (known !== undefined) return known;
+    const may = this.#subscribable.some((filter) => topicMatches(filter, topic));
+    if (this.#receivable.size >= maxTopics) this.#receivable.clear();
+    this.#receivable.set(topic, may);
+    return may;
   }
 }
 

@@ -2,6 +2,7 @@ import type { IClientOptions } from "mqtt";
 import { backoff, type ConnectorReport, durationMs, type MqttConnectorConfig, topicMatches } from "../../../protocol/index.ts";
 import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
+import { maxUnflushed } from "./intake-stream.ts";
 import { addressOf } from "./reason.ts";
 import { Session } from "./session.ts";
 import { SubscriptionMemory, type Wanted, wantedSubscriptions } from "./subscriptions.ts";
@@ -129,7 +130,7 @@ function clientOptions({ site, name, config, secret }: ConnectorDeps<MqttConnect
     resubscribe: false,
     queueQoSZero: false,
     ...(version5
-      ? { properties: { sessionExpiryInterval: seconds(config.sessionExpiry, 0xffffffff), receiveMaximum: 256 } }
+      ? { properties: { sessionExpiryInterval: seconds(config.sessionExpiry, 0xffffffff), receiveMaximum: maxUnflushed } }
       : {}),
   };
 }

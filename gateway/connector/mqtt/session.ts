@@ -1,14 +1,10 @@
-import {
-  connect,
-  type IClientOptions,
-  type IConnackPacket,
-  type IPublishPacket,
-  type ISubscriptionMap,
-  type MqttClient,
-} from "mqtt";
+import type { Duplex } from "node:stream";
+import { connect, type IClientOptions, type IConnackPacket, type ISubscriptionMap, type MqttClient } from "mqtt";
 import { type Clock, describeError } from "../../../protocol/index.ts";
 import type { Inlet, Outbound, Outcome } from "../connector.ts";
-import { IntakeLine, isStop } from "./intake-line.ts";
+import { type Done, IntakeLine, isStop } from "./intake-line.ts";
+import { IntakeStream } from "./intake-stream.ts";
+import type { Publish } from "./packets.ts";
 import { reasonOfCode, reasonOfError } from "./reason.ts";
 import type { SubscriptionMemory, Wanted } from "./subscriptions.ts";
 
@@ -32,16 +28,23 @@ const maxInFlight = 64;
 /** How long a PUBACK may take. */
 const ackTimeoutMs = 30_000;
 
+/** How MQTT.js makes its connection, by the URL; its types hide it from all but those who make one themselves. */
+interface Dialler {
+  streamBuilder: (client: MqttClient) => Duplex;
+}
+
 type Topic = Extract<Outbound, { kind: "topic" }>;
 
 /**
- * One connection to the broker. A PUBACK leaves only when the message is flushed, through MQTT.js's `handleMessage`; an error
- * handed to its callback would be dropped, so a failed append ends the connection and the broker sends the message again.
- * MQTT.js's stores and its reconnect are not used: each connection has a client of its own, and the queue is the only outbox.
+ * One connection to the broker. What comes in never reaches MQTT.js: an `IntakeStream` takes it from the socket, and a PUBACK leaves only
+ * when the message is flushed. A failed append ends the connection without it, also for what came behind, and the broker sends all of
+ * it again. MQTT.js's stores and its reconnect are not used: each connection has a client of its own, and the queue is the only outbox.
  */
 export class Session {
   readonly #deps: SessionDeps;
   readonly #client: MqttClient;
+  readonly #line: IntakeLine;
+  #stream: IntakeStream | undefined;
   readonly #ended = new AbortController();
   readonly #inFlight = new Set<(outcome: Outcome) => void>();
   readonly #forSlot: (() => void)[] = [];
@@ -52,7 +55,21 @@ export class Session {
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
+    const { inlet, clock, onHeld, onFreed } = deps;
+    this.#line = new IntakeLine({ inlet, clock, signal: this.#ended.signal, onHeld, onFreed });
     this.#client = connect(deps.url, { ...deps.options, manualConnect: true });
+    const version = deps.options.protocolVersion === 5 ? "5" : "3.1.1";
+    const take = (publish: Publish, done: Done): void => this.#take(publish, done);
+    const dialler = this.#client as unknown as Dialler;
+    const dial = dialler.streamBuilder;
+    dialler.streamBuilder = (client) => {
+      this.#stream = new IntakeStream({ socket: dial(client), version, take });
+      // MQTT.js passes on what has a code, and keeps the rest to itself
+      this.#stream.on("error", (error) => {
+        this.#reason ??= reasonOfError(error, deps.address);
+      });
+      return this.#stream;
+    };
   }
 
   /** How long the session was usable, in ms. */
@@ -67,10 +84,7 @@ export class Session {
   /** Connects, takes in until the connection ends or `signal` aborts; resolves to why it ended. */
   run(signal: AbortSignal): Promise<string> {
     const client = this.#client;
-    const { address, inlet, clock, options, onFreed } = this.#deps;
-    const holdMs = Math.min(2000, ((options.keepalive ?? 60) * 1000) / 3);
-    const line = new IntakeLine({ inlet, clock, signal: this.#ended.signal, holdMs, onHeld: () => this.#hold(), onFreed });
-    client.handleMessage = (packet, done) => this.#receive(line, packet, done);
+    const { address } = this.#deps;
     client.on("connect", (connack) => void this.#subscribe(connack));
     client.on("error", (error) => {
       this.#reason ??= reasonOfError(error, address);
@@ -121,28 +135,29 @@ export class Session {
     return this.#freeSlot(message, outcome);
   }
 
-  #receive(line: IntakeLine, packet: IPublishPacket, done: () => void): void {
-    const body = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-    const origin = { kind: "topic", topic: packet.topic, retained: packet.retain } as const;
-    line.take({ origin, body, receivedAt: this.#deps.clock.now() }).then(
-      () => {
-        if (this.connected) done();
-      },
-      (error: unknown) =>
-        this.#drop(isStop(error) ? "the gateway is stopping" : `a message could not be kept: ${describeError(error)}`),
-    );
+  #take({ topic, retained, payload }: Publish, done: Done): void {
+    const origin = { kind: "topic", topic, retained } as const;
+    this.#line.take({ origin, body: payload, receivedAt: this.#deps.clock.now() }, (error) => {
+      done(error);
+      if (error !== undefined)
+        this.#drop(isStop(error) ? "the gateway is stopping" : `a message could not be kept: ${describeError(error)}`);
+    });
   }
 
-  /** Reading has stopped, and with it the broker's answers to our pings: they are sent and not waited for, so that the link stays. */
-  #hold(): void {
-    this.#deps.onHeld();
-    if (!this.connected) return;
-    this.#client.sendPing();
-    this.#client.reschedulePing(true);
+  /** While nothing is read from the broker its answers to our pings are not either: they are sent and not waited for. */
+  async #keepAlive(): Promise<void> {
+    const { clock } = this.#deps;
+    while (this.connected) {
+      await clock.sleep((this.#client.keepalive ?? 60) * 300, this.#ended.signal);
+      if (!this.connected || !this.#stream?.isReadingPaused) continue;
+      this.#client.sendPing();
+      this.#client.reschedulePing(true);
+    }
   }
 
   async #subscribe(connack: IConnackPacket): Promise<void> {
     const { wanted, memory, clock, options, onUp } = this.#deps;
+    void this.#keepAlive();
     this.#limits = connack.properties;
     this.#slots = Math.min(maxInFlight, connack.properties?.receiveMaximum ?? maxInFlight);
     try {

@@ -3,10 +3,12 @@ import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import type { CloudEvent } from "../../../protocol/index.ts";
-import { pickPayload, plantDocuments } from "../../support/documents.ts";
+import { pickMap, pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 
 const lyon = () => bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" }), "lyon");
+/** With a function of JSONata's own, so that it is evaluated in another thread. */
+const pickInThread = pickMap.replace("line.lot", "$string(line.lot)");
 const pick = (body: string | Uint8Array, more: Partial<Input> = {}): Input => ({
   origin: { kind: "topic", topic: "wms/picks/PK-7/confirmed", retained: false },
   body: typeof body === "string" ? Buffer.from(body) : body,
@@ -101,6 +103,33 @@ it("acknowledges the WMS's repeat of a pick and records it once", async () => {
   expect(onDisk(parts).events).toHaveLength(1);
 });
 
+it("names each input that brought a conflict, though many share a change", async () => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  const { inlet } = parts.connector("wms");
+  const from = (topic: string, body: string, receivedAt: number) =>
+    inlet.prepare(pick(body, { origin: { kind: "topic", topic, retained: false }, receivedAt }));
+  const prepared = await Promise.all([
+    from("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), 1),
+    from("wms/picks/PK-8/confirmed", pickPayload({ txn: "T-2" }), 2),
+    from("wms/picks/PK-9/confirmed", pickPayload({ txn: "T-1", qty: "99" }), 3),
+  ]);
+  const receipt = await inlet.commit(prepared);
+  expect(receipt).toMatchObject({ recorded: 2, repeats: 0 });
+  const { dead, events } = onDisk(parts);
+  expect(events.map((event) => event.data.txnId)).toEqual(["T-1", "T-2"]);
+  expect(dead).toMatchObject([
+    { id: receipt.deadLetterIds[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/PK-9/confirmed", at: 3 },
+  ]);
+  expect(Buffer.from(dead[0]!.body).toString()).toContain('"99"');
+});
+
+it("writes nothing that it did not prepare", async () => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  await expect(parts.connector("wms").inlet.commit([{ input: pick("{}") }])).rejects.toMatchObject({ code: "INVARIANT" });
+});
+
 it("ignores the retained copy of a message", async () => {
   await using parts = await openParts();
   await parts.apply(await lyon());
@@ -123,7 +152,7 @@ it("keeps what no flow takes as a dead letter", async () => {
 
 it("records what a connection brings in the order in which it came, however fast each is mapped", async () => {
   await using parts = await openParts();
-  await parts.apply(await lyon());
+  await parts.apply(await bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1", map: pickInThread }), "lyon"));
   const { inlet } = parts.connector("wms");
   const sizes = Array.from({ length: 60 }, (_, index) => (index % 7 === 0 ? 40 : 1));
   await Promise.all(sizes.map((lines, index) => inlet.accept([pick(pickPayload({ txn: `T-${index}`, lines }))])));
@@ -172,9 +201,9 @@ it("states a gap of samples in the transaction lane, without a flow", async () =
 
 it("records one key's messages in the order of arrival when a quick flow follows a slow one", async () => {
   await using parts = await openParts();
-  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1", map: pickInThread });
   const { flows } = documents[0]!.spec as unknown as { flows: Record<string, unknown> };
-  // a field map is evaluated at once, JSONata in another thread
+  // a field map is evaluated at once
   flows.quick = {
     purpose: "Shortages by field paths",
     from: { connector: "wms", topic: "wms/shortages/+" },

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer as createSilent, type Socket } from "node:net";
 import { beforeAll, expect, it } from "vitest";
 import type { DialOptions } from "../../../gateway/link/dial.ts";
 import { type LinkRequest, Transport } from "../../../gateway/link/transport.ts";
@@ -128,22 +128,20 @@ it("gives a connection up that is silent, and not one that is slow", async () =>
   await using silent = await plain(() => {});
   using half = open(`http://127.0.0.1:${silent.port}`);
   expect(await why(half.send({ ...get, silenceMs: 100 }))).toContain("silent for");
-  const body = Buffer.alloc(10 * 1024 * 1024, 1);
-  await using slow = await plain((request, response) => {
-    let bytes = 0;
-    // takes what comes in small sips, longer in all than the silence that is allowed
-    const sip = setInterval(() => {
-      const part = request.read() as Buffer | null;
-      bytes += part?.length ?? 0;
-      if (bytes < body.length) return;
-      clearInterval(sip);
-      response.setHeader("content-type", "application/json").end(JSON.stringify({ bytes }));
-    }, 20);
+  // an answer that comes in small parts, for longer in all than the silence that is allowed
+  await using slow = await plain((_, response) => {
+    response.setHeader("content-type", "application/json");
+    let parts = 0;
+    const trickle = setInterval(() => {
+      response.write(parts === 0 ? '{"parts":[0' : `,${parts}`);
+      parts += 1;
+      if (parts < 20) return;
+      clearInterval(trickle);
+      response.end("]}");
+    }, 50);
   });
   using transport = open(`http://127.0.0.1:${slow.port}`);
-  expect(await transport.send({ method: "POST", path: "/", body, silenceMs: 1500 })).toMatchObject({
-    body: { bytes: body.length },
-  });
+  expect(await transport.send({ ...get, silenceMs: 600 })).toMatchObject({ kind: "ok", body: { parts: { length: 20 } } });
 });
 
 it("asks once more when a connection that was kept open had been closed", async () => {
@@ -182,4 +180,30 @@ it("ends a request with its signal", async () => {
   stopping.abort();
   await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
   transport.close();
+});
+
+it.each([
+  [
+    "a server that accepts and shows no certificate",
+    (port: number) => [`https://127.0.0.1:${port}`, { pin: `${"A".repeat(43)}=` }] as const,
+  ],
+  [
+    "a proxy that accepts and does not answer",
+    (port: number) => ["https://127.0.0.1:9", { proxy: `http://127.0.0.1:${port}` }] as const,
+  ],
+])("gives up on %s, and ends with its signal meanwhile", async (_, way) => {
+  const sockets = new Set<Socket>();
+  const silent = createSilent((socket) => sockets.add(socket.on("error", () => {})));
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const [url, dial] = way((silent.address() as AddressInfo).port);
+  using patient = open(url, { ...dial, connectMs: 200 });
+  expect(await why(patient.send())).toContain("no way opened within");
+  const transport = new Transport({ site: "lyon", centralUrl: url, privateKey, clock: systemClock, dial });
+  const stopping = new AbortController();
+  const sent = transport.send(get, stopping.signal);
+  stopping.abort();
+  await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  transport.close();
+  for (const socket of sockets) socket.destroy();
+  await new Promise<void>((resolve) => silent.close(() => resolve()));
 });

@@ -48,7 +48,7 @@ it("finds a frame whose bytes changed, puts a hole in its place and goes on behi
   const told: unknown[] = [];
   store.onSetAside = (fault) => told.push(fault);
   expect(rangesIn(store, "transaction")).toEqual(["1-3", "4-4 damaged", "5-10"]);
-  expect(told).toEqual([{ lane: "transaction", first: 4, count: 1, reason: "damaged", rows: true }]);
+  expect(told).toEqual([{ lane: "transaction", first: 4, count: 1, kind: "frame", reason: "damaged" }]);
   expect(store.database.prepare("SELECT reason, events FROM set_aside").all()).toEqual([
     { reason: "damaged", events: new Uint8Array(events) },
   ]);
@@ -96,8 +96,8 @@ it.each([
   store.close();
   harm(join(copy.path, "queue.sqlite-wal"));
   const after = openStore(copy.path);
-  const told = after.lost.map(({ lane, first, count }) => ({ lane, first, count }));
-  after.onSetAside = ({ lane, first, count }) => told.push({ lane, first, count });
+  const told = after.found.lost.map(({ lane, first, count }) => ({ lane, first, count }));
+  after.onSetAside = ({ lane, first, count = 0 }) => told.push({ lane, first, count });
   const found = messagesIn(after, "transaction").length;
   expect(found).toBeLessThan(40);
   expect(told).toEqual([{ lane: "transaction", first: found + 1, count: 40 - found }]);
@@ -118,7 +118,7 @@ it("takes no mark for more than it is: one that was not written whole says nothi
   mark[40]! ^= 1;
   writeFileSync(file, mark);
   const after = openStore(folder.path);
-  expect(after.lost).toEqual([]);
+  expect(after.found.lost).toEqual([]);
   expect(rangesIn(after, "transaction")).toEqual(["1-3"]);
   after.close();
 });
@@ -175,4 +175,71 @@ it.each([
   const position = after.position("transaction");
   if (position.epoch !== epoch) expect(laneOf(after, "transaction").predecessor?.epoch).toBe(epoch);
   after.close();
+});
+
+it("finds a count that changed by what follows, mends it, and invents no hole", () => {
+  for (const by of [-2, 3]) {
+    using folder = temporaryFolder();
+    const store = openStore(folder.path);
+    for (let n = 1; n <= 41; n += 10)
+      store.commit([
+        { messages: Array.from({ length: 10 }, (_, index) => ({ lane: "transaction" as const, line: line(n + index) })) },
+      ]);
+    for (const first of [11, 41])
+      store.database
+        .prepare("UPDATE frames SET count = count + ? WHERE position = ?")
+        .run(by, framePosition("transaction", first));
+    expect(rangesIn(store, "transaction")).toEqual(["1-50"]);
+    expectTrue(store);
+    store.close();
+  }
+});
+
+it("takes a row out that lies where another one is", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  for (let n = 1; n <= 21; n += 10)
+    store.commit([
+      { messages: Array.from({ length: 10 }, (_, index) => ({ lane: "transaction" as const, line: line(n + index) })) },
+    ]);
+  const at = framePosition("transaction", 15);
+  store.database.exec(
+    `INSERT INTO frames SELECT ${at}, count, recorded_at, run_at, chain, hole, key, events, inputs FROM frames WHERE position = ${framePosition("transaction", 1)}`,
+  );
+  expect(rangesIn(store, "transaction")).toEqual(["1-30"]);
+  expectTrue(store);
+  store.close();
+});
+
+it("does not hide damage when it links frames anew", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 8);
+  const position = framePosition("transaction", 6);
+  const events = Buffer.from(
+    store.database.prepare("SELECT events FROM frames WHERE position = ?").get(position)!.events as Uint8Array,
+  );
+  events[events.length - 6]! ^= 1;
+  store.database.prepare("UPDATE frames SET events = ? WHERE position = ?").run(events, position);
+  store.database.prepare("DELETE FROM frames WHERE position = ?").run(framePosition("transaction", 2));
+  expect(rangesIn(store, "transaction")).toEqual(["1-1", "2-2 damaged", "3-5", "6-6 damaged", "7-8"]);
+  expectTrue(store);
+  store.close();
+});
+
+it("mends a next sequence that does not fit the frames, and gives no number twice", () => {
+  for (const by of [-3, 1000]) {
+    using folder = temporaryFolder();
+    const store = openStore(folder.path);
+    append(store, 1, 10);
+    store.close();
+    const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+    db.prepare("UPDATE lanes SET next = next + ? WHERE lane = 'transaction'").run(by);
+    db.close();
+    const after = openStore(folder.path);
+    append(after, 11, 11);
+    expect(rangesIn(after, "transaction")).toEqual(["1-11"]);
+    expectTrue(after);
+    after.close();
+  }
 });

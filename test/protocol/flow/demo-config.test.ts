@@ -54,11 +54,14 @@ describe("the demo's configuration", () => {
     expect(compiled.flows.size).toBe(flows);
   });
 
-  it("maps samples without JSONata's evaluator, and orders with it", async () => {
+  it("maps without JSONata's evaluator what does not need it: samples, and business messages made of paths", async () => {
     const built = await buildBundle({ files: documents, site: "lyon", revision: 1, createdAt: "2026-11-24T00:00:00.000Z" });
     if (!built.ok) throw new Error(JSON.stringify(built.problems));
     const { flows } = compileBundle(built.bundle);
     expect([...flows.values()].filter(({ fast, type }) => fast && type).map(({ name }) => name)).toEqual([
+      "picks",
+      "shortages",
+      "scrap",
       "samples",
       "device-samples",
     ]);

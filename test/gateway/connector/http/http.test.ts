@@ -4,7 +4,7 @@ import type { Outbound, WebhookHost, Wiring } from "../../../../gateway/connecto
 import { httpKind } from "../../../../gateway/connector/http/kind.ts";
 import { openListener } from "../../../../gateway/http/listener.ts";
 import { openLogger } from "../../../../gateway/telemetry/logger.ts";
-import type { HttpConnectorConfig } from "../../../../protocol/index.ts";
+import type { Clock, HttpConnectorConfig } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
 import { startHttpPeer } from "../../../support/http-peer.ts";
 import { freePort } from "../../../support/mosquitto.ts";
@@ -19,12 +19,13 @@ async function startConnector(options: {
   wiring?: Partial<Wiring>;
   inlet?: RecordingInlet;
   webhooks?: WebhookHost;
+  clock?: Clock | undefined;
 }) {
   const inlet = options.inlet ?? new RecordingInlet();
   const config: HttpConnectorConfig = { type: "http", url: options.url, timeout: "15s", ...options.config };
   const secrets = { token: "t0ken", hook: "hook-secret" };
   const deps = connectorDeps({ name: "scheduler", config, inlet, wiring: options.wiring, secrets, webhooks: options.webhooks });
-  const connector = httpKind.create(deps);
+  const connector = httpKind.create(options.clock ? { ...deps, clock: options.clock } : deps);
   await connector.start(never);
   return { inlet, connector, [Symbol.asyncDispose]: () => connector.stop() };
 }
@@ -112,7 +113,7 @@ describe("webhooks", () => {
   });
   const body = '{"revision": 12 }';
 
-  async function startHook(inlet = new RecordingInlet()) {
+  async function startHook(inlet = new RecordingInlet(), clock?: Clock) {
     const listener = await openListener({
       host: "127.0.0.1",
       port: 0,
@@ -123,6 +124,7 @@ describe("webhooks", () => {
       inlet,
       webhooks: listener.host,
       wiring: { webhooks: [{ webhook: "/schedule", verify }] },
+      clock,
     });
     const call = (headers: Record<string, string>) =>
       fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body, headers });
@@ -176,6 +178,46 @@ describe("webhooks", () => {
       expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     },
   );
+
+  it("are shown as refused, and why, until one is taken again (P6)", async () => {
+    await using hook = await startHook();
+    hook.inlet.failure = "QUEUE_FULL";
+    expect((await hook.call(signed(body))).status).toBe(503);
+    expect(hook.connector.report()).toMatchObject({ state: "degraded", reason: expect.stringContaining("the queue is full") });
+    hook.inlet.failure = undefined;
+    expect((await hook.call(signed(body))).status).toBe(202);
+    expect(hook.connector.report()).toMatchObject({ state: "up", connects: 1 });
+  });
+
+  it("are not shown as refused for ever when nobody asks again", async () => {
+    let now = 0;
+    let wake = (): void => {};
+    const clock: Clock = {
+      now: () => 0,
+      monotonic: () => now,
+      sleep: (_ms, signal) =>
+        new Promise((resolve) => {
+          wake = resolve;
+          signal?.addEventListener("abort", () => resolve());
+        }),
+    };
+    await using hook = await startHook(new RecordingInlet(), clock);
+    hook.inlet.failure = "QUEUE_FULL";
+    for (const at of [0, 10_000]) {
+      now = at;
+      expect((await hook.call(signed(body))).status).toBe(503);
+    }
+    now = 20_000;
+    wake();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(hook.connector.report()).toMatchObject({ state: "degraded" });
+    now = 26_000;
+    wake();
+    await until(
+      () => hook.connector.report(),
+      ({ state }) => state === "up",
+    );
+  });
 
   it("are not served any more once the connector stops", async () => {
     await using hook = await startHook();

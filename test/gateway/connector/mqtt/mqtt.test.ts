@@ -1,91 +1,10 @@
-import { connectAsync, type MqttClient } from "mqtt";
-import { afterEach, describe, expect, it } from "vitest";
-import type { Connector, Outbound, Wiring } from "../../../../gateway/connector/connector.ts";
-import { mqttKind } from "../../../../gateway/connector/mqtt/kind.ts";
+import { describe, expect, it } from "vitest";
 import { MqttBrokerConnector } from "../../../../gateway/connector/mqtt-broker/connector.ts";
-import type { MqttConnectorConfig } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
-import { temporaryFolder } from "../../../support/folder.ts";
 import { startLinkProxy } from "../../../support/link-proxy.ts";
-import { type MosquittoOptions, startMosquitto } from "../../../support/mosquitto.ts";
 import { until } from "../../../support/process.ts";
 import { RecordingInlet } from "../../../support/recording-inlet.ts";
-import { requireService } from "../../../support/services.ts";
-
-const missing = !(await requireService("mosquitto"));
-const picks = { topics: [{ topic: "wms/picks/+/confirmed", retained: "skip" as const }], answers: ["wms/orders/+/ack"] };
-const never = new AbortController().signal;
-const toStop: { stop(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const part of toStop.splice(0).reverse()) await part.stop();
-});
-
-async function startConnector(
-  url: string,
-  options: {
-    inlet?: RecordingInlet;
-    config?: Partial<MqttConnectorConfig>;
-    wiring?: Partial<Wiring>;
-    folder?: string;
-    secrets?: Record<string, string>;
-  } = {},
-): Promise<{ inlet: RecordingInlet; connector: Connector; folder: string }> {
-  const inlet = options.inlet ?? new RecordingInlet();
-  let folder = options.folder;
-  if (folder === undefined) {
-    const own = temporaryFolder();
-    toStop.push({ stop: async () => own[Symbol.dispose]() });
-    folder = own.path;
-  }
-  const grants = { subscribe: ["wms/#"], publish: ["wms/orders/+"] };
-  const config: MqttConnectorConfig = {
-    type: "mqtt",
-    url,
-    version: "5",
-    keepAlive: "15s",
-    sessionExpiry: "7d",
-    grants,
-    ...options.config,
-  };
-  const connector = mqttKind.create(
-    connectorDeps({ name: "wms", config, inlet, wiring: options.wiring ?? picks, folder, secrets: options.secrets }),
-  );
-  await connector.start(new AbortController().signal);
-  toStop.push(connector);
-  return { inlet, connector, folder };
-}
-
-async function up(connector: Connector): Promise<void> {
-  await until(
-    () => connector.report(),
-    ({ state }) => state === "up",
-  );
-}
-
-async function peer(url: string, options: Parameters<typeof connectAsync>[1] = {}): Promise<MqttClient> {
-  const client = await connectAsync(url, { reconnectPeriod: 0, ...options });
-  toStop.push({ stop: () => client.endAsync(true) });
-  return client;
-}
-
-async function broker(options: MosquittoOptions = {}) {
-  const mosquitto = await startMosquitto(options);
-  toStop.push({ stop: () => mosquitto[Symbol.asyncDispose]() });
-  return mosquitto;
-}
-
-const order = (options: Partial<Extract<Outbound, { kind: "topic" }>> = {}): Outbound => ({
-  kind: "topic",
-  topic: "wms/orders/hq-mo-42",
-  body: Buffer.from("release"),
-  qos: 1,
-  retain: false,
-  event: { id: "m1" } as Outbound["event"],
-  key: "hq-mo-42",
-  attempt: 1,
-  ...options,
-});
-const pick = "wms/picks/PK-7/confirmed";
+import { broker, missing, never, order, peer, pick, picks, startConnector, toStop, up } from "./harness.ts";
 
 describe.skipIf(missing).each(["5", "3.1.1"] as const)("a plant's broker over MQTT %s", (version) => {
   const config = { version };
@@ -101,7 +20,7 @@ describe.skipIf(missing).each(["5", "3.1.1"] as const)("a plant's broker over MQ
       () => inlet.calls.length,
       (calls) => calls === 1,
     );
-    // the broker holds an unacknowledged message for the session: a second one is given to us only after the first
+    // the broker keeps an unacknowledged message for the session
     await connector.stop();
     flush();
     const again = await startConnector(mosquitto.url, { config });

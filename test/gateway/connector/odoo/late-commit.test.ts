@@ -120,6 +120,8 @@ function connectorOf(url: string, clock: Clock): Connector {
     wiring: { topics: [], answers: [], webhooks: [], polls: [], items: [], sources: [] },
     inlet: {
       accept: () => Promise.reject(new Error("nothing comes in")),
+      prepare: () => Promise.reject(new Error("nothing comes in")),
+      commit: () => Promise.reject(new Error("nothing comes in")),
       cursor: async () => undefined,
       release: async () => {},
     },

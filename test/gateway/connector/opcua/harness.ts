@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Connector, Inlet, Input, Outbound } from "../../../../gateway/connector/connector.ts";
+import type { Connector, Inlet, Input, Outbound, Prepared } from "../../../../gateway/connector/connector.ts";
 import type { Interruption } from "../../../../gateway/connector/opcua/continuity.ts";
 import { opcuaKind } from "../../../../gateway/connector/opcua/kind.ts";
 import type { Sample } from "../../../../gateway/connector/opcua/sample.ts";
@@ -21,6 +21,14 @@ export class Recorder implements Inlet {
     this.calls.push(inputs);
     for (const { cursors } of inputs) for (const { name, value } of cursors ?? []) this.cursors.set(name, value);
     return { recorded: inputs.length, deadLetterIds: [], repeats: 0, id: randomUUID() };
+  }
+
+  prepare(input: Input): Prepared {
+    return { input };
+  }
+
+  commit(prepared: readonly Prepared[]) {
+    return this.accept(prepared.map(({ input }) => input));
   }
 
   async cursor(name: string) {

@@ -1,0 +1,45 @@
+import type { Statements } from "./statements.ts";
+
+/** How many rows there are of what a person or the gateway has yet to deal with. */
+export interface Totals {
+  deliveries: number;
+  deliveryBytes: number;
+  unknown: number;
+  parked: number;
+  deadLetters: number;
+}
+
+export function readTotals(statements: Pick<Statements, "get">): Totals {
+  const row = statements.get("SELECT deliveries, delivery_bytes, unknown, parked, dead_letters FROM totals");
+  return {
+    deliveries: (row?.deliveries as number) ?? 0,
+    deliveryBytes: (row?.delivery_bytes as number) ?? 0,
+    unknown: (row?.unknown as number) ?? 0,
+    parked: (row?.parked as number) ?? 0,
+    deadLetters: (row?.dead_letters as number) ?? 0,
+  };
+}
+
+/** What one transaction adds to the totals; written with it. */
+export class TotalsChange {
+  readonly #change: Totals = { deliveries: 0, deliveryBytes: 0, unknown: 0, parked: 0, deadLetters: 0 };
+  #changed = false;
+
+  add(change: Partial<Totals>): void {
+    this.#changed = true;
+    for (const [name, by] of Object.entries(change) as [keyof Totals, number][]) this.#change[name] += by;
+  }
+
+  write(statements: Statements): void {
+    if (!this.#changed) return;
+    const { deliveries, deliveryBytes, unknown, parked, deadLetters } = this.#change;
+    statements.run(
+      "UPDATE totals SET deliveries = deliveries + ?, delivery_bytes = delivery_bytes + ?, unknown = unknown + ?, parked = parked + ?, dead_letters = dead_letters + ?",
+      deliveries,
+      deliveryBytes,
+      unknown,
+      parked,
+      deadLetters,
+    );
+  }
+}

@@ -1,0 +1,36 @@
+import type { QueueNotice } from "../queue/worker.ts";
+import type { Logger } from "./logger.ts";
+
+/** Says what the queue found of its own disk. */
+export function logNotice(log: Logger, notice: QueueNotice): void {
+  switch (notice.kind) {
+    case "lost":
+      return log.error(
+        { event: "queue.range.lost", ...notice },
+        "the end of the queue's log is gone: messages that were acknowledged are recorded as lost; what was delivered is checked again",
+      );
+    case "salvaged":
+      return log.error(
+        { event: "queue.file.salvaged", ...notice },
+        "the queue's file was damaged: what could be read was carried over, the damaged file is kept",
+      );
+    case "locked":
+      return log.error(
+        { event: "queue.keys.locked", ...notice },
+        "the key of the keystore is gone: what it sealed stays locked until the recovery key opens it (plantgate queue recover-keys)",
+      );
+    case "fault": {
+      const { lane, fault } = notice;
+      if (fault.kind === "mend")
+        return log.warn(
+          { event: "queue.frame.mended", lane, firstSequence: fault.first },
+          "a field on disk was wrong, and what it describes told the right one",
+        );
+      const { first, count, reason } = fault;
+      return log.error(
+        { event: "queue.range.unreadable", lane, first, count, reason },
+        "messages on disk cannot be read: the range is recorded as a hole, what is left of it is kept aside",
+      );
+    }
+  }
+}

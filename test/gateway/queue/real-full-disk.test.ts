@@ -1,0 +1,134 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { QueueStore } from "../../../gateway/queue/store.ts";
+import { writeFlushed } from "../../../gateway/queue/write-flushed.ts";
+import { PlantgateError } from "../../../protocol/index.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
+
+/** A file system of its own, as small as the test wants it; only root can mount one. */
+function smallDisk(mebibytes: number) {
+  const folder = temporaryFolder();
+  const path = join(folder.path, "disk");
+  mkdirSync(path);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", path]);
+  const filler = join(path, "filler");
+  return {
+    path,
+    /** Leaves so many KiB free. */
+    fill(leftKib: number): void {
+      const { bavail, bsize } = statfsSync(path);
+      const before = existsSync(filler) ? readFileSync(filler).length : 0;
+      writeFileSync(filler, Buffer.alloc(Math.max(0, before + bavail * bsize - leftKib * 1024)));
+    },
+    free: () => rmSync(filler, { force: true }),
+    [Symbol.dispose](): void {
+      execFileSync("umount", ["-l", path]);
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+const noise = (seed: string): string => Array.from({ length: 16 }, (_, index) => hash(`${seed}/${index}`)).join("");
+const samples = (seed: string) => ({
+  messages: Array.from({ length: 50 }, (_, n) => ({ lane: "telemetry" as const, line: noise(`${seed}/${n}`) })),
+});
+const order = (seed: string) => ({ messages: [{ lane: "transaction" as const, line: noise(seed) }] });
+const outcome = (work: () => unknown): string => {
+  try {
+    work();
+    return "taken";
+  } catch (error) {
+    return error instanceof PlantgateError ? error.code : String(error);
+  }
+};
+
+describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () => {
+  it("keeps running, refuses, keeps its books, and takes again when there is room", () => {
+    using disk = smallDisk(48);
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    for (let n = 0; n < 20; n++) store.commit([samples(`a${n}`), order(`a${n}`)]);
+    disk.fill(0);
+    kernel.uptime += 1000;
+    const said = new Set<string>();
+    for (let n = 0; n < 30; n++) {
+      kernel.uptime += 300;
+      said.add(outcome(() => store.commit([order(`b${n}`)])));
+      said.add(outcome(() => store.keepAcknowledged(1_000_000 + n)));
+      said.add(outcome(() => store.maintain()));
+      said.add(outcome(() => store.commit([{ cursors: [{ name: "c", value: noise(String(n)) }], control: true }])));
+    }
+    expect([...said].filter((each) => each !== "taken" && each !== "QUEUE_FULL")).toEqual([]);
+    expect(outcome(() => store.commit([order("refused")]))).toBe("QUEUE_FULL");
+    disk.free();
+    kernel.uptime += 1000;
+    expect(outcome(() => store.commit([order("again")]))).toBe("taken");
+    const lines = linesIn(store);
+    expect(lines.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, n) => noise(`a${n}`)));
+    expect(lines.at(-1)).toBe(noise("again"));
+    expect(lines).not.toContain(noise("refused"));
+    store.close();
+  });
+
+  it("starts all the same, and gives its reserve for that", () => {
+    using disk = smallDisk(80);
+    const kernel = new TestKernel();
+    const first = openStore(disk.path, { kernel });
+    for (let n = 0; n < 5; n++) first.commit([order(`a${n}`)]);
+    first.close();
+    expect(existsSync(join(disk.path, "reserve"))).toBe(true);
+    disk.fill(0);
+    const second = openStore(disk.path, { kernel });
+    expect(linesIn(second)).toHaveLength(5);
+    second.close();
+  });
+
+  it("lets go of what is only kept for central before it discards a sample or refuses an order", () => {
+    using disk = smallDisk(48);
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    store.keepAcknowledged(3_600_000);
+    for (let n = 0; n < 40; n++) store.commit([samples(`a${n}`)]);
+    const { epoch } = store.position("telemetry");
+    store.commit([{ acknowledged: { lane: "telemetry", epoch, watermark: 2000 }, control: true }]);
+    store.commit([samples("b")]);
+    disk.fill(3500);
+    kernel.uptime += 1000;
+    expect(store.disk().state).toBe("discarding");
+    store.commit([samples("c")]);
+    expect(rangesIn(store, "telemetry").some((range) => range.includes("disk"))).toBe(false);
+    expect(store.position("telemetry").pruned).toBeGreaterThan(0);
+    store.close();
+  });
+
+  it("leaves a small file as it was when its replacement has no room", () => {
+    using disk = smallDisk(4);
+    const file = join(disk.path, "keys.json");
+    writeFlushed(file, Buffer.from("old"));
+    disk.fill(8);
+    expect(() => writeFlushed(file, Buffer.alloc(200_000, 1))).toThrow();
+    expect(readFileSync(file, "utf8")).toBe("old");
+  });
+});
+
+it("holds a lane's budget from the first commit after a restart, before any configuration comes", () => {
+  using folder = temporaryFolder();
+  const first = openStore(folder.path);
+  first.configure({
+    lanes: {
+      transaction: { maxBytes: "8GiB", weight: 8 },
+      bulk: { maxBytes: "2GiB", weight: 2 },
+      telemetry: { maxBytes: "64KiB", weight: 1 },
+    },
+    encryption: { atRest: true, rotateEvery: "90d" },
+  });
+  first.close();
+  const second: QueueStore = openStore(folder.path);
+  for (let n = 0; n < 20; n++) second.commit([samples(String(n))]);
+  expect(rangesIn(second, "telemetry")[0]).toMatch(/ size$/);
+  expect(second.database.prepare("SELECT count(*) AS n FROM sealing_keys").get()!.n).toBe(1);
+  second.close();
+});
