@@ -1,0 +1,3 @@
+import { runFaults } from "./run.ts";
+
+process.exitCode = await runFaults(process.argv);
