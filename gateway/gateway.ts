@@ -16,11 +16,13 @@ import { AgentDocuments } from "./agent/documents.ts";
 import { ConnectorHost } from "./connector/host.ts";
 import { connectorKinds } from "./connector/kinds.ts";
 import { Attempts } from "./delivery/attempt.ts";
+import { Decisions } from "./delivery/decisions.ts";
 import { Dispatcher } from "./delivery/dispatch.ts";
 import { Expectations } from "./delivery/expectations.ts";
 import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
+import { localRoutes, localToken, writeLocalAccess } from "./http/local-routes.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
@@ -81,12 +83,15 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
+    const token = localToken(dataDir);
     const listener = await openListener({
       host: settings.host,
       port: settings.port,
       log,
       health: () => ({ site, version, link: session.state.kind }),
+      routes: localRoutes({ token, decisions: () => decisions }),
     });
+    writeLocalAccess(dataDir, { url: listener.url, token });
     scope.defer("listener", () => listener.close());
     const host = new ConnectorHost({
       site,
@@ -100,6 +105,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       clock,
       log,
     });
+    const decisions = new Decisions({ site, queue, clock, log, ring: (names) => host.ring(names) });
     const dispatcher = new Dispatcher({
       queue,
       mapping,
@@ -139,6 +145,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await host.pauseDeliveries();
     }
     await agent.resume();
+    listener.configured();
     scope.defer("connectors", () => host.stop());
     scope.defer("intake", async () => intake.stop());
 

@@ -25,6 +25,8 @@ export interface Listener {
   /** `http://host:port`, with the port that the system chose where 0 was asked for. */
   readonly url: string;
   readonly host: WebhookHost;
+  /** From now on a path that no flow takes is unknown; before, it is only not there yet. */
+  configured(): void;
   /** Takes no new request, lets the open ones end, then cuts them. */
   close(): Promise<void>;
 }
@@ -56,7 +58,7 @@ export async function openListener({ host, port, log, health, routes }: Listener
       });
   });
   const url = await listen(server, host, port);
-  return { url, host: webhooks, close: () => close(server) };
+  return { url, host: webhooks, configured: () => webhooks.open(), close: () => close(server) };
 }
 
 function listen(server: Server, host: string, port: number): Promise<string> {

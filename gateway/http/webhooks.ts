@@ -10,6 +10,12 @@ type Receive = (request: WebhookRequest) => Promise<WebhookAnswer>;
 /** Which connector takes which path under `/in/`. Paths come and go with the configuration, without a restart of the listener. */
 export class Webhooks implements WebhookHost {
   readonly #receivers = new Map<string, Receive>();
+  #open = false;
+
+  /** The configuration is in effect: what no flow takes now, no flow takes. */
+  open(): void {
+    this.#open = true;
+  }
 
   mount(connector: string, path: string, receive: Receive): () => void {
     const place = `/in/${connector}${path}`;
@@ -27,6 +33,8 @@ export class Webhooks implements WebhookHost {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = ""] = (request.url ?? "").split("?", 1);
     const receive = request.method === "POST" ? this.#receivers.get(decodePath(path)) : undefined;
+    if (!receive && !this.#open)
+      return refuse(response, "busy", "the gateway has just started and has no configuration in effect yet", 2);
     if (!receive) return refuse(response, "not-found", "no flow of this gateway takes this path");
     const body = await readBody(request);
     if (body === "too-large") return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);
@@ -37,9 +45,9 @@ export class Webhooks implements WebhookHost {
   }
 }
 
-export function refuse(response: ServerResponse, code: ProblemCode, detail?: string): void {
+export function refuse(response: ServerResponse, code: ProblemCode, detail?: string, retryAfterSeconds?: number): void {
   const body = toProblem(code, detail);
-  send(response, body.status, body);
+  send(response, body.status, body, retryAfterSeconds);
 }
 
 function send(response: ServerResponse, status: number, body: object, retryAfterSeconds?: number): void {

@@ -1,7 +1,8 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PlantgateError } from "../../protocol/index.ts";
+import { writeFlushed } from "../write-flushed.ts";
 
 /** The gateway's own key pair (Ed25519); the private half never leaves the data folder. */
 export interface Identity {
@@ -20,8 +21,7 @@ export function openIdentity(dataDir: string): Identity {
   if (!existsSync(keyFile)) {
     const { privateKey } = generateKeyPairSync("ed25519");
     const pem = privateKey.export({ type: "pkcs8", format: "pem" });
-    writeFileSync(`${keyFile}.new`, pem, { mode: 0o600, flush: true });
-    renameSync(`${keyFile}.new`, keyFile);
+    writeFlushed(keyFile, Buffer.from(pem));
   }
   chmodSync(keyFile, 0o600);
   const privateKey = createPrivateKey(readFileSync(keyFile));

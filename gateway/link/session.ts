@@ -205,27 +205,26 @@ export class Session {
       throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood", {
         context: { answered: true },
       });
-    if (await this.#openEpochsAhead(depth.lanes.filter(isUplinked), welcome.data)) return this.#hello(signal);
+    this.#reportAhead(depth.lanes.filter(isUplinked), welcome.data);
     const { session, incarnation, watermarks, recoveryPointSeconds } = welcome.data;
     await queue.keepAcknowledged(recoveryPointSeconds * 1000);
     log.info({ event: "link.session.began", session }, "connected to central");
     this.#become({ kind: "online", session, incarnation, watermarks });
   }
 
-  /** Central knows more of an epoch than we ever wrote: this disk is older than what was sent from it (rule 4). */
-  async #openEpochsAhead(own: readonly LaneDepth[], welcome: HelloAnswer): Promise<boolean> {
-    let opened = false;
-    for (const { lane, epoch, watermark } of welcome.watermarks) {
+  /**
+   * Central knows more of an epoch than we ever wrote: this disk is older than what was sent from it (rule 4). What both have alike is
+   * acknowledged as such; the first message that differs is found as a fork, and begins a new epoch.
+   */
+  #reportAhead(own: readonly LaneDepth[], { watermarks }: HelloAnswer): void {
+    for (const { lane, epoch, watermark } of watermarks) {
       const depth = own.find((entry) => entry.lane === lane && entry.epoch === epoch);
       if (!depth || watermark <= depth.last) continue;
       this.#deps.log.error(
-        { event: "link.lane.forked", lane, watermark, last: depth.last },
-        "central holds messages that this disk does not know: a new epoch begins",
+        { event: "link.lane.setBack", lane, watermark, last: depth.last },
+        "central holds messages that this disk does not know: it was set back; what comes next begins a new epoch",
       );
-      await this.#deps.queue.openEpoch(lane);
-      opened = true;
     }
-    return opened;
   }
 
   /** A new epoch was opened: central learns of it by a new hello. */
@@ -239,6 +238,8 @@ export class Session {
       { event: "link.session.lost", reason: "reason" in next ? next.reason : "" },
       "the link to central is down, messages wait on disk",
     );
+    // what else is under way ends now, and nothing new goes over a connection that may be dead
+    this.#deps.transport.close();
     this.#become(next);
   }
 

@@ -53,7 +53,7 @@ export class Transport {
     this.#dialer = makeDialer(new URL(deps.centralUrl), deps.dial ?? {});
   }
 
-  /** Ends connections that are kept open. */
+  /** Ends connections, open ones and kept ones: after a silence none of them can be told to be alive. */
   close(): void {
     this.#dialer.close();
   }

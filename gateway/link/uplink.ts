@@ -186,7 +186,9 @@ class LaneUplink {
       const answers = this.#ended.splice(0);
       let watermark = 0;
       for (const ended of answers) {
-        if (ended.result.kind === "acknowledged") watermark = Math.max(watermark, ended.result.watermark);
+        // what central has beyond this batch may be of another disk
+        if (ended.result.kind === "acknowledged")
+          watermark = Math.max(watermark, Math.min(ended.result.watermark, lastOf(ended.batch)));
         else if (!failed || ended.batch.frames[0].first < failed.batch.frames[0].first) failed = ended;
       }
       if (watermark > 0) await this.#acknowledge(answers, watermark);

@@ -27,8 +27,10 @@ export class Deliveries {
     for (const row of change.newDeliveries ?? []) this.#insert(row, totals);
     for (const { id, state, attempts, failures, reason } of change.deliveryUpdates ?? []) {
       this.#countState(id, -1, totals);
-      const update = "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, reason = ? WHERE id = ?";
-      this.#statements.run(update, state, attempts, failures, reason, id);
+      // `waiting` is said where nobody doubts any more whether it arrived
+      const update =
+        "UPDATE deliveries SET state = ?, attempts = ?, failures = ?, reason = ?, again = iif(? = 'waiting', 0, again) WHERE id = ?";
+      this.#statements.run(update, state, attempts, failures, reason, state, id);
       this.#countState(id, 1, totals);
     }
     for (const id of change.doneDeliveries ?? []) this.#delete(id, totals);

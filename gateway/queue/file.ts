@@ -43,9 +43,12 @@ function codeOf(error: unknown): number {
   return typeof code === "number" ? code : 0;
 }
 
+/** SQLite does not even know the file's header; it has no code of its own for that. */
+class UnknownHeader extends Error {}
+
 /** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26): what lies on disk is not a database any more. */
 export function isDamage(error: unknown): boolean {
-  return [11, 26].includes(codeOf(error) & 0xff);
+  return error instanceof UnknownHeader || [11, 26].includes(codeOf(error) & 0xff);
 }
 
 /** SQLITE_FULL (13) and SQLITE_IOERR_SHMSIZE (4874): no room. Everything else that a write throws is a failed disk. */
@@ -60,9 +63,11 @@ export function openDatabase(path: string): DatabaseSync {
     // auto_vacuum counts for a file that is made now: space is given back in steps when there is time (space.ts)
     db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
       PRAGMA journal_size_limit = 16777216; PRAGMA busy_timeout = 5000;`);
+    db.prepare("SELECT count(*) FROM sqlite_master").get();
   } catch (error) {
     db.close();
-    throw error;
+    // SQLITE_ERROR (1) for statements that are right: the file's format is none that SQLite knows
+    throw codeOf(error) === 1 ? new UnknownHeader("the file's header is none of SQLite's", { cause: error }) : error;
   }
   return db;
 }

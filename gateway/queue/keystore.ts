@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "no
 import { join } from "node:path";
 import { z } from "zod";
 import { PlantgateError } from "../../protocol/index.ts";
-import { writeFlushed } from "./write-flushed.ts";
+import { writeFlushed } from "../write-flushed.ts";
 
 const keyBytes = 32;
 const nonceBytes = 12;

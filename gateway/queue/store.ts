@@ -38,7 +38,7 @@ import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
 import { setAside } from "./set-aside.ts";
-import { giveSpaceBack } from "./space.ts";
+import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { readTotals } from "./totals.ts";
 
@@ -377,9 +377,10 @@ export class QueueStore {
     const more = this.#transaction((lanes) => this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now()));
     if (more || full) return more;
     try {
+      keepFreePages(this.#db);
       return giveSpaceBack(this.#db);
     } catch (cause) {
-      throw this.#failed(cause);
+      throw this.#failed(this.#takenBack(cause));
     }
   }
 

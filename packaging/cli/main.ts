@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../../gateway/version.ts";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { addCentralCommand } from "./central.ts";
+import { addDeliveryCommand } from "./delivery.ts";
 import { addDemoCommand } from "./demo.ts";
 import { addGatewayCommand } from "./gateway.ts";
 import { addKeyCommand } from "./key.ts";
@@ -31,6 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   addSiteCommand(program);
   addPushCommand(program, done);
   addQueueCommand(program);
+  addDeliveryCommand(program);
   addValidateCommand(program, done);
   try {
     await program.parseAsync(argv as string[]);

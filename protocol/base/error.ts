@@ -25,6 +25,7 @@ const dispositions = {
   KEY_CONFLICT: "reject",
   DESTINATION_INVALID: "reject",
   EXPIRED: "reject",
+  DISCARDED: "reject",
   // configuration
   CONFIG_INVALID: "reject",
   SECRET_MISSING: "reject",

@@ -2,9 +2,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
 import { judgeDeadline } from "../../../gateway/delivery/deadline.ts";
+import { Decisions } from "../../../gateway/delivery/decisions.ts";
 import { encodeHandedDown } from "../../../gateway/link/handed-down.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
-import { type CloudEvent, type Document, makeEvent, toPost } from "../../../protocol/index.ts";
+import { openLogger } from "../../../gateway/telemetry/logger.ts";
+import { type CloudEvent, type Document, makeEvent, systemClock, toPost } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
@@ -273,4 +275,73 @@ describe("a message that central hands down again", () => {
     );
     expect(parts.connector("scheduler").attempts).toEqual([]);
   });
+});
+
+describe("a delivery that waits for a person", () => {
+  const said = (decision: "retry" | "done" | "discard") => ({ decision, by: "shift lead", reason: "looked at the machine" });
+  async function undecided(parts: Parts) {
+    await parts.apply(await bundleOf(plant({ effect: "once" }), "lyon"));
+    await receive(parts, [order(1, 1)], { waitedMs: 0, again: true });
+    await receive(parts, [order(1, 2)]);
+    const found = await until(
+      () => rows(parts),
+      (each) => each.length === 2 && each[0]?.state === "unknown",
+    );
+    const log = openLogger({ level: "silent", site: "lyon" });
+    const ring = (names: ReadonlySet<string>): void => parts.host.ring(names);
+    const decisions = new Decisions({ site: "lyon", queue: parts.queue, clock: systemClock, log, ring });
+    return { decisions, id: found[0]!.id };
+  }
+
+  it.each([
+    ["retry", 2, ["delivered", "delivered"]],
+    ["done", 1, ["delivered", "delivered"]],
+    ["discard", 1, ["delivered", "refused"]],
+  ] as const)("is decided: %s, and its key goes on behind it", async (decision, attempts, ends) => {
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
+    const { decisions, id } = await undecided(parts);
+    expect(await decisions.decide(id, said(decision))).toEqual({ kind: "decided" });
+    await until(
+      () => rows(parts).length,
+      (count) => count === 0,
+    );
+    expect(parts.connector("scheduler").attempts).toHaveLength(attempts);
+    expect(
+      outcomes(parts)
+        .map(({ outcome }) => outcome)
+        .filter((outcome) => outcome !== "unknown")
+        .toSorted(),
+    ).toEqual(ends);
+    if (decision !== "retry")
+      expect(outcomes(parts).some(({ detail }) => detail?.includes("shift lead: looked at the machine"))).toBe(true);
+    expect(letters(parts)).toHaveLength(decision === "discard" ? 1 : 0);
+  });
+
+  it("is decided once, and no other is", async () => {
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "retry", reason: "busy" }) } } });
+    const { decisions, id } = await undecided(parts);
+    expect(await decisions.decide(id + 1, said("done"))).toEqual({ kind: "not-undecided", state: "waiting" });
+    expect(await decisions.decide(4711, said("done"))).toEqual({ kind: "unknown" });
+  });
+});
+
+it("tries a key behind five hundred that fail", async () => {
+  const sent: string[] = [];
+  const receiver = {
+    deliver: (message: Outbound) => {
+      if (message.key !== "hq-mo-600") return { kind: "retry" as const, reason: "busy", afterMs: 60_000 };
+      sent.push(message.key);
+      return { kind: "done" as const };
+    },
+  };
+  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await parts.apply(await bundleOf(plant({}), "lyon"));
+  await receive(
+    parts,
+    Array.from({ length: 600 }, (_, index) => order(index + 1)),
+  );
+  await until(
+    () => sent.length,
+    (count) => count === 1,
+  );
 });

@@ -8,6 +8,7 @@ const log = openLogger({ level: "silent", site: "lyon" });
 
 async function open(health: () => object = () => ({ site: "lyon" })): Promise<Listener & AsyncDisposable> {
   const listener = await openListener({ host: "127.0.0.1", port: 0, log, health });
+  listener.configured();
   return { ...listener, [Symbol.asyncDispose]: () => listener.close() };
 }
 
@@ -51,6 +52,17 @@ it("serves a webhook no more once it is taken down, and lets the same path be ta
   expect((await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" })).status).toBe(404);
   listener.host.mount("scheduler", "/schedule", accept);
   expect((await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" })).status).toBe(202);
+});
+
+it("lets a caller wait until it knows its configuration: only then is a path unknown", async () => {
+  await using listener = await openListener({ host: "127.0.0.1", port: 0, log, health: () => ({}) }).then((open) => ({
+    ...open,
+    [Symbol.asyncDispose]: () => open.close(),
+  }));
+  const before = await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" });
+  expect([before.status, Number(before.headers.get("retry-after")) > 0]).toEqual([503, true]);
+  listener.configured();
+  expect((await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" })).status).toBe(404);
 });
 
 it("answers what it does not know with problem details", async () => {

@@ -15,6 +15,7 @@ async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer>
   const fenced: string[] = [];
   let hellos = 0;
   const transport = {
+    close: () => {},
     send: async (request: LinkRequest) => {
       if (!request.path.endsWith("/sessions")) return answer(request);
       hellos += 1;

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
-import { writeFlushed } from "../../../gateway/queue/write-flushed.ts";
+import { writeFlushed } from "../../../gateway/write-flushed.ts";
 import { PlantgateError } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
