@@ -1,6 +1,6 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
-import type { Committed, Delivery, NextFrames, QueueLane } from "./change.ts";
+import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
 import { isDamage, noteDamage } from "./file.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
@@ -49,6 +49,8 @@ export type QueueNotice =
   | ({ readonly kind: "lost" } & LostRange)
   /** The file was damaged; what reads of it was carried over. */
   | ({ readonly kind: "salvaged" } & Salvaged)
+  /** The full-disk ladder was climbed or left. */
+  | ({ readonly kind: "disk" } & DiskReport)
   /** Sealing keys that nobody can open were put there. */
   | { readonly kind: "locked"; readonly file: string };
 
@@ -188,6 +190,7 @@ try {
   for (const range of lost) reply({ notice: { kind: "lost", ...range } });
   store.onSetAside = ({ lane, ...fault }) => reply({ notice: { kind: "fault", lane, fault } });
   let maintenance: NodeJS.Timeout | undefined;
+  let disk: DiskReport["state"] = "ok";
   const maintain = (): void => {
     let more = false;
     try {
@@ -196,6 +199,9 @@ try {
       // a full disk keeps its frames until there is room for the deletion; anything else is a failed disk
       if (!(error instanceof PlantgateError && error.code === "QUEUE_FULL")) return reply({ id: -1, error: failure(error) });
     }
+    const report = store.disk();
+    if (report.state !== disk) reply({ notice: { kind: "disk", ...report } });
+    disk = report.state;
     maintenance = setTimeout(maintain, more ? 0 : maintainEveryMs);
     maintenance.unref();
   };

@@ -1,5 +1,13 @@
+import type { DiskReport } from "../queue/change.ts";
 import type { QueueNotice } from "../queue/worker.ts";
 import type { Logger } from "./logger.ts";
+
+const steps: Record<DiskReport["state"], string> = {
+  ok: "there is room on the queue's disk",
+  discarding: "the queue's disk is nearly full: the oldest samples make room for newer ones",
+  "bulk-refused": "the queue's disk is nearly full: batch data is refused at its source",
+  refusing: "the queue's disk is full: messages are refused at their source until there is room",
+};
 
 /** Says what the queue found of its own disk. */
 export function logNotice(log: Logger, notice: QueueNotice): void {
@@ -19,6 +27,8 @@ export function logNotice(log: Logger, notice: QueueNotice): void {
         { event: "queue.keys.locked", ...notice },
         "the key of the keystore is gone: what it sealed stays locked until the recovery key opens it (plantgate queue recover-keys)",
       );
+    case "disk":
+      return log[notice.state === "ok" ? "info" : "error"]({ event: "queue.disk.changed", ...notice }, steps[notice.state]);
     case "fault": {
       const { lane, fault } = notice;
       if (fault.kind === "mend")

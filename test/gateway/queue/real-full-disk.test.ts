@@ -2,10 +2,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { Queue } from "../../../gateway/queue/queue.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
+import type { QueueNotice } from "../../../gateway/queue/worker.ts";
 import { writeFlushed } from "../../../gateway/write-flushed.ts";
 import { PlantgateError } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { until } from "../../support/process.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
 
 /** A file system of its own, as small as the test wants it; only root can mount one. */
@@ -71,6 +74,25 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     expect(lines.at(-1)).toBe(noise("again"));
     expect(lines).not.toContain(noise("refused"));
     store.close();
+  });
+
+  it("says so when a step of the ladder begins, and when it is over", async () => {
+    using disk = smallDisk(48);
+    const said: string[] = [];
+    const path = join(disk.path, "queue.sqlite");
+    const onNotice = (notice: QueueNotice): void => void (notice.kind === "disk" && said.push(notice.state));
+    const queue = await Queue.open({ path, site: "lyon", onFailure: () => {}, onNotice });
+    disk.fill(100);
+    await until(
+      () => said,
+      () => said.includes("refusing"),
+    );
+    disk.free();
+    await until(
+      () => said,
+      () => said.at(-1) === "ok",
+    );
+    await queue.close();
   });
 
   it("starts all the same, and gives its reserve for that", () => {
