@@ -18,6 +18,10 @@ export default defineConfig(({ outDir = "dist" }) => ({
   target: "node26",
   platform: "node",
   splitting: true,
+  esbuildOptions(options) {
+    // one folder deep like gateway/main: see gateway/worker-url.ts
+    options.chunkNames = "chunks/[name]-[hash]";
+  },
   sourcemap: true,
   dts: false,
   // what lies in console is Vite's
