@@ -108,6 +108,13 @@ export function schemaId(type: string): string {
   return `urn:plantgate:schema:${type}`;
 }
 
+/** What was parsed from JSON holds JSON: to walk through the data for that would cost more than all else that is judged. */
+const lineEnvelope = cloudEvent.extend({
+  data: z.custom<CloudEvent["data"]>((data) => typeof data === "object" && data !== null && !Array.isArray(data), {
+    error: "Invalid input: expected record",
+  }),
+});
+
 /**
  * One line of a batch or frame, judged whole: envelope, type, data.
  * @throws PlantgateError INPUT_NOT_JSON, INPUT_INVALID
@@ -119,7 +126,7 @@ export function parseEvent(line: string): CloudEvent {
   } catch (cause) {
     throw new PlantgateError("INPUT_NOT_JSON", "the line is not JSON", { cause });
   }
-  const event = cloudEvent.safeParse(raw);
+  const event = lineEnvelope.safeParse(raw);
   if (!event.success) throw new PlantgateError("INPUT_INVALID", `envelope: ${describeIssues(event.error)}`);
   const data = messageTypeOf(event.data.type).data.safeParse(event.data.data);
   if (!data.success) throw new PlantgateError("INPUT_INVALID", `${event.data.type}: ${describeIssues(data.error)}`);

@@ -9,6 +9,7 @@ import {
   type SourceFile,
   toInstant,
 } from "../../protocol/index.ts";
+import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Storage } from "../storage/storage.ts";
 import { completePush } from "./merge.ts";
@@ -42,6 +43,14 @@ export class Revisions {
   }
 
   async #push(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome> {
+    for (;;) {
+      const outcome = await this.#tryPush(site, pushed);
+      // another replica took the number meanwhile
+      if (outcome) return outcome;
+    }
+  }
+
+  async #tryPush(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome | undefined> {
     const { storage, clock } = this.#deps;
     const files = completePush(pushed, await this.#lastFiles(site));
     const createdAt = toInstant(clock.now());
@@ -55,7 +64,8 @@ export class Revisions {
     const payload = Buffer.from(JSON.stringify(built.bundle));
     const jws = await this.#sign(payload);
     const digest = createHash("sha256").update(payload).digest("hex");
-    await storage.transaction().execute(async (tx) => {
+    const made = await storage.transaction().execute(async (tx) => {
+      await configurationChanged(tx);
       const row = {
         site,
         revision,
@@ -66,10 +76,17 @@ export class Revisions {
         files: JSON.stringify(files),
         created_at: Date.parse(createdAt),
       };
-      await tx.insertInto("revisions").values(row).execute();
+      const inserted = await tx
+        .insertInto("revisions")
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if (inserted.numInsertedOrUpdatedRows === 0n) return false;
       const labels = JSON.stringify(built.siteDocument.metadata.labels ?? {});
       await tx.updateTable("sites").set({ desired_revision: revision, labels }).where("name", "=", site).execute();
+      return true;
     });
+    if (!made) return undefined;
     return { kind: "created", revision, digest };
   }
 

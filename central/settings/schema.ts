@@ -3,6 +3,14 @@ import { z } from "zod";
 /** What central is told at its start; all else lies in its data folder. */
 export const centralSettings = z.strictObject({
   dataDir: z.string().min(1).meta({ description: "Folder that central owns: ledger, keys, admin token." }),
+  databaseUrl: z
+    .string()
+    .regex(/^postgres(?:ql)?:\/\//, "postgres://USER@HOST/DATABASE")
+    .optional()
+    .meta({
+      description:
+        "PostgreSQL database that holds the ledger instead of a file; several replicas may share it. The password is better kept out of it: PGPASSFILE or PGPASSWORD are read.",
+    }),
   host: z.string().min(1).default("127.0.0.1").meta({ description: "Address to listen on; loopback unless said otherwise." }),
   port: z.coerce
     .number()
@@ -24,6 +32,10 @@ export const centralSettings = z.strictObject({
       unit: "seconds",
       description: "How old a backup may be when it is restored: gateways keep what was acknowledged for so long.",
     }),
+  maxBacklogMessages: z.int().min(10_000).default(5_000_000).meta({
+    unit: "messages",
+    description: "Recorded messages of a site that may wait for projection before its samples and bulk data are refused.",
+  }),
   consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });

@@ -1,9 +1,9 @@
-import type { Lane } from "../../protocol/index.ts";
+import type { HoleReason, Lane } from "../../protocol/index.ts";
 
-/** Tables of central's storage. `*_at` are epoch milliseconds by central's clock; JSON lies as text. */
+/** Tables of central's storage, on SQLite and on PostgreSQL. `*_at` are epoch milliseconds by central's clock; JSON lies as text. */
 export interface Schema {
   meta: { name: string; value: string };
-  /** Numbers that are given out inside a transaction, never by the engine: `ledger` counts positions. */
+  /** Numbers that are given out inside a transaction, never by the engine: `ledger` counts positions, `configuration` changes. */
   counters: { name: string; value: number };
   sites: {
     name: string;
@@ -23,52 +23,99 @@ export interface Schema {
     status: string | null;
     status_at: number | null;
     clock_skew_ms: number | null;
+    /** Since when each lane has had a backlog, by its gateway's word: `{"telemetry": 1769846400000}`. */
+    behind: string;
   };
   sessions: { id: string; site: string; boot_id: string; gateway_version: string; started_at: number };
-  /** One lane of one site under one name; `watermark` and `chain` move with each batch. */
+  /** The row that orders what is taken in: locked by whoever records a batch, or begins a session, of this lane (rule 13). */
+  lanes: {
+    site: string;
+    lane: Lane;
+    /** The number of its last batch. */
+    batches: number;
+    /** Messages in all its batches. */
+    recorded: number;
+  };
+  /** The row that orders projection: where the projector stands in a lane. `size`: messages of a step at most. */
+  projections: Cursor & { projected: number };
+  /** Batches that could not be read from the disk: set aside with their rest, so that they hold nobody back. */
+  damaged: Cursor;
+  /** One lane of one site under one name; `watermark` and `chain` move with each batch and each hole. */
   epochs: {
     site: string;
     lane: Lane;
     epoch: string;
     first_sequence: number;
+    /** The chain's value before the first message. */
+    first_chain: string;
     predecessor_epoch: string | null;
     predecessor_last: number | null;
     watermark: number;
     chain: string;
+    /** Messages in holes. */
+    lost: number;
     started_at: number;
     moved_at: number;
   };
-  /** Batches as they came, after trimming; `frames`: `[count, bytes, chain]` of each. */
-  batches: {
-    position: number;
+  /** Ranges that will never come, with what their gateway said of them; `chain` is the chain's value behind the hole. */
+  holes: {
     site: string;
     lane: Lane;
     epoch: string;
     first_sequence: number;
     last_sequence: number;
-    frames: string;
-    body: Uint8Array;
-    received_at: number;
+    reason: HoleReason;
+    chain: string;
+    at: number;
   };
-  /** What the projector has before it: one row per batch until its last message is done. */
-  work: { batch: number; priority: number; count: number; done: number; size: number; attempts: number };
-  messages: {
+  /** Batches as they came, after trimming; `frames` as in the header of that name. */
+  batches: {
+    site: string;
+    lane: Lane;
+    /** Rises by one in its lane. */
+    number: number;
+    epoch: string;
+    first_sequence: number;
+    last_sequence: number;
+    /** Messages, without holes. */
+    count: number;
+    frames: string;
+    /** The chain's value before its first frame. */
+    chain_before: string;
+    body: Uint8Array;
+    inflated_bytes: number;
+    received_at: number;
+    /** How long its oldest frame had waited in the gateway, by running time. */
+    age_ms: number;
+  };
+  /**
+   * The ledger: each row is a stretch of one batch, its messages at `position`, `position + 1`, … with sequences from `first_sequence` on.
+   * Its text is not repeated here: `body_offset` and `body_bytes` are the whole frames that hold it, `skip_lines` lines come before it.
+   */
+  slices: {
     position: number;
+    count: number;
     site: string;
     lane: Lane;
     epoch: string;
-    sequence: number;
-    type: string;
-    message_id: string;
-    idempotency_key: string | null;
-    input_hash: string | null;
-    state: "recorded" | "repeat";
-    /** The position that a repeat repeats. */
-    repeat_of: number | null;
+    first_sequence: number;
+    batch: number;
+    body_offset: number;
+    body_bytes: number;
+    skip_lines: number;
+    /** How many messages of each type are recorded: `{"mfg.pick.confirmed.v1": 12}`; repeats and what was refused are not counted. */
+    types: string;
+    /** `[index, position of the first]` of each repeat, `[index, 0]` of each line that was set aside. */
+    skips: string | null;
+    repeats: number;
     received_at: number;
-    event: string;
+    age_ms: number;
   };
-  message_orders: { mo_id: string; position: number };
+  /** What became of an epoch's messages, counted as they are projected. */
+  tallies: { site: string; lane: Lane; epoch: string; messages: number; repeats: number; quarantined: number };
+  /** Each (site, type, idempotency key), hashed, once; `input` tells what was sent under it (central/ledger/once.ts). */
+  once_keys: { hash: Uint8Array; position: number; input: Uint8Array };
+  message_orders: { mo_id: string; position: number; slice: number };
   orders: {
     mo_id: string;
     order_name: string | null;
@@ -82,7 +129,7 @@ export interface Schema {
   };
   order_names: { order_name: string; mo_id: string; last_position: number };
   /** How deliveries at the sites ended: which message a `delivery.completed` speaks of. */
-  deliveries: { message_id: string; position: number };
+  deliveries: { message_id: string; position: number; slice: number };
   quarantine: {
     site: string;
     lane: Lane;
@@ -95,18 +142,26 @@ export interface Schema {
     line: string;
     received_at: number;
   };
-  downlink: { site: string; sequence: number; position: number; routed_at: number; acked_at: number | null };
+  downlink: { site: string; sequence: number; position: number; slice: number; routed_at: number; acked_at: number | null };
   exceptions: {
+    /** Empty: central itself. */
     site: string;
+    kind: string;
+    lane: string;
     type: string;
-    kind: "unrouted";
-    /** The site that the message named, or empty. */
+    /** What tells two of one kind apart: the site that a message named, an epoch, a session, a hole's reason. */
     target: string;
+    severity: "error" | "warn";
     reason: string;
     count: number;
     first_at: number;
     last_at: number;
-    last_position: number;
+    /** When what it warns of was over; null: it stands, or it is an event. */
+    ended_at: number | null;
+    last_position: number | null;
+    /** The last range of sequences that it speaks of. */
+    first_sequence: number | null;
+    last_sequence: number | null;
   };
   revisions: {
     site: string;
@@ -121,4 +176,19 @@ export interface Schema {
   };
   signin_codes: { hash: string; expires_at: number };
   operator_sessions: { hash: string; created_at: number; expires_at: number };
+}
+
+/**
+ * A place in a lane's batches: `done` messages of batch `batch` are projected; `attempts` at what follows were begun, the last one noted
+ * by the replica `noted_by` at `noted_at`, by the database's clock.
+ */
+interface Cursor {
+  site: string;
+  lane: Lane;
+  batch: number;
+  done: number;
+  size: number;
+  attempts: number;
+  noted_by: string;
+  noted_at: number;
 }

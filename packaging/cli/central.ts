@@ -10,15 +10,20 @@ export function addCentralCommand(program: Command, done: Run): void {
     .command("central")
     .description("Run the control plane until SIGINT or SIGTERM.")
     .requiredOption("--data <folder>", "folder that central owns: ledger, keys, admin token")
+    .option("--database <url>", "PostgreSQL database for the ledger, postgres://USER@HOST/DATABASE; default: a file in FOLDER")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0: any free one", parsePort, "8420")
     .option("--console <folder>", "the built console; default: dist/console of this program")
     .option("--log-level <level>", "debug, info, warn or error", "info")
-    .addHelpText("after", "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file.")
+    .addHelpText(
+      "after",
+      "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file." +
+        "\nA database's password is read from PGPASSFILE or PGPASSWORD. Replicas of one database share admin.token and signing-key.json.",
+    )
     .action(async (options: Record<string, string>) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
-      const { data, console: consoleDir, ...rest } = options;
-      done(await runCentral({ ...rest, dataDir: data, consoleDir: consoleDir ?? builtConsole() }));
+      const { data, database: databaseUrl, console: consoleDir, ...rest } = options;
+      done(await runCentral({ ...rest, dataDir: data, databaseUrl, consoleDir: consoleDir ?? builtConsole() }));
     });
 }
 

@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
 import * as ledger from "../../central/ledger/batch.ts";
+import { inflate } from "../../central/ledger/inflate.ts";
+import { walkChain } from "../../central/ledger/overlap.ts";
 import * as queue from "../../gateway/queue/frame.ts";
 import {
   batchHeaders,
+  batchLimits,
   bundle,
   type CloudEvent,
   cloudEvent,
@@ -167,7 +170,8 @@ describe("a batch", () => {
     firstSequence: Number(headers[batchHeaders.firstSequence]),
     count: Number(headers[batchHeaders.count]),
     chain: headers[batchHeaders.chain] as string,
-    frames: ledger.parseFrames(headers[batchHeaders.frames] as string) ?? [],
+    entries: ledger.parseEntries(headers[batchHeaders.frames] as string) ?? [],
+    ageMs: Number(headers[batchHeaders.age]),
   };
 
   it("has the headers that the contract names, and no other of ours", () => {
@@ -190,19 +194,19 @@ describe("a batch", () => {
   });
 
   it("has the chain that central computes, and what central asks of head and body", () => {
-    const cut = ledger.cutFrames(head, body, ledger.chainGenesis("lyon", "transaction", epoch));
-    expect(cut.map(({ first, last, chain }) => [first, last, chain])).toEqual([
-      [1001, 1002, frames[0]!.chain],
-      [1003, 1003, frames[1]!.chain],
+    expect(chainsOf(body)).toEqual([
+      [1002, frames[0]!.chain],
+      [1003, frames[1]!.chain],
     ]);
     expect(ledger.headProblem(head, body.byteLength)).toBeUndefined();
-    expect(ledger.contentProblem(head, body)).toBeUndefined();
+    const inflatedBytes = Buffer.byteLength(frames.flatMap(({ lines }) => lines.map((line) => `${line}\n`)).join(""));
+    expect(ledger.judgeContent(head, body)).toEqual({ kind: "whole", inflatedBytes });
   });
 
   it("holds its lines, whoever inflates it, each a message without a sequence", () => {
     for (const [index, { lines }] of frames.entries()) {
       expect(queue.decodeLines(bodies[index]!, lines.length)).toEqual(lines);
-      expect(ledger.frameLines(bodies[index]!)).toEqual(lines);
+      expect(inflate(bodies[index]!, batchLimits.inflatedBytes).toString("utf8")).toBe(lines.map((line) => `${line}\n`).join(""));
       for (const line of lines) expect(parseEvent(line).sequence).toBeUndefined();
     }
   });
@@ -210,9 +214,35 @@ describe("a batch", () => {
   it("is another one with a byte changed", () => {
     const changed = Buffer.from(body);
     changed[changed.length - 1]! ^= 1;
-    const cut = ledger.cutFrames(head, changed, ledger.chainGenesis("lyon", "transaction", epoch));
-    expect(cut.at(-1)?.chain).not.toBe(headers[batchHeaders.chain]);
+    expect(chainsOf(changed).at(-1)?.[1]).not.toBe(headers[batchHeaders.chain]);
   });
+
+  it("says the same of its frames and holes, read and written back", () => {
+    const hole = `40~damaged~${frames[0]!.chain}`;
+    for (const text of [headers[batchHeaders.frames] as string, `2/737,${hole},1/587`, hole])
+      expect(ledger.formatEntries(ledger.parseEntries(text) ?? [])).toBe(text);
+    for (const text of [
+      "",
+      "2",
+      "2/0",
+      "0/2",
+      "2/737,",
+      "1~gone~00",
+      `1~nothing~${frames[0]!.chain}`,
+      `0~size~${frames[0]!.chain}`,
+    ])
+      expect(ledger.parseEntries(text), text).toBeUndefined();
+  });
+
+  /** The chain's values that central finds. */
+  function chainsOf(bytes: Buffer): [number, string][] {
+    const found: [number, string][] = [];
+    const chainBefore = ledger.chainGenesis("lyon", "transaction", epoch).toString("hex");
+    walkChain({ first: head.firstSequence, chainBefore, entries: head.entries, body: bytes }, (sequence, chain) =>
+      found.push([sequence, chain]),
+    );
+    return found;
+  }
 });
 
 type Path = readonly string[];

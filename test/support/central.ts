@@ -1,15 +1,19 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Central, type CentralParts, startCentral } from "../../central/central.ts";
-import { centralSettings } from "../../central/settings/schema.ts";
+import { type CentralSettings, centralSettings } from "../../central/settings/schema.ts";
 import { openLogger } from "../../central/telemetry/logger.ts";
 import { generateGatewayKey, TestGateway } from "./gateway-client.ts";
+import { createDatabase, type TestDatabase } from "./postgres.ts";
+import type { StorageKind } from "./storages.ts";
 
 /** A central on a free port and a folder of its own; `restart` keeps the folder. */
 export interface TestCentral extends AsyncDisposable {
   readonly url: string;
   readonly dataDir: string;
+  /** Its PostgreSQL database, where it has one. */
+  readonly database: TestDatabase | undefined;
   readonly adminToken: string;
   /** A call with the admin token. */
   admin<Answer = Record<string, unknown>>(
@@ -17,22 +21,37 @@ export interface TestCentral extends AsyncDisposable {
     path: string,
     body?: unknown,
   ): Promise<{ status: number; body: Answer }>;
-  /** Adds a site; its gateway has not said hello yet. */
-  addSite(name: string): Promise<TestGateway>;
+  /** Adds a site; its gateway has not said hello yet. It calls this central, or whichever of its replicas `url` names. */
+  addSite(name: string, url?: () => string): Promise<TestGateway>;
   restart(parts?: CentralParts): Promise<void>;
+  /** Another process's worth of central on the same database, with the same keys. */
+  replica(parts?: CentralParts): Promise<TestCentral>;
   stop(): Promise<void>;
 }
 
-export async function startTestCentral(
-  options: { parts?: CentralParts; leaseSeconds?: number; dataDir?: string; consoleDir?: string } = {},
-): Promise<TestCentral> {
+export interface TestCentralOptions {
+  readonly storage?: StorageKind;
+  readonly parts?: CentralParts;
+  readonly settings?: Partial<CentralSettings>;
+  readonly leaseSeconds?: number;
+  /** Kept when the test ends. */
+  readonly dataDir?: string;
+  readonly consoleDir?: string;
+  /** Kept when the test ends; else `storage: "postgres"` gets a database of its own. */
+  readonly database?: TestDatabase;
+}
+
+export async function startTestCentral(options: TestCentralOptions = {}): Promise<TestCentral> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "plantgate-central-"));
+  const database = options.database ?? (options.storage === "postgres" ? await createDatabase() : undefined);
   const log = openLogger({ level: process.env.PLANTGATE_TEST_LOG ?? "silent" });
   const settings = centralSettings.parse({
     dataDir,
     port: 0,
     leaseSeconds: options.leaseSeconds ?? 15,
     consoleDir: options.consoleDir,
+    databaseUrl: database?.url,
+    ...options.settings,
   });
   let running: Central = await startCentral(settings, { log, ...options.parts });
   const test: TestCentral = {
@@ -40,6 +59,7 @@ export async function startTestCentral(
       return running.url;
     },
     dataDir,
+    database,
     get adminToken() {
       return readFileSync(join(dataDir, "admin.token"), "utf8").trim();
     },
@@ -54,19 +74,32 @@ export async function startTestCentral(
       });
       return { status: answer.status, body: (await answer.json()) as never };
     },
-    async addSite(name) {
+    async addSite(name, url = () => running.url) {
       const key = await generateGatewayKey();
       const added = await test.admin("POST", "/v1/sites", { name, publicKey: key.publicKey });
       if (added.status !== 201) throw new Error(`site ${name} was not added: ${JSON.stringify(added.body)}`);
-      return new TestGateway({ url: () => running.url, site: name, privateKey: key.privateKey });
+      return new TestGateway({ url, site: name, privateKey: key.privateKey });
     },
     async restart(parts) {
       await running.stop();
       running = await startCentral(settings, { log, ...parts });
     },
+    async replica(parts) {
+      if (!database) throw new Error("only centrals on a database have replicas");
+      const own = mkdtempSync(join(tmpdir(), "plantgate-replica-"));
+      for (const file of ["admin.token", "signing-key.json"]) copyFileSync(join(dataDir, file), join(own, file));
+      const started = await startTestCentral({ ...options, dataDir: own, database, ...(parts ? { parts } : {}) });
+      return Object.assign(started, {
+        async [Symbol.asyncDispose]() {
+          await started.stop();
+          rmSync(own, { recursive: true, force: true });
+        },
+      });
+    },
     stop: () => running.stop(),
     async [Symbol.asyncDispose]() {
       await running.stop();
+      if (options.database === undefined) await database?.[Symbol.asyncDispose]();
       if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
   };

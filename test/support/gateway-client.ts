@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
 import { type CryptoKey, exportSPKI, generateKeyPair, SignJWT } from "jose";
-import type { CloudEvent, DownlinkAnswer, HelloAnswer, Lane, Problem } from "../../protocol/index.ts";
+import type { CloudEvent, DownlinkAnswer, HelloAnswer, HoleReason, Lane, Problem } from "../../protocol/index.ts";
 
 export async function generateGatewayKey(): Promise<{ publicKey: string; privateKey: CryptoKey }> {
   const { publicKey, privateKey } = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
@@ -16,8 +16,17 @@ export interface Answer<Body> {
 export interface Batch {
   readonly firstSequence: number;
   readonly count: number;
-  readonly frames: readonly { readonly count: number; readonly bytes: Buffer }[];
+  /** `Plantgate-Frames`. */
+  readonly entries: string;
+  readonly body: Buffer;
   readonly chain: string;
+}
+interface Entry {
+  readonly first: number;
+  readonly count: number;
+  readonly bytes: Buffer;
+  readonly chain: Buffer;
+  readonly reason?: HoleReason;
 }
 
 /** One lane as a gateway keeps it: an epoch, and the chain over its frames. */
@@ -26,47 +35,80 @@ export class TestLane {
   readonly epoch: string;
   readonly firstSequence: number;
   readonly predecessor: { epoch: string; lastSequence: number } | undefined;
-  readonly #frames: { first: number; count: number; bytes: Buffer; chain: Buffer }[] = [];
+  readonly chain: string | undefined;
+  #entries: Entry[] = [];
   readonly #genesis: Buffer;
 
   constructor(
     site: string,
     lane: Lane,
-    options: { epoch?: string; firstSequence?: number; predecessor?: { epoch: string; lastSequence: number } } = {},
+    options: {
+      epoch?: string;
+      firstSequence?: number;
+      predecessor?: { epoch: string; lastSequence: number };
+      /** The chain's value before its first message; else the epoch's own genesis. */
+      chain?: string;
+    } = {},
   ) {
     this.lane = lane;
     this.epoch = options.epoch ?? randomUUID();
     this.firstSequence = options.firstSequence ?? 1;
     this.predecessor = options.predecessor;
-    this.#genesis = createHash("sha256").update(`plantgate-chain:${site}:${lane}:${this.epoch}`).digest();
+    this.chain = options.chain;
+    this.#genesis =
+      options.chain === undefined
+        ? createHash("sha256").update(`plantgate-chain:${site}:${lane}:${this.epoch}`).digest()
+        : Buffer.from(options.chain, "hex");
   }
 
   get last(): number {
-    const frame = this.#frames.at(-1);
-    return frame ? frame.first + frame.count - 1 : this.firstSequence - 1;
+    const entry = this.#entries.at(-1);
+    return entry ? entry.first + entry.count - 1 : this.firstSequence - 1;
   }
 
   /** Adds one frame of these lines. */
   append(events: readonly (CloudEvent | string)[], compressed?: Buffer): void {
     const text = events.map((event) => `${typeof event === "string" ? event : JSON.stringify(event)}\n`).join("");
     const bytes = compressed ?? zstdCompressSync(text);
-    const previous = this.#frames.at(-1)?.chain ?? this.#genesis;
+    const previous = this.#entries.at(-1)?.chain ?? this.#genesis;
     const chain = createHash("sha256").update(previous).update(bytes).digest();
-    this.#frames.push({ first: this.last + 1, count: events.length, bytes, chain });
+    this.#entries.push({ first: this.last + 1, count: events.length, bytes, chain });
   }
 
-  /** The frames that begin at `from` or later, up to `to` with it. */
+  /** Replaces whole frames and holes by one hole of the same range; it keeps the last value of the chain that it replaces. */
+  discard(from: number, to: number, reason: HoleReason): void {
+    const inside = this.#entries.filter(({ first, count }) => first >= from && first + count - 1 <= to);
+    const last = inside.at(-1);
+    if (inside[0]?.first !== from || !last || last.first + last.count - 1 !== to) throw new Error("a hole replaces whole frames");
+    const hole = { first: from, count: to - from + 1, bytes: Buffer.alloc(0), chain: last.chain, reason };
+    const rest = this.#entries.filter((entry) => !inside.includes(entry));
+    this.#entries = [...rest, hole].sort((a, b) => a.first - b.first);
+  }
+
+  /** The frames and holes that begin at `from` or later, up to `to` with it. */
   batch(from = this.firstSequence, to = this.last): Batch {
-    const frames = this.#frames.filter((frame) => frame.first >= from && frame.first + frame.count - 1 <= to);
-    const first = frames[0];
-    const last = frames.at(-1);
+    const entries = this.#entries.filter(({ first, count }) => first >= from && first + count - 1 <= to);
+    const [first, last] = [entries[0], entries.at(-1)];
     if (!first || !last) throw new Error("no frames in this range");
+    const chain = last.chain.toString("hex");
     return {
       firstSequence: first.first,
-      count: frames.reduce((sum, frame) => sum + frame.count, 0),
-      frames,
-      chain: last.chain.toString("hex"),
+      count: entries.reduce((sum, entry) => sum + entry.count, 0),
+      entries: entries
+        .map((entry) =>
+          entry.reason === undefined
+            ? `${entry.count}/${entry.bytes.length}`
+            : `${entry.count}~${entry.reason}~${entry.chain.toString("hex")}`,
+        )
+        .join(","),
+      body: Buffer.concat(entries.map((entry) => entry.bytes)),
+      chain,
     };
+  }
+
+  /** Where frames and holes begin. */
+  get starts(): number[] {
+    return this.#entries.map(({ first }) => first);
   }
 }
 
@@ -122,10 +164,11 @@ export class TestGateway {
   }
 
   async hello(lanes: readonly TestLane[] = [], bootId: string = randomUUID()): Promise<Answer<HelloAnswer>> {
-    const epochs = lanes.map(({ lane, epoch, firstSequence, predecessor }) => ({
+    const epochs = lanes.map(({ lane, epoch, firstSequence, chain, predecessor }) => ({
       lane,
       epoch,
       firstSequence,
+      ...(chain === undefined ? {} : { chain }),
       ...(predecessor ? { predecessor } : {}),
     }));
     const answer = await this.call<HelloAnswer>("POST", "sessions", {
@@ -154,10 +197,10 @@ export class TestGateway {
         "plantgate-first-sequence": String(batch.firstSequence),
         "plantgate-count": String(batch.count),
         "plantgate-chain": batch.chain,
-        "plantgate-frames": batch.frames.map((frame) => `${frame.count}/${frame.bytes.length}`).join(","),
+        "plantgate-frames": batch.entries,
         ...headers,
       },
-      body: Buffer.concat(batch.frames.map((frame) => frame.bytes)),
+      body: new Uint8Array(batch.body),
     });
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as never };
   }

@@ -1,15 +1,18 @@
-import { openSqlite } from "../../central/storage/database.ts";
+import { type OpenDatabase, openSqlite } from "../../central/storage/database.ts";
 import { openLedger } from "./ledger.ts";
+import { recordScript } from "./ledger-script.ts";
 
-/** Projects a ledger file and dies, as by a power cut of the process, before the statement with the given number. */
-const [file, dieBefore] = [process.argv[2] ?? "", Number(process.argv[3])];
-let statements = 0;
+/**
+ * Records or projects on a ledger and dies, as by a power cut of the process, before the statement with the given number. On PostgreSQL
+ * the number counts the statements that are sent.
+ */
+const [work, place = "", dieBefore] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+let [statements, armed] = [0, false];
 const count = (): void => {
-  if (++statements === dieBefore) process.kill(process.pid, "SIGKILL");
+  if (armed && ++statements === dieBefore) process.kill(process.pid, "SIGKILL");
 };
-let armed = false;
-const ledger = await openLedger(file, (path) => {
-  const database = openSqlite(path);
+const countingDatabase: OpenDatabase = (file) => {
+  const database = openSqlite(file);
   return {
     close: () => database.close(),
     prepare(sql) {
@@ -18,18 +21,34 @@ const ledger = await openLedger(file, (path) => {
         reader: statement.reader,
         iterate: (parameters) => statement.iterate(parameters),
         all(parameters) {
-          if (armed) count();
+          count();
           return statement.all(parameters);
         },
         run(parameters) {
-          if (armed) count();
+          count();
           return statement.run(parameters);
         },
       };
     },
   };
-});
+};
+if (place.startsWith("postgres")) {
+  const { Client } = (await import("pg")).default;
+  const query = Client.prototype.query as (...args: unknown[]) => unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: the client's own signature has a dozen overloads
+  (Client.prototype as any).query = function counted(this: unknown, ...args: unknown[]) {
+    count();
+    return query.apply(this, args);
+  };
+}
+const ledger = await openLedger(
+  place.startsWith("postgres")
+    ? { kind: "postgres", url: place }
+    : { kind: "sqlite", file: place, openDatabase: countingDatabase },
+);
 armed = true;
-while (await ledger.projector.step());
+if (work === "record") await recordScript(ledger);
+else while (await ledger.projector.step());
+armed = false;
 process.stdout.write(String(statements));
 await ledger.storage.destroy();

@@ -8,6 +8,7 @@ const packages = {
   strace: "strace",
   eatmydata: "eatmydata",
   chromium: "chromium",
+  postgres: "postgresql",
 } as const;
 export type Service = keyof typeof packages;
 
@@ -29,9 +30,9 @@ export async function requireService(name: Service): Promise<string | undefined>
 }
 
 function find(name: string): string | undefined {
-  // daemons lie in /usr/sbin, which is on no ordinary user's path
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin:/usr/local/sbin` };
-  const { status, stdout } = spawnSync("sh", ["-c", `command -v ${name}`], { env, encoding: "utf8" });
+  // daemons lie in /usr/sbin, PostgreSQL in a folder per version; neither is on an ordinary user's path
+  const script = `PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; command -v ${name}`;
+  const { status, stdout } = spawnSync("sh", ["-c", script], { encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;
 }
 

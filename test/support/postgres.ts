@@ -1,0 +1,135 @@
+import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import pg from "pg";
+import { inject } from "vitest";
+import { requireService } from "./services.ts";
+
+/** A database of its own on this run's server, gone with the test. */
+export interface TestDatabase extends AsyncDisposable {
+  readonly url: string;
+  readonly name: string;
+  query<Row extends pg.QueryResultRow = pg.QueryResultRow>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+let server: Promise<string | undefined> | undefined;
+
+/** Where this run's server answers; undefined where there is no PostgreSQL and none can be installed. */
+export function postgresServer(): Promise<string | undefined> {
+  server ??= findOrStart();
+  return server;
+}
+
+export async function createDatabase(): Promise<TestDatabase> {
+  const base = await postgresServer();
+  if (base === undefined) throw new Error("there is no PostgreSQL");
+  const name = `test_${randomUUID().replaceAll("-", "")}`;
+  await once(`${base}/postgres`, `CREATE DATABASE ${name}`);
+  const url = `${base}/${name}`;
+  return {
+    url,
+    name,
+    query: async (sql, values) => (await once(url, sql, values)) as never,
+    async [Symbol.asyncDispose]() {
+      await once(`${base}/postgres`, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    },
+  };
+}
+
+/** One statement on a connection of its own. */
+export async function once(url: string, sql: string, values: readonly unknown[] = []): Promise<pg.QueryResultRow[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(sql, [...values])).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Test files run in processes of their own: the one that makes the folder first starts the server, the others wait for it. */
+async function findOrStart(): Promise<string | undefined> {
+  const binary = await requireService("postgres");
+  if (binary === undefined) return undefined;
+  const folder = inject("postgresFolder");
+  const ready = join(folder, "ready");
+  try {
+    mkdirSync(join(folder, "starting"));
+  } catch {
+    for (let tries = 0; tries < 600 && !existsSync(ready); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+    return readFileSync(ready, "utf8");
+  }
+  const url = startServer(dirname(binary), folder, await freePort());
+  writeFileSync(`${ready}.new`, url);
+  renameSync(`${ready}.new`, ready);
+  return url;
+}
+
+/** A server of a test's own, with settings that no sane one has. */
+export async function startLooseServer(settings: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const binary = await requireService("postgres");
+  if (binary === undefined) throw new Error("there is no PostgreSQL");
+  const folder = mkdtempSync(join(tmpdir(), "plantgate-loose-"));
+  const url = startServer(dirname(binary), folder, await freePort(), settings);
+  return {
+    url: `${url}/postgres`,
+    async [Symbol.asyncDispose]() {
+      const [command = "", ...args] = JSON.parse(readFileSync(join(folder, "stop"), "utf8")) as string[];
+      spawnSync(command, args, { stdio: "ignore" });
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The server flushes, as central asks of one. It runs as another user where this process is root, which PostgreSQL refuses to be. */
+function startServer(binaries: string, folder: string, port: number, more = ""): string {
+  const root = process.getuid?.() === 0;
+  const data = join(folder, "data");
+  mkdirSync(data);
+  if (root) {
+    chmodSync(folder, 0o755);
+    const [uid, gid] = [idOf("-u"), idOf("-g")];
+    chownSync(data, uid, gid);
+    chownSync(folder, uid, gid);
+  }
+  const as = (command: string, ...args: string[]): string[] =>
+    root ? ["runuser", "-u", "postgres", "--", join(binaries, command), ...args] : [join(binaries, command), ...args];
+  run(as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"));
+  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB ${more}`;
+  writeFileSync(join(folder, "stop"), JSON.stringify(as("pg_ctl", "stop", "-D", data, "-m", "immediate")));
+  run(as("pg_ctl", "start", "-w", "-D", data, "-l", join(folder, "log"), "-o", settings));
+  return `postgres://postgres@127.0.0.1:${port}`;
+}
+
+function idOf(flag: string): number {
+  return Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout.trim());
+}
+
+function run([command = "", ...args]: readonly string[]): void {
+  // nothing of the server's keeps a pipe of ours open
+  const { status, stderr } = spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"], encoding: "utf8" });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed: ${stderr ?? ""}`);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
