@@ -1,146 +1,198 @@
 import type { Clock, Lane } from "../../protocol/index.ts";
-import { sessionState } from "../site/sessions.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { type BatchHead, chainGenesis, contentProblem, cutFrames, type Frame, headProblem, tooMuch } from "./batch.ts";
+import type { Alarms } from "../alert/alarms.ts";
+import { isOutage, type Storage } from "../storage/storage.ts";
+import { type AppendOutcome, appendGroup, type Incoming, laneKey } from "./append.ts";
+import { type BatchHead, headProblem, judgeContent, tooMuch } from "./batch.ts";
 
-export type IngestOutcome =
-  | { readonly kind: "recorded"; readonly watermark: number; readonly fresh: number }
-  | { readonly kind: "gap" | "fork"; readonly watermark: number }
-  | { readonly kind: "fenced" | "session-unknown" }
-  | { readonly kind: "invalid" | "too-large"; readonly detail: string };
+export type IngestOutcome = AppendOutcome | { readonly kind: "invalid" | "too-large"; readonly detail: string };
 
-/** Lanes in the order in which their backlog is projected: live business facts first (P7). */
-export const lanePriority: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 1, telemetry: 2 };
-/** Messages that the projector takes in one transaction at most. */
-export const sliceSize = 500;
+export interface IngestDeps {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  /** Messages of a site that may wait for projection before its samples and bulk are refused. */
+  readonly maxBacklog: number;
+  /** Told after a flush, with the lanes that have more than before. */
+  readonly recorded: (lanes: readonly { readonly site: string; readonly lane: Lane; readonly fresh: number }[]) => void;
+}
 
-/** Takes in batches: each is one row, as it came, and its answer leaves only after that row is flushed. */
+/** What one transaction takes at most. */
+const groupLimits = { batches: 32, bytes: 16 * 1024 * 1024 } as const;
+/** The longest that batches are judged without a turn for others. */
+const turnMs = 8;
+/** How long a batch waits for one before it that is on its way, over another connection or to another replica. */
+const gapWaitMs = 1000;
+/** How often a waiting batch is looked at for what other replicas recorded. */
+const gapLookMs = 200;
+
+interface Waiting {
+  readonly head: BatchHead;
+  readonly body: Uint8Array;
+  readonly deadline: number;
+  /** Known once its content was judged. */
+  inflatedBytes?: number;
+  readonly resolve: (outcome: IngestOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Takes in batches: each is one row, as it came, and its answer leaves only after that row is flushed. All that wait together share one
+ * transaction and one flush, each judged by itself.
+ */
 export class Ingest {
-  readonly #deps: { readonly storage: Storage; readonly clock: Clock };
+  readonly #deps: IngestDeps;
+  #queue: Waiting[] = [];
+  /** Batches whose predecessor is not there yet. */
+  readonly #gaps = new Set<Waiting>();
+  #working = false;
+  #queuedBytes = 0;
+  /** What a byte, and what a batch costs lately. */
+  #msPerByte = 1e-5;
+  #batchMs = 3;
 
-  constructor(deps: { readonly storage: Storage; readonly clock: Clock }) {
+  constructor(deps: IngestDeps) {
     this.#deps = deps;
   }
 
+  /** About how long a batch that came now would wait for its turn, and what one costs. */
+  get load(): { readonly backlogMs: number; readonly batchMs: number } {
+    return { backlogMs: this.#queuedBytes * this.#msPerByte, batchMs: this.#batchMs };
+  }
+
   /**
-   * Records what is new of a batch. `recorded`: everything up to the watermark is flushed (COMMIT with synchronous=FULL has returned).
-   * Overlapping frames are dropped where their chain is the recorded one, otherwise it is a `fork` (rule 4).
+   * Records what is new of a batch. `recorded`: everything up to the watermark is flushed (COMMIT has returned). `gap` only after a
+   * predecessor had time to come.
    */
-  async record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
-    const detail = headProblem(head, body.byteLength) ?? contentProblem(head, body);
-    // fewer frames a batch: one always fits
-    if (detail !== undefined) return { kind: detail === tooMuch && head.frames.length > 1 ? "too-large" : "invalid", detail };
-    return this.#deps.storage.transaction().execute((tx) => this.#record(tx, head, body));
+  record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
+    const { clock } = this.#deps;
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ head, body, deadline: clock.monotonic() + gapWaitMs, resolve, reject });
+    });
   }
 
-  async #record(tx: StorageTransaction, head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
-    const session = await sessionState(tx, head.site, head.session);
-    if (session !== "current") return { kind: session };
-    const epoch = await tx
-      .selectFrom("epochs")
-      .select(["first_sequence", "watermark", "chain"])
-      .where("site", "=", head.site)
-      .where("lane", "=", head.lane)
-      .where("epoch", "=", head.epoch)
-      .executeTakeFirst();
-    // a new epoch is announced in a hello, with what it continues
-    if (!epoch) return { kind: "session-unknown" };
-    const { watermark } = epoch;
-    if (head.firstSequence > watermark + 1) return { kind: "gap", watermark };
-    if (head.firstSequence < epoch.first_sequence) return { kind: "fork", watermark };
-
-    const recorded = await recordedChains(tx, head, epoch);
-    const previous = recorded.get(head.firstSequence - 1);
-    if (previous === undefined) return { kind: "fork", watermark };
-    const frames = cutFrames(head, body, Buffer.from(previous, "hex"));
-    const agrees = frames.every((frame) => frame.first > watermark || recorded.get(frame.last) === frame.chain);
-    if (!agrees || frames.at(-1)?.chain !== head.chain) return { kind: "fork", watermark };
-
-    const fresh = frames.filter((frame) => frame.first > watermark);
-    const last = fresh.at(-1);
-    if (!last) return { kind: "recorded", watermark, fresh: 0 };
-    await this.#append(tx, head, fresh, last);
-    return { kind: "recorded", watermark: last.last, fresh: last.last - watermark };
+  /** Another replica may have recorded something: waiting batches are judged again. */
+  lookAgain(): void {
+    this.#retry(() => true);
   }
 
-  async #append(tx: StorageTransaction, head: BatchHead, fresh: readonly Frame[], last: Frame): Promise<void> {
-    const now = this.#deps.clock.now();
-    const { site, lane, epoch } = head;
-    const first = fresh[0]?.first ?? last.first;
-    const { value: position } = await tx
-      .updateTable("counters")
-      .set((eb) => ({ value: eb("value", "+", 1) }))
-      .where("name", "=", "batch")
-      .returning("value")
-      .executeTakeFirstOrThrow();
-    await tx
-      .insertInto("batches")
-      .values({
-        position,
-        site,
-        lane,
-        epoch,
-        first_sequence: first,
-        last_sequence: last.last,
-        frames: JSON.stringify(fresh.map((frame) => [frame.last - frame.first + 1, frame.bytes.byteLength, frame.chain])),
-        body: Buffer.concat(fresh.map((frame) => frame.bytes)),
-        received_at: now,
-      })
-      .execute();
-    await tx
-      .insertInto("work")
-      .values({
-        batch: position,
-        priority: lanePriority[lane],
-        count: last.last - first + 1,
-        done: 0,
-        size: sliceSize,
-        attempts: 0,
-      })
-      .execute();
-    await tx
-      .updateTable("epochs")
-      .set({ watermark: last.last, chain: last.chain, moved_at: now })
-      .where("site", "=", site)
-      .where("lane", "=", lane)
-      .where("epoch", "=", epoch)
-      .execute();
+  #enqueue(waiting: Waiting): void {
+    this.#queue.push(waiting);
+    this.#queuedBytes += waiting.body.byteLength;
+    if (this.#working) return;
+    this.#working = true;
+    // all that the sockets hold now is read before the first transaction
+    setImmediate(() => this.#work());
   }
-}
 
-/** The chain's value after each recorded frame that a batch touches, by the frame's last sequence. */
-async function recordedChains(
-  tx: StorageTransaction,
-  head: BatchHead,
-  epoch: { readonly first_sequence: number; readonly watermark: number; readonly chain: string },
-): Promise<Map<number, string>> {
-  const chains = new Map<number, string>();
-  if (epoch.watermark < epoch.first_sequence || head.firstSequence > epoch.watermark) {
-    chains.set(epoch.watermark, epoch.chain);
-    return chains;
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup();
+      const began = performance.now();
+      await this.#recordGroup(group);
+      const bytes = group.reduce((sum, { body }) => sum + body.byteLength, 0);
+      this.#queuedBytes -= bytes;
+      const tookMs = performance.now() - began;
+      this.#batchMs += (tookMs / group.length - this.#batchMs) * 0.2;
+      if (bytes > 0) this.#msPerByte += (tookMs / bytes - this.#msPerByte) * 0.2;
+      if (this.#queue.length > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#working = false;
   }
-  chains.set(epoch.first_sequence - 1, chainGenesis(head.site, head.lane, head.epoch).toString("hex"));
-  const batches = await tx
-    .selectFrom("batches")
-    .select(["first_sequence", "frames"])
-    .where("site", "=", head.site)
-    .where("lane", "=", head.lane)
-    .where("epoch", "=", head.epoch)
-    .where("last_sequence", ">=", head.firstSequence - 1)
-    .where("first_sequence", "<", head.firstSequence + head.count)
-    .orderBy("last_sequence")
-    .execute();
-  for (const batch of batches) {
-    let sequence = batch.first_sequence;
-    for (const [count, , chain] of storedFrames(batch.frames)) {
-      sequence += count;
-      chains.set(sequence - 1, chain);
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    const end = this.#queue.findIndex(({ body }, index) => {
+      bytes += body.byteLength;
+      return index === groupLimits.batches || (index > 0 && bytes > groupLimits.bytes);
+    });
+    return this.#queue.splice(0, end === -1 ? this.#queue.length : end);
+  }
+
+  async #recordGroup(group: readonly Waiting[]): Promise<void> {
+    const judged: { waiting: Waiting; incoming: Incoming }[] = [];
+    let turnEnds = performance.now() + turnMs;
+    for (const waiting of group) {
+      // whoever connects or asks for something small does not wait for a whole group
+      if (performance.now() > turnEnds) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnEnds = performance.now() + turnMs;
+      }
+      const wrong = judgeAlone(waiting);
+      if (wrong) wrong();
+      else
+        judged.push({ waiting, incoming: { head: waiting.head, body: waiting.body, inflatedBytes: waiting.inflatedBytes ?? 0 } });
+    }
+    // batches of one window may come in any order
+    judged.sort((a, b) => a.waiting.head.firstSequence - b.waiting.head.firstSequence);
+    if (judged.length === 0) return;
+    try {
+      await this.#append(judged);
+    } catch (error) {
+      if (isOutage(error) || judged.length === 1) for (const { waiting } of judged) waiting.reject(error);
+      // one that the storage chokes on fails alone
+      else for (const each of judged) await this.#append([each]).catch((alone: unknown) => each.waiting.reject(alone));
     }
   }
-  return chains;
+
+  async #append(judged: readonly { waiting: Waiting; incoming: Incoming }[]): Promise<void> {
+    const { storage, alarms } = this.#deps;
+    const group = judged.map(({ incoming }) => incoming);
+    const appended = await storage.transaction().execute((tx) => appendGroup(tx, group, this.#deps));
+    alarms.log(appended.alarms);
+    const fresh: { site: string; lane: Lane; fresh: number }[] = [];
+    const moved = new Set<string>();
+    for (const [index, outcome] of appended.outcomes.entries()) {
+      const { waiting } = judged[index] as (typeof judged)[number];
+      if (outcome.kind === "recorded") moved.add(laneKey(waiting.head));
+      if (outcome.kind === "recorded" && outcome.fresh > 0)
+        fresh.push({ site: waiting.head.site, lane: waiting.head.lane, fresh: outcome.fresh });
+      if (outcome.kind === "gap" && this.#wait(waiting)) continue;
+      waiting.resolve(outcome);
+    }
+    if (fresh.length > 0) this.#deps.recorded(fresh);
+    this.#retry(({ head }) => moved.has(laneKey(head)));
+  }
+
+  /** Keeps a batch whose predecessor is missing. @returns false once it has waited long enough */
+  #wait(waiting: Waiting): boolean {
+    const { clock } = this.#deps;
+    const left = waiting.deadline - clock.monotonic();
+    if (left <= 0) return false;
+    this.#gaps.add(waiting);
+    clock.sleep(Math.min(left, gapLookMs)).then(() => this.#retry((each) => each === waiting));
+    return true;
+  }
+
+  #retry(which: (waiting: Waiting) => boolean): void {
+    for (const waiting of [...this.#gaps]) {
+      if (!which(waiting)) continue;
+      this.#gaps.delete(waiting);
+      this.#enqueue(waiting);
+    }
+  }
 }
 
-/** `[count, bytes, chain]` of each frame of a recorded batch. */
-export function storedFrames(frames: string): readonly (readonly [count: number, bytes: number, chain: string])[] {
-  return JSON.parse(frames) as [number, number, string][];
+/** How a batch ends that is wrong by itself; undefined for one that may be recorded. */
+function judgeAlone(waiting: Waiting): (() => void) | undefined {
+  try {
+    const wrong = judge(waiting);
+    return wrong && (() => waiting.resolve(wrong));
+  } catch (error) {
+    return () => waiting.reject(error);
+  }
+}
+
+/** Judged once, however long it then waits for a predecessor. */
+function judge(waiting: Waiting): IngestOutcome | undefined {
+  const { head, body } = waiting;
+  if (waiting.inflatedBytes !== undefined) return undefined;
+  const detail = headProblem(head, body.byteLength);
+  if (detail !== undefined) return { kind: "invalid", detail };
+  const content = judgeContent(head, body);
+  if (content.kind === "whole") {
+    waiting.inflatedBytes = content.inflatedBytes;
+    return undefined;
+  }
+  // fewer frames a batch: one always fits
+  return { kind: content.detail === tooMuch && head.entries.length > 1 ? "too-large" : "invalid", detail: content.detail };
 }

@@ -1,11 +1,16 @@
-import { type CloudEvent, describeError, type Lane, maxMessageBytes, messageTypeOf, parseEvent } from "../../protocol/index.ts";
+import { isUtf8 } from "node:buffer";
+import {
+  type CloudEvent,
+  describeError,
+  equipmentSampled,
+  type Lane,
+  maxMessageBytes,
+  messageTypeOf,
+  parseEvent,
+} from "../../protocol/index.ts";
 import type { Routes } from "../router/routes.ts";
+import { type SampleLines, sampleLines } from "./sample-line.ts";
 
-/** One line of a batch with its place. */
-export interface PlacedLine {
-  readonly sequence: number;
-  readonly line: string;
-}
 export type QuarantineCode =
   | "undecodable"
   | "site-mismatch"
@@ -13,25 +18,78 @@ export type QuarantineCode =
   | "type-not-granted"
   | "conflict"
   | "projection-failed";
-export type Judged =
-  | { readonly kind: "accepted"; readonly placed: PlacedLine; readonly event: CloudEvent }
-  | { readonly kind: "refused"; readonly placed: PlacedLine; readonly code: QuarantineCode; readonly reason: string };
+/** A line that is set aside, by its index in the stretch. */
+export interface Refused {
+  readonly index: number;
+  readonly line: string;
+  readonly code: QuarantineCode;
+  readonly reason: string;
+}
+/** What the lines of a stretch are. Recognized samples are only counted: nothing else follows from them. */
+export interface JudgedLines {
+  readonly samples: number;
+  readonly accepted: readonly { readonly index: number; readonly line: string; readonly event: CloudEvent }[];
+  readonly refused: readonly Refused[];
+}
+export interface LineSender {
+  readonly site: string;
+  readonly lane: Lane;
+}
 
-/** Judges a line by itself: whole, of its sender's site and lane, of a type that the site may send (rule 15). */
-export function judgeLine(
-  placed: PlacedLine,
-  sender: { readonly site: string; readonly lane: Lane },
+const recognizers = new Map<string, SampleLines>();
+
+/** Judges `count` lines of some frames' text, behind the first `skip`: whole, of their sender's site and lane, of a type that it may send. */
+export function judgeLines(
+  frames: Buffer,
+  skip: number,
+  count: number,
+  sender: LineSender,
   routes: Pick<Routes, "maySend">,
-): Judged {
-  const refuse = (code: QuarantineCode, reason: string): Judged => ({ kind: "refused", placed, code, reason });
-  if (Buffer.byteLength(placed.line) > maxMessageBytes)
+): JudgedLines {
+  const accepted: { index: number; line: string; event: CloudEvent }[] = [];
+  const refused: Refused[] = [];
+  const valid = isUtf8(frames);
+  const text = valid ? frames.toString("utf8") : "";
+  const recognize = valid && sender.lane === "telemetry" && routes.maySend(sender.site, equipmentSampled.type);
+  let [samples, at] = [0, lineStart(frames, text, skip)];
+  for (let index = 0; index < count; ) {
+    if (recognize) {
+      const { lines, end } = recognizerOf(sender.site).count(text, at, count - index);
+      samples += lines;
+      index += lines;
+      at = end;
+      if (index === count) break;
+    }
+    const end = valid ? text.indexOf("\n", at) : frames.indexOf(0x0a, at);
+    const line = valid ? text.slice(at, end) : decode(frames.subarray(at, end));
+    const judged = typeof line === "string" ? judgeLine(line, sender, routes) : line;
+    if ("event" in judged) accepted.push({ index, ...judged });
+    else refused.push({ index, ...judged });
+    at = end + 1;
+    index++;
+  }
+  return { samples, accepted, refused };
+}
+
+type Refusal = Omit<Refused, "index">;
+
+/** Judges a line by itself (rule 15). */
+function judgeLine(
+  line: string,
+  sender: LineSender,
+  routes: Pick<Routes, "maySend">,
+): { line: string; event: CloudEvent } | Refusal {
+  const refuse = (code: QuarantineCode, reason: string): Refusal => ({ line, code, reason });
+  // characters first: only a long text's bytes are counted
+  if (line.length * 3 > maxMessageBytes && Buffer.byteLength(line) > maxMessageBytes)
     return refuse("undecodable", `the message is larger than ${maxMessageBytes} bytes`);
   let event: CloudEvent;
   try {
-    event = parseEvent(placed.line);
+    event = parseEvent(line);
   } catch (error) {
     return refuse("undecodable", describeError(error));
   }
+  if (event.sequence !== undefined) return refuse("undecodable", "a line of a batch has no sequence of its own");
   if (event.site !== sender.site)
     return refuse("site-mismatch", `the message names site "${event.site}", it was sent by "${sender.site}"`);
   const { lane } = messageTypeOf(event.type);
@@ -39,11 +97,26 @@ export function judgeLine(
     return refuse("lane-mismatch", `${event.type} belongs to lane ${lane}, it came in lane ${sender.lane}`);
   if (!routes.maySend(sender.site, event.type))
     return refuse("type-not-granted", `site "${sender.site}" may not send ${event.type}`);
-  return { kind: "accepted", placed, event };
+  return { line, event };
 }
 
-/** What a message was made of: the hash of its raw input, else of its data (rule 20). */
-export function sameInput(a: { inputhash?: string; data: unknown }, b: { inputhash?: string; data: unknown }): boolean {
-  if (a.inputhash !== undefined && b.inputhash !== undefined) return a.inputhash === b.inputhash;
-  return JSON.stringify(a.data) === JSON.stringify(b.data);
+function decode(bytes: Buffer): string | Refusal {
+  const line = bytes.toString("utf8");
+  return isUtf8(bytes) ? line : { line, code: "undecodable", reason: "the line is not UTF-8" };
+}
+
+/** Where the line begins that `skip` lines come before: in characters of the text, in bytes where there is none. */
+function lineStart(frames: Buffer, text: string, skip: number): number {
+  let at = 0;
+  for (let line = 0; line < skip; line++) at = (text === "" ? frames.indexOf(0x0a, at) : text.indexOf("\n", at)) + 1;
+  return at;
+}
+
+function recognizerOf(site: string): SampleLines {
+  let known = recognizers.get(site);
+  if (!known) {
+    known = sampleLines(site);
+    recognizers.set(site, known);
+  }
+  return known;
 }

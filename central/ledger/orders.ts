@@ -1,4 +1,6 @@
+import { sql } from "kysely";
 import { type CloudEvent, messageTypeOf } from "../../protocol/index.ts";
+import { insertRows } from "../storage/bulk.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 
 const orderReleased = "mfg.production-order.released.v1";
@@ -6,8 +8,9 @@ export const deliveryCompleted = "mfg.delivery.completed.v1";
 
 interface Recorded {
   readonly position: number;
-  readonly site: string;
-  readonly parsed: CloudEvent;
+  /** The row of `slices` that holds it. */
+  readonly slice: number;
+  readonly event: CloudEvent;
 }
 interface OrderNote {
   name: string | null;
@@ -17,22 +20,27 @@ interface OrderNote {
   revision: number;
   lastAt: string;
   lastPosition: number;
-  readonly positions: number[];
+  readonly places: { readonly position: number; readonly slice: number }[];
 }
+
+/** Rows of one statement: equal texts are compiled once. */
+const rowsPerStatement = 100;
 
 /** Keeps the index by which people find messages: production order id and order name. Samples have none; outcomes of deliveries are hops. */
 export async function noteOrders(tx: StorageTransaction, recorded: readonly Recorded[]): Promise<void> {
   const notes = new Map<string, OrderNote>();
   for (const message of recorded) {
-    const type = messageTypeOf(message.parsed.type);
+    const type = messageTypeOf(message.event.type);
     if (!type.orders || type.type === deliveryCompleted) continue;
-    for (const moId of new Set(type.orders(message.parsed.data)))
-      notes.set(moId, noted(notes.get(moId), message, type.orderName?.(message.parsed.data) ?? null));
+    for (const moId of new Set(type.orders(message.event.data)))
+      notes.set(moId, noted(notes.get(moId), message, type.orderName?.(message.event.data) ?? null));
   }
-  for (const [moId, note] of notes) await write(tx, moId, note);
+  const places = [...notes].flatMap(([moId, note]) => note.places.map((place) => ({ mo_id: moId, ...place })));
+  await insertRows(tx, "message_orders", ["mo_id", "position", "slice"], places);
+  for (const part of parts([...notes])) await write(tx, part);
 }
 
-function noted(before: OrderNote | undefined, { position, site, parsed }: Recorded, name: string | null): OrderNote {
+function noted(before: OrderNote | undefined, { position, slice, event }: Recorded, name: string | null): OrderNote {
   const note = before ?? {
     name: null,
     plant: null,
@@ -41,16 +49,16 @@ function noted(before: OrderNote | undefined, { position, site, parsed }: Record
     revision: 0,
     lastAt: "",
     lastPosition: 0,
-    positions: [],
+    places: [],
   };
-  note.positions.push(position);
+  note.places.push({ position, slice });
   note.lastPosition = position;
-  note.lastAt = parsed.time;
-  if (parsed.type !== orderReleased) {
-    note.plant ??= site;
+  note.lastAt = event.time;
+  if (event.type !== orderReleased) {
+    note.plant ??= event.site;
     return note;
   }
-  const { item, quantity, revision, warehouse } = parsed.data as {
+  const { item, quantity, revision, warehouse } = event.data as {
     item: string;
     quantity: { value: string; unitCode: string };
     revision: number;
@@ -60,40 +68,59 @@ function noted(before: OrderNote | undefined, { position, site, parsed }: Record
   return {
     ...note,
     name,
-    plant: parsed.targetsite ?? warehouse,
+    plant: event.targetsite ?? warehouse,
     item,
     quantity: `${quantity.value} ${quantity.unitCode}`,
     revision,
   };
 }
 
-async function write(tx: StorageTransaction, moId: string, note: OrderNote): Promise<void> {
-  for (const position of note.positions) await tx.insertInto("message_orders").values({ mo_id: moId, position }).execute();
-  const known = await tx.selectFrom("orders").selectAll().where("mo_id", "=", moId).executeTakeFirst();
-  // an older revision that arrives late changes nothing that people see
-  const content =
-    note.revision >= (known?.revision ?? 0) && note.revision > 0
-      ? { order_name: note.name, plant: note.plant, item: note.item, quantity: note.quantity, revision: note.revision }
-      : {};
-  const last = { last_at: note.lastAt, last_position: note.lastPosition };
-  if (known) {
-    await tx
-      .updateTable("orders")
-      .set({ ...content, ...last, messages: known.messages + note.positions.length })
-      .where("mo_id", "=", moId)
-      .execute();
-  } else {
-    const empty = { order_name: null, plant: note.plant, item: null, quantity: null, revision: 0 };
-    await tx
-      .insertInto("orders")
-      .values({ mo_id: moId, ...empty, ...content, ...last, messages: note.positions.length })
-      .execute();
-  }
-  if (note.name !== null) {
-    await tx
-      .insertInto("order_names")
-      .values({ order_name: note.name, mo_id: moId, last_position: note.lastPosition })
-      .onConflict((conflict) => conflict.columns(["order_name", "mo_id"]).doUpdateSet({ last_position: note.lastPosition }))
-      .execute();
-  }
+/** An older revision that arrives late changes nothing that people see, nor does a message that is no release. */
+async function write(tx: StorageTransaction, notes: readonly (readonly [string, OrderNote])[]): Promise<void> {
+  const newest = sql<boolean>`excluded.revision > 0 and excluded.revision >= orders.revision`;
+  const content = <Column extends "order_name" | "plant" | "item" | "quantity" | "revision">(column: Column) =>
+    sql<never>`case when ${newest} then ${sql.ref(`excluded.${column}`)} else ${sql.ref(`orders.${column}`)} end`;
+  await tx
+    .insertInto("orders")
+    .values(
+      notes.map(([mo_id, note]) => ({
+        mo_id,
+        order_name: note.name,
+        plant: note.plant,
+        item: note.item,
+        quantity: note.quantity,
+        revision: note.revision,
+        last_at: note.lastAt,
+        last_position: note.lastPosition,
+        messages: note.places.length,
+      })),
+    )
+    .onConflict((conflict) =>
+      conflict.column("mo_id").doUpdateSet((eb) => ({
+        order_name: content("order_name"),
+        plant: content("plant"),
+        item: content("item"),
+        quantity: content("quantity"),
+        revision: content("revision"),
+        last_at: eb.ref("excluded.last_at"),
+        last_position: eb.ref("excluded.last_position"),
+        messages: eb("orders.messages", "+", eb.ref("excluded.messages")),
+      })),
+    )
+    .execute();
+  const names = notes.flatMap(([mo_id, { name, lastPosition }]) =>
+    name === null ? [] : [{ order_name: name, mo_id, last_position: lastPosition }],
+  );
+  if (names.length === 0) return;
+  await tx
+    .insertInto("order_names")
+    .values(names)
+    .onConflict((conflict) =>
+      conflict.columns(["order_name", "mo_id"]).doUpdateSet((eb) => ({ last_position: eb.ref("excluded.last_position") })),
+    )
+    .execute();
+}
+
+function* parts<Row>(rows: readonly Row[]): Generator<Row[]> {
+  for (let at = 0; at < rows.length; at += rowsPerStatement) yield rows.slice(at, at + rowsPerStatement);
 }

@@ -1,66 +1,78 @@
-import type { Clock, Lane } from "../../protocol/index.ts";
-import type { Hints } from "../router/hints.ts";
+import type { Clock } from "../../protocol/index.ts";
+import type { Alarms } from "../alert/alarms.ts";
+import { type Hints, ledgerHint } from "../router/hints.ts";
 import type { Routes } from "../router/routes.ts";
-import { isOutage, type Storage } from "../storage/storage.ts";
+import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { frameLines } from "./batch.ts";
-import { sliceSize, storedFrames } from "./ingest.ts";
-import type { PlacedLine } from "./judge.ts";
-import { projectSlice } from "./slice.ts";
+import { Attempts, maxAttempts } from "./attempts.ts";
+import {
+  batchesAhead,
+  batchesFrom,
+  type Cursor,
+  type CursorState,
+  claimCursor,
+  damagedKey,
+  lanesBehind,
+  nextDamaged,
+  setAside,
+  type Which,
+  writeCursor,
+} from "./cursor.ts";
+import type { Frames } from "./frames.ts";
+import { type JudgedLines, judgeLines } from "./judge.ts";
+import { eventAt } from "./lines.ts";
+import { type BatchRow, planStep, type Step, type Stretch, wholeStep } from "./plan.ts";
+import { type JudgedStretch, projectStretches, storable, tally } from "./slice.ts";
+import { type Turn, Turns } from "./turns.ts";
 
 export interface ProjectorDeps {
   readonly storage: Storage;
+  readonly frames: Frames;
   readonly routes: Routes;
   readonly hints: Hints;
+  readonly alarms: Alarms;
   readonly clock: Clock;
   readonly log: Logger;
-}
-interface Work {
-  readonly batch: number;
-  readonly priority: number;
-  readonly count: number;
-  readonly done: number;
-  readonly size: number;
-  readonly attempts: number;
-}
-interface Batch {
-  readonly position: number;
-  readonly site: string;
-  readonly lane: Lane;
-  readonly epoch: string;
-  readonly first: number;
-  readonly receivedAt: number;
-  readonly frames: readonly { readonly from: number; readonly count: number; readonly bytes: Uint8Array }[];
+  /** Told after a step, for other replicas. */
+  readonly projected?: (sites: ReadonlySet<string>) => void;
 }
 
-/** Attempts at a slice before it is halved; a single message that fails as often is quarantined. */
-const maxAttempts = 3;
-/** Behind all lanes. */
-const damagedPriority = 100;
+type Outcome =
+  | { readonly kind: "projected"; readonly next: CursorState; readonly more: boolean }
+  /** Another replica works on it, or went on with it meanwhile; or nothing is left. */
+  | { readonly kind: "elsewhere" | "moved" | "nothing" };
+
 const idleMs = 1000;
 const outageMs = 1000;
 const retryMs = 20;
 
 /**
- * Turns recorded batches into ledger rows, routes and quarantine, in slices of one transaction each that also moves the batch's cursor:
- * a crash anywhere doubles and loses nothing. Each attempt is noted, durably, before it is made, so that a message which takes the
- * whole process down is found as well (rule 16). Transactions go before bulk, bulk before telemetry; in a lane, order is that of arrival.
+ * Turns recorded batches into the ledger, routes and quarantine, in steps of one transaction each that also moves the lane's cursor: a
+ * crash anywhere doubles and loses nothing. Each attempt is noted, durably, before it is made, so that a message which takes the whole
+ * process down is found as well (rule 16).
+ * Replicas share the work: a lane's cursor is locked while a step is made (rule 13).
  */
 export class Projector {
   readonly #deps: ProjectorDeps;
-  #batch: Batch | undefined;
+  readonly #turns = new Turns();
+  readonly #attempts: Attempts;
+  readonly #unreadable = new Map<string, number>();
+  #damagedBefore = "";
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #wake: AbortController | undefined;
 
   constructor(deps: ProjectorDeps) {
     this.#deps = deps;
+    this.#attempts = new Attempts(deps.storage);
   }
 
   /** There is something new; without it the projector looks by itself once a second. */
-  wake(): void {
+  wake(turns: readonly Turn[] = []): void {
+    for (const turn of turns) this.#turns.add(turn);
     this.#wake?.abort();
   }
 
-  /** Runs until the signal aborts, between two slices. */
+  /** Runs until the signal aborts, between two steps. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     const stop = (): void => this.wake();
@@ -69,7 +81,7 @@ export class Projector {
       this.#wake = new AbortController();
       try {
         if (!(await this.step())) await clock.sleep(idleMs, this.#wake.signal);
-        // other work of the process gets its turn between two slices
+        // other work of the process gets its turn between two steps
         else await new Promise((resolve) => setImmediate(resolve));
       } catch (error) {
         if (isOutage(error)) {
@@ -77,8 +89,8 @@ export class Projector {
           await clock.sleep(outageMs, signal);
         } else {
           log.warn(
-            { event: "projector.slice.failed", err: error },
-            "a slice could not be projected, it is tried again in smaller parts",
+            { event: "projector.step.failed", err: error },
+            "a step could not be projected, it is tried again in smaller parts",
           );
           await clock.sleep(retryMs, signal);
         }
@@ -88,140 +100,192 @@ export class Projector {
   }
 
   /**
-   * Projects one slice.
-   * @returns whether there was one
-   * @throws what the slice failed with; the attempt stays noted, unless the storage itself is out of order
+   * Projects one step.
+   * @returns whether there may be more to do at once
+   * @throws what the step failed with; the attempt stays noted, unless the storage itself is out of order
    */
   async step(): Promise<boolean> {
-    const { storage } = this.#deps;
-    const next = await storage.selectFrom("work").selectAll().orderBy("priority").orderBy("batch").limit(1).executeTakeFirst();
-    if (!next) return false;
-    const work = await this.#noteAttempt(next);
-    const found = await this.#read(work);
-    // one that was already known as damaged is looked at again when there is nothing else
-    if (!found) return work.priority < damagedPriority;
-    const { batch, lines } = found;
-    if (work.attempts > maxAttempts && lines.length === 1) {
-      await this.#quarantine(work, batch, lines);
-      return true;
+    const { storage, clock } = this.#deps;
+    if (this.#turns.empty || clock.monotonic() - this.#lookedAt > idleMs) {
+      this.#lookedAt = clock.monotonic();
+      for (const turn of await lanesBehind(storage)) this.#turns.add(turn);
     }
+    const turn = this.#turns.next();
+    if (!turn) return this.#stepDamaged();
     try {
-      await this.#project(work, batch, lines);
+      const outcome = await this.#attempt(turn);
+      if (outcome.kind === "moved" || (outcome.kind === "projected" && outcome.more)) this.#turns.add(turn);
+      return outcome.kind !== "elsewhere" || !this.#turns.empty;
     } catch (error) {
-      // a full disk says nothing about the messages
-      if (isOutage(error)) await storage.updateTable("work").set({ attempts: 0 }).where("batch", "=", work.batch).execute();
+      this.#turns.add(turn);
       throw error;
     }
-    return true;
+  }
+
+  /** One of the batches that could not be read is looked at again when there is nothing else. */
+  async #stepDamaged(): Promise<boolean> {
+    const { storage } = this.#deps;
+    const found = await nextDamaged(storage, this.#damagedBefore);
+    if (!found) return false;
+    this.#damagedBefore = damagedKey(found);
+    const { site, lane, batch } = found;
+    try {
+      const [row] = await batchesFrom(storage, { kind: "damaged", site, lane, batch });
+      if (!row) return false;
+      for (const stretch of planStep({ lane, done: 0, size: row.count }, [row]).stretches)
+        await this.#use(storage, stretch, () => {});
+    } catch (error) {
+      if (isOutage(error)) throw error;
+      return false;
+    }
+    return (await this.#attempt({ site, lane, damagedBatch: batch })).kind === "projected";
+  }
+
+  async #attempt(which: Which): Promise<Outcome> {
+    try {
+      const noted = await this.#attempts.begin(which);
+      if (typeof noted === "string") return { kind: noted };
+      const outcome = await this.#stepOf(which, noted);
+      if (outcome.kind === "projected") this.#attempts.succeeded(which, outcome.next);
+      return outcome;
+    } catch (error) {
+      this.#attempts.failed(which, error);
+      throw error;
+    }
+  }
+
+  async #stepOf(which: Which, noted: CursorState): Promise<Outcome> {
+    const { storage, hints, alarms, log, projected } = this.#deps;
+    const done = await storage.transaction().execute(async (tx) => {
+      const cursor = await claimCursor(tx, which);
+      if (!cursor) return { kind: "elsewhere" as const };
+      if (!this.#attempts.stands(cursor, noted)) return { kind: "moved" as const };
+      const batches = await batchesFrom(tx, cursor);
+      if (batches.length === 0) return { kind: "nothing" as const };
+      // even reading it ended the process
+      if (cursor.attempts > maxAttempts + 1) return this.#giveUp(tx, cursor);
+      const read = await this.#read(tx, cursor, batches);
+      if (!read) return this.#giveUp(tx, cursor);
+      return this.#project(tx, cursor, batches, read);
+    });
+    if (done.kind === "moved" || done.kind === "elsewhere" || done.kind === "nothing") return done;
+    alarms.log(done.alarms);
+    if (done.note) log.error(done.note.fields, done.note.sentence);
+    hints.wakeAll(done.sites);
+    hints.wake(ledgerHint);
+    projected?.(done.sites);
+    return { kind: "projected", next: done.next, more: done.more };
+  }
+
+  async #project(tx: StorageTransaction, cursor: Cursor, batches: readonly BatchRow[], read: Read) {
+    const { routes, alarms, clock, frames } = this.#deps;
+    const { step, judged } = read;
+    const failed = cursor.attempts > maxAttempts && step.count === 1 ? judged[0] : undefined;
+    const written = failed
+      ? await this.#quarantine(tx, failed)
+      : await projectStretches(tx, cursor, judged, {
+          routes,
+          alarms,
+          now: clock.now(),
+          dataAt: async (position) => (await eventAt(tx, frames, position)).data,
+        });
+    const { batch, done } = step;
+    const size = failed || batch !== cursor.batch ? wholeStep(cursor.lane) : cursor.size;
+    const next = this.#attempts.first(cursor, { batch, done, size });
+    await writeCursor(tx, cursor, next, step.count);
+    const last = batches.at(-1) as BatchRow;
+    const more = cursor.kind === "lane" && (batch <= last.number || batches.length === batchesAhead);
+    return { kind: "written" as const, ...written, next, more, note: failed && quarantined(failed) };
+  }
+
+  /** Sets one message aside whose projection fails by itself. */
+  async #quarantine(tx: StorageTransaction, { stretch }: JudgedStretch) {
+    const { site, lane, epoch, receivedAt } = stretch.batch;
+    const line = await this.#use(tx, stretch, (text) => text.toString("utf8").split("\n")[stretch.skipLines] ?? "");
+    const reason = `its projection failed ${maxAttempts} times`;
+    const row = { site, lane, epoch, sequence: stretch.firstSequence, code: "projection-failed", reason, conflicts_with: null };
+    await tx
+      .insertInto("quarantine")
+      .values({ ...row, line: storable(line), received_at: receivedAt })
+      .execute();
+    await tally(tx, { site, lane, epoch }, { messages: 0, repeats: 0, quarantined: 1 });
+    return { sites: new Set<string>(), alarms: [] };
   }
 
   /**
-   * A batch was judged when it came, so one that cannot be read is damage on our disk. It goes behind everything else and stays there,
-   * counted as waiting, so that it holds nobody back and a repaired disk brings its messages.
+   * A batch was judged when it came, so one that cannot be read is damage on our disk. It is set aside and stays there, counted as
+   * waiting, so that it holds nobody back and a repaired disk brings its messages.
    */
-  async #read(work: Work): Promise<{ batch: Batch; lines: PlacedLine[] } | undefined> {
-    const { storage, log } = this.#deps;
-    try {
-      const batch = await this.#load(work.batch);
-      return { batch, lines: linesOf(batch, work.done, work.size) };
-    } catch (error) {
-      const known = work.priority >= damagedPriority;
-      if (isOutage(error) || (!known && work.attempts <= maxAttempts)) throw error;
-      this.#batch = undefined;
-      const anew = { priority: damagedPriority, attempts: 0, size: sliceSize };
-      await storage.updateTable("work").set(anew).where("batch", "=", work.batch).execute();
-      const fields = { event: "projector.batch.damaged", err: error, batch: work.batch };
-      if (!known) log.error(fields, "a recorded batch cannot be read from the disk");
-      return undefined;
-    }
+  async #giveUp(tx: StorageTransaction, cursor: Cursor) {
+    const { site, lane, batch } = cursor;
+    const next = this.#attempts.first(cursor, { batch: batch + 1, done: 0, size: wholeStep(lane) });
+    await setAside(tx, cursor, next);
+    const fields = { event: "projector.batch.damaged", site, lane, batch };
+    const note = { fields, sentence: "a recorded batch cannot be read from the disk" };
+    return { kind: "written" as const, sites: new Set<string>(), alarms: [], next, more: true, note };
   }
 
-  /** Counts the attempt before it is made; after three the slice is halved, down to one message. */
-  async #noteAttempt(work: Work): Promise<Work> {
-    const size = Math.min(work.size, work.count - work.done);
-    const halve = work.attempts >= maxAttempts && size > 1;
-    const noted = { size: halve ? Math.ceil(size / 2) : work.size, attempts: halve ? 1 : work.attempts + 1 };
-    await this.#deps.storage.updateTable("work").set(noted).where("batch", "=", work.batch).execute();
-    return { ...work, ...noted };
-  }
-
-  async #project(work: Work, batch: Batch, lines: readonly PlacedLine[]): Promise<void> {
-    const { storage, routes, hints, clock } = this.#deps;
-    const sites = await storage.transaction().execute(async (tx) => {
-      const woken = await projectSlice(tx, batch, lines, routes, clock.now());
-      if (work.done + lines.length >= work.count) await tx.deleteFrom("work").where("batch", "=", work.batch).execute();
-      else
-        await tx
-          .updateTable("work")
-          .set({ done: work.done + lines.length, attempts: 0 })
-          .where("batch", "=", work.batch)
-          .execute();
-      return woken;
-    });
-    hints.wakeAll(sites);
-  }
-
-  async #quarantine(work: Work, batch: Batch, lines: readonly PlacedLine[]): Promise<void> {
-    const { storage, log } = this.#deps;
-    const { site, lane, epoch, receivedAt } = batch;
-    const reason = `its projection failed ${maxAttempts} times`;
-    await storage.transaction().execute(async (tx) => {
-      for (const { sequence, line } of lines) {
-        await tx
-          .insertInto("quarantine")
-          .values({
-            site,
-            lane,
-            epoch,
-            sequence,
-            code: "projection-failed",
-            reason,
-            conflicts_with: null,
-            line,
-            received_at: receivedAt,
-          })
-          .execute();
+  /**
+   * Reads and judges the lines of the next step; what lies before a batch that cannot be read is a step of its own. Undefined: the batch
+   * is given up.
+   */
+  async #read(tx: StorageTransaction, cursor: Cursor, batches: readonly BatchRow[]): Promise<Read | undefined> {
+    const { routes, frames } = this.#deps;
+    // what a site may send or gets, as of the newest configuration that its messages can know of
+    await routes.refresh(tx);
+    const step = planStep(cursor, batches);
+    const judging: { stretch: Stretch; lines: () => JudgedLines }[] = [];
+    const judged = (): JudgedStretch[] => judging.map(({ stretch, lines }) => ({ stretch, ...lines() }));
+    for (const stretch of step.stretches) {
+      const { skipLines, count, batch } = stretch;
+      const key = `${cursor.site}/${cursor.lane}/${batch.number}`;
+      try {
+        // what fails in judging is found message by message; only what cannot be read is damage
+        const lines = await this.#use(tx, stretch, (text) => attempt(() => judgeLines(text, skipLines, count, cursor, routes)));
+        this.#unreadable.delete(key);
+        judging.push({ stretch, lines });
+      } catch (error) {
+        if (isOutage(error) || cursor.kind === "damaged") throw error;
+        frames.forget({ ...cursor, batch: batch.number });
+        const before = batches.filter(({ number }) => number < batch.number);
+        if (before.length > 0) {
+          return { step: planStep(cursor, before), judged: judged() };
+        }
+        const tries = (this.#unreadable.get(key) ?? 0) + 1;
+        this.#unreadable.set(key, tries);
+        if (tries < maxAttempts) throw error;
+        this.#unreadable.delete(key);
+        return undefined;
       }
-      const done = work.done + lines.length;
-      if (done >= work.count) await tx.deleteFrom("work").where("batch", "=", work.batch).execute();
-      else await tx.updateTable("work").set({ done, attempts: 0, size: sliceSize }).where("batch", "=", work.batch).execute();
-    });
-    log.error(
-      { event: "projector.message.quarantined", site, lane, epoch, sequence: lines[0]?.sequence },
-      "a message could not be projected and was set aside",
-    );
+    }
+    return { step, judged: judged() };
   }
 
-  /** The batch in work stays in memory: its slices follow each other. */
-  async #load(position: number): Promise<Batch> {
-    if (this.#batch?.position === position) return this.#batch;
-    const row = await this.#deps.storage
-      .selectFrom("batches")
-      .selectAll()
-      .where("position", "=", position)
-      .executeTakeFirstOrThrow();
-    let [from, offset] = [0, 0];
-    const frames = storedFrames(row.frames).map(([count, bytes]) => {
-      const frame = { from, count, bytes: row.body.subarray(offset, offset + bytes) };
-      from += count;
-      offset += bytes;
-      return frame;
-    });
-    const { site, lane, epoch, first_sequence: first, received_at: receivedAt } = row;
-    this.#batch = { position, site, lane, epoch, first, receivedAt, frames };
-    return this.#batch;
+  #use<Value>(db: Storage | StorageTransaction, stretch: Stretch, use: (text: Buffer) => Value): Promise<Value> {
+    const { batch, bodyOffset, bodyBytes } = stretch;
+    return this.#deps.frames.use(db, { site: batch.site, lane: batch.lane, batch: batch.number, bodyOffset, bodyBytes }, use);
   }
 }
 
-/** `size` lines of a batch from the `done`th on; only the frames that hold them are inflated. */
-function linesOf(batch: Batch, done: number, size: number): PlacedLine[] {
-  const lines: PlacedLine[] = [];
-  for (const frame of batch.frames) {
-    if (frame.from + frame.count <= done) continue;
-    if (lines.length >= size) break;
-    const skipped = Math.max(0, done - frame.from);
-    const taken = frameLines(frame.bytes).slice(skipped, skipped + size - lines.length);
-    for (const [index, line] of taken.entries()) lines.push({ sequence: batch.first + frame.from + skipped + index, line });
+/** The value, or the error, once it is asked for. */
+function attempt<Value>(make: () => Value): () => Value {
+  try {
+    const value = make();
+    return () => value;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
   }
-  return lines;
+}
+
+interface Read {
+  readonly step: Step;
+  readonly judged: readonly JudgedStretch[];
+}
+
+function quarantined({ stretch }: JudgedStretch) {
+  const { site, lane, epoch } = stretch.batch;
+  const fields = { event: "projector.message.quarantined", site, lane, epoch, sequence: stretch.firstSequence };
+  return { fields, sentence: "a message could not be projected and was set aside" };
 }

@@ -1,139 +1,162 @@
-import type { Insertable } from "kysely";
-import type { CloudEvent, Lane } from "../../protocol/index.ts";
+import { type CloudEvent, equipmentSampled, type Lane } from "../../protocol/index.ts";
+import type { Alarm, Alarms } from "../alert/alarms.ts";
 import type { Routes } from "../router/routes.ts";
-import type { Schema } from "../storage/schema.ts";
+import { insertRows } from "../storage/bulk.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
-import { type Judged, judgeLine, type PlacedLine, sameInput } from "./judge.ts";
+import type { JudgedLines, Refused } from "./judge.ts";
+import { takeKeys } from "./once.ts";
 import { deliveryCompleted, noteOrders } from "./orders.ts";
+import type { Stretch } from "./plan.ts";
 
-/** Where a slice's lines come from. */
-export interface Sender {
-  readonly site: string;
-  readonly lane: Lane;
-  readonly epoch: string;
-  readonly receivedAt: number;
+/** Some lines of a batch, judged. */
+export interface JudgedStretch extends JudgedLines {
+  readonly stretch: Stretch;
 }
-type MessageRow = Insertable<Schema["messages"]>;
-type Placed = MessageRow & { readonly parsed: CloudEvent };
-
-/** Rows of one INSERT: SQLite takes 32,766 values a statement, and equal texts are compiled once. */
-const rowsPerInsert = 100;
+/** A message that the ledger holds from now on. */
+export interface RecordedMessage {
+  readonly position: number;
+  readonly slice: number;
+  readonly event: CloudEvent;
+}
+export interface SliceDeps {
+  readonly routes: Pick<Routes, "route">;
+  readonly alarms: Alarms;
+  readonly now: number;
+  /** The data of a message that the ledger holds. */
+  readonly dataAt: (position: number) => Promise<unknown>;
+}
+export interface Projected {
+  /** Sites that got something to fetch. */
+  readonly sites: ReadonlySet<string>;
+  readonly alarms: readonly Alarm[];
+}
 
 /**
- * Writes all that follows from some lines: ledger, orders, routes, exceptions, quarantine. Runs inside the caller's transaction, which
- * also moves the cursor, so that a crash leaves all of it or nothing.
- * @returns the sites that got something to fetch
+ * Writes all that follows from some stretches of one lane: ledger, once-keys, orders, routes, exceptions, quarantine. Runs inside the
+ * caller's transaction, which also moves the cursor, so that a crash leaves all of it or nothing. Everything is judged before the ledger's
+ * counter is locked; each line has a position, also one that is set aside.
  */
-export async function projectSlice(
+export async function projectStretches(
   tx: StorageTransaction,
-  sender: Sender,
-  lines: readonly PlacedLine[],
-  routes: Routes,
-  now: number,
-): Promise<ReadonlySet<string>> {
-  const judged = lines.map((placed) => judgeLine(placed, sender, routes));
-  const accepted = judged.filter((each) => each.kind === "accepted");
-  const known = await knownKeys(tx, sender.site, accepted);
-  const refused: Insertable<Schema["quarantine"]>[] = [];
-  const refuse = (placed: PlacedLine, code: string, reason: string, conflictsWith: number | null = null): void => {
-    const { site, lane, epoch, receivedAt } = sender;
-    refused.push({
-      site,
-      lane,
-      epoch,
-      sequence: placed.sequence,
-      code,
-      reason,
-      conflicts_with: conflictsWith,
-      line: placed.line,
-      received_at: receivedAt,
-    });
-  };
-  for (const each of judged) if (each.kind === "refused") refuse(each.placed, each.code, each.reason);
-
-  const rows: Placed[] = [];
-  let position = await reservePositions(tx, accepted.length);
-  for (const { placed, event } of accepted) {
-    const key = event.idempotencykey === undefined ? undefined : onceKey(event.type, event.idempotencykey);
-    const first = key === undefined ? undefined : known.get(key);
-    if (first && !sameInput(first.event, event)) {
-      refuse(
-        placed,
-        "conflict",
-        `the idempotency key "${event.idempotencykey}" was recorded with another content`,
-        first.position,
-      );
-      continue;
-    }
-    const row = toRow(sender, placed, event, ++position, first?.position ?? null);
-    rows.push(row);
-    if (key !== undefined && !first) known.set(key, { position, event });
-  }
-  await insertAll(
-    rows.map(({ parsed: _, ...row }) => row),
-    (part) => tx.insertInto("messages").values(part).execute(),
+  sender: { readonly site: string; readonly lane: Lane },
+  judged: readonly JudgedStretch[],
+  deps: SliceDeps,
+): Promise<Projected> {
+  let slice = await reservePositions(
+    tx,
+    judged.reduce((sum, { stretch }) => sum + stretch.count, 0),
   );
-  await insertAll(refused, (part) => tx.insertInto("quarantine").values(part).execute());
-
-  const recorded = rows.filter((row) => row.state === "recorded");
+  const placed = judged.map((each) => {
+    const position = slice + 1;
+    slice += each.stretch.count;
+    return { ...each, position };
+  });
+  const messages = placed.flatMap(({ accepted, position }) =>
+    accepted.map(({ index, event }) => ({ position: position + index, slice: position, event })),
+  );
+  const again = await takeKeys(tx, sender.site, messages, deps.dataAt);
+  for (const each of placed) await writeSlice(tx, sender, each, again);
+  const recorded = messages.filter(({ position }) => !again.has(position));
   await noteDeliveries(tx, recorded);
   await noteOrders(tx, recorded);
-  return route(tx, recorded, routes, now);
+  return sender.lane === "transaction" ? route(tx, recorded, deps) : { sites: new Set(), alarms: [] };
 }
 
-function toRow(sender: Sender, placed: PlacedLine, event: CloudEvent, position: number, repeatOf: number | null): Placed {
-  return {
-    position,
-    site: sender.site,
-    lane: sender.lane,
-    epoch: sender.epoch,
-    sequence: placed.sequence,
-    type: event.type,
-    message_id: event.id,
-    idempotency_key: event.idempotencykey ?? null,
-    input_hash: event.inputhash ?? null,
-    state: repeatOf === null ? "recorded" : "repeat",
-    repeat_of: repeatOf,
-    received_at: sender.receivedAt,
-    event: placed.line,
-    parsed: event,
-  };
-}
+type Placed = JudgedStretch & { readonly position: number };
 
-interface First {
-  readonly position: number;
-  readonly event: { inputhash?: string; data: unknown };
-}
-function onceKey(type: string, key: string): string {
-  return `${type}\n${key}`;
-}
-
-/** What the ledger holds under the slice's idempotency keys: each (site, type, key) is recorded once. */
-async function knownKeys(
+/** The ledger's row of one stretch, what of it is set aside, and the count of both. */
+async function writeSlice(
   tx: StorageTransaction,
-  site: string,
-  accepted: readonly (Judged & { kind: "accepted" })[],
-): Promise<Map<string, First>> {
-  const keys = [...new Set(accepted.flatMap(({ event }) => event.idempotencykey ?? []))];
-  const known = new Map<string, First>();
-  if (keys.length === 0) return known;
-  const rows = await tx
-    .selectFrom("messages")
-    .select(["position", "type", "idempotency_key", "event"])
-    .where("site", "=", site)
-    .where("idempotency_key", "in", keys)
-    .where("state", "=", "recorded")
-    .execute();
-  for (const row of rows) {
-    if (row.idempotency_key === null) continue;
-    known.set(onceKey(row.type, row.idempotency_key), { position: row.position, event: JSON.parse(row.event) as First["event"] });
+  sender: { readonly site: string; readonly lane: Lane },
+  { stretch, position, samples, accepted, refused }: Placed,
+  again: Awaited<ReturnType<typeof takeKeys>>,
+): Promise<void> {
+  const types = new Map<string, number>(samples > 0 ? [[equipmentSampled.type, samples]] : []);
+  const skips: [index: number, of: number][] = [];
+  const aside: (Refused & { conflictsWith?: number })[] = [...refused];
+  let repeats = 0;
+  for (const { index, line, event } of accepted) {
+    const before = again.get(position + index);
+    if (before === undefined) types.set(event.type, (types.get(event.type) ?? 0) + 1);
+    else if (before.kind === "repeat") {
+      repeats++;
+      skips.push([index, before.of]);
+    } else {
+      const reason = `the idempotency key "${event.idempotencykey}" was recorded with another content`;
+      aside.push({ index, line, code: "conflict", reason, conflictsWith: before.of });
+    }
   }
-  return known;
+  for (const { index } of aside) skips.push([index, 0]);
+  const { batch, count, firstSequence } = stretch;
+  const { site, lane } = sender;
+  if (aside.length < count) {
+    await tx
+      .insertInto("slices")
+      .values({
+        position,
+        count,
+        site,
+        lane,
+        epoch: batch.epoch,
+        first_sequence: firstSequence,
+        batch: batch.number,
+        body_offset: stretch.bodyOffset,
+        body_bytes: stretch.bodyBytes,
+        skip_lines: stretch.skipLines,
+        types: JSON.stringify(Object.fromEntries(types)),
+        skips: skips.length === 0 ? null : JSON.stringify(skips.sort(([a], [b]) => a - b)),
+        repeats,
+        received_at: batch.receivedAt,
+        age_ms: batch.ageMs,
+      })
+      .execute();
+  }
+  const rows = aside.map(({ index, line, code, reason, conflictsWith }) => ({
+    site,
+    lane,
+    epoch: batch.epoch,
+    sequence: firstSequence + index,
+    code,
+    reason: storable(reason),
+    conflicts_with: conflictsWith ?? null,
+    line: storable(line),
+    received_at: batch.receivedAt,
+  }));
+  const columns = ["site", "lane", "epoch", "sequence", "code", "reason", "conflicts_with", "line", "received_at"] as const;
+  await insertRows(tx, "quarantine", columns, rows);
+  await tally(
+    tx,
+    { site, lane, epoch: batch.epoch },
+    { messages: count - repeats - rows.length, repeats, quarantined: rows.length },
+  );
 }
 
-/** Reserves numbers after the last one given out; a conflict leaves its number unused. */
+/** Counts what became of an epoch's messages. */
+export async function tally(
+  tx: StorageTransaction,
+  place: { readonly site: string; readonly lane: Lane; readonly epoch: string },
+  counts: { readonly messages: number; readonly repeats: number; readonly quarantined: number },
+): Promise<void> {
+  await tx
+    .insertInto("tallies")
+    .values({ ...place, ...counts })
+    .onConflict((conflict) =>
+      conflict.columns(["site", "lane", "epoch"]).doUpdateSet((eb) => ({
+        messages: eb("tallies.messages", "+", counts.messages),
+        repeats: eb("tallies.repeats", "+", counts.repeats),
+        quarantined: eb("tallies.quarantined", "+", counts.quarantined),
+      })),
+    )
+    .execute();
+}
+
+/** PostgreSQL's text holds every character but this one. */
+export function storable(text: string): string {
+  return text.replaceAll("\0", "\u2400");
+}
+
+/** Reserves numbers after the last one given out. From here to the commit projections of all replicas take turns. */
 async function reservePositions(tx: StorageTransaction, count: number): Promise<number> {
-  if (count === 0) return 0;
   const { value } = await tx
     .updateTable("counters")
     .set((eb) => ({ value: eb("value", "+", count) }))
@@ -143,79 +166,53 @@ async function reservePositions(tx: StorageTransaction, count: number): Promise<
   return value - count;
 }
 
-async function noteDeliveries(tx: StorageTransaction, recorded: readonly Placed[]): Promise<void> {
+async function noteDeliveries(tx: StorageTransaction, recorded: readonly RecordedMessage[]): Promise<void> {
   const rows = recorded
-    .filter((row) => row.type === deliveryCompleted)
-    .map((row) => ({ message_id: String(row.parsed.data.messageId), position: row.position }));
-  await insertAll(rows, (part) => tx.insertInto("deliveries").values(part).execute());
+    .filter(({ event }) => event.type === deliveryCompleted)
+    .map(({ event, position, slice }) => ({ message_id: String(event.data.messageId), position, slice }));
+  await insertRows(tx, "deliveries", ["message_id", "position", "slice"], rows);
 }
 
 /** Numbers a site's downlink from the counter in its row, so that numbers have no holes and follow the ledger. */
-async function route(
-  tx: StorageTransaction,
-  recorded: readonly Placed[],
-  routes: Routes,
-  now: number,
-): Promise<ReadonlySet<string>> {
-  const perSite = new Map<string, number[]>();
-  const unrouted = new Map<string, Insertable<Schema["exceptions"]>>();
-  for (const { parsed, position, site, type } of recorded) {
-    const routing = routes.route(parsed);
+async function route(tx: StorageTransaction, recorded: readonly RecordedMessage[], deps: SliceDeps): Promise<Projected> {
+  const perSite = new Map<string, RecordedMessage[]>();
+  const unrouted = new Map<string, Alarm>();
+  for (const message of recorded) {
+    const { event, position } = message;
+    const routing = deps.routes.route(event);
     if (routing.kind === "routed") {
-      for (const to of routing.sites) perSite.set(to, [...(perSite.get(to) ?? []), position]);
+      for (const to of routing.sites) {
+        const list = perSite.get(to);
+        if (list) list.push(message);
+        else perSite.set(to, [message]);
+      }
     } else if (routing.kind === "unrouted") {
-      const key = `${type}\n${routing.target}`;
-      const count = (unrouted.get(key)?.count ?? 0) + 1;
       const { target, reason } = routing;
-      unrouted.set(key, {
-        site,
-        type,
-        kind: "unrouted",
-        target,
-        reason,
-        count,
-        first_at: now,
-        last_at: now,
-        last_position: position,
-      });
+      const key = `${event.type}\n${target}`;
+      const count = (unrouted.get(key)?.count ?? 0) + 1;
+      unrouted.set(key, { site: event.site, kind: "unrouted", type: event.type, target, reason, count, position });
     }
   }
-  for (const [site, positions] of perSite) {
-    const { downlink_last: last } = await tx
-      .updateTable("sites")
-      .set((eb) => ({ downlink_last: eb("downlink_last", "+", positions.length) }))
-      .where("name", "=", site)
-      .returning("downlink_last")
-      .executeTakeFirstOrThrow();
-    const first = last - positions.length + 1;
-    const rows = positions.map((position, index) => ({
-      site,
-      sequence: first + index,
-      position,
-      routed_at: now,
-      acked_at: null,
-    }));
-    await insertAll(rows, (part) => tx.insertInto("downlink").values(part).execute());
-  }
-  for (const row of unrouted.values()) await noteUnrouted(tx, row);
-  return new Set(perSite.keys());
+  // in one order, as everywhere that rows of several sites are locked
+  for (const [site, messages] of [...perSite].sort(([a], [b]) => (a < b ? -1 : 1))) await send(tx, site, messages, deps.now);
+  return { sites: new Set(perSite.keys()), alarms: await deps.alarms.raise(tx, [...unrouted.values()]) };
 }
 
-/** One row per sender, type and target: an exception that is seen, not a flood of them. */
-async function noteUnrouted(tx: StorageTransaction, row: Insertable<Schema["exceptions"]>): Promise<void> {
-  const { reason, last_at, last_position } = row;
-  await tx
-    .insertInto("exceptions")
-    .values(row)
-    .onConflict((conflict) =>
-      conflict
-        .columns(["site", "type", "kind", "target"])
-        .doUpdateSet((eb) => ({ reason, last_at, last_position, count: eb("exceptions.count", "+", row.count) })),
-    )
-    .execute();
-}
-
-/** Inserts in parts of equal size, so that the statements' texts repeat. */
-async function insertAll<Row>(rows: readonly Row[], insert: (part: Row[]) => Promise<unknown>): Promise<void> {
-  for (let at = 0; at < rows.length; at += rowsPerInsert) await insert(rows.slice(at, at + rowsPerInsert));
+async function send(tx: StorageTransaction, site: string, messages: readonly RecordedMessage[], now: number): Promise<void> {
+  const { downlink_last: last } = await tx
+    .updateTable("sites")
+    .set((eb) => ({ downlink_last: eb("downlink_last", "+", messages.length) }))
+    .where("name", "=", site)
+    .returning("downlink_last")
+    .executeTakeFirstOrThrow();
+  const first = last - messages.length + 1;
+  const rows = messages.map(({ position, slice }, index) => ({
+    site,
+    sequence: first + index,
+    position,
+    slice,
+    routed_at: now,
+    acked_at: null,
+  }));
+  await insertRows(tx, "downlink", ["site", "sequence", "position", "slice", "routed_at", "acked_at"], rows);
 }

@@ -1,7 +1,10 @@
 import { sql } from "kysely";
 import { type CloudEvent, toInstant } from "../../protocol/index.ts";
 import type { Hop, OrderMessage, OrdersAnswer, OrderView } from "../http/views.ts";
+import { isPostgres } from "../storage/dialect.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Frames } from "./frames.ts";
+import { Lines, type SliceRow, sliceColumns } from "./lines.ts";
 import { summarize } from "./summary.ts";
 
 const maxMessages = 2000;
@@ -9,22 +12,26 @@ const maxMessages = 2000;
 /** Orders and their way: from the source, over gateways and central, to where their messages were taken. */
 export class Timeline {
   readonly #storage: Storage;
+  readonly #frames: Frames;
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, frames: Frames) {
     this.#storage = storage;
+    this.#frames = frames;
   }
 
   /** Orders whose id or name holds the text, the most recently touched first; without text all. */
   async search(text: string, limit: number): Promise<OrdersAnswer> {
     const part = `%${text.replace(/[\\%_]/g, "\\$&")}%`;
+    // SQLite's LIKE ignores case as it is
+    const like = isPostgres(this.#storage) ? sql`ilike` : sql`like`;
     const rows = await this.#storage
       .selectFrom("orders")
       .selectAll()
       .$if(text !== "", (query) =>
         query.where((eb) =>
           eb.or([
-            sql<boolean>`mo_id like ${part} escape '\\'`,
-            sql<boolean>`order_name like ${part} escape '\\'`,
+            sql<boolean>`mo_id ${like} ${part} escape '\\'`,
+            sql<boolean>`order_name ${like} ${part} escape '\\'`,
             eb(
               "mo_id",
               "in",
@@ -61,27 +68,27 @@ export class Timeline {
     if (!order) return undefined;
     const rows = await db
       .selectFrom("message_orders")
-      .innerJoin("messages", "messages.position", "message_orders.position")
-      .selectAll("messages")
+      .innerJoin("slices", "slices.position", "message_orders.slice")
+      .select(sliceColumns)
+      .select("message_orders.position as at")
       .where("message_orders.mo_id", "=", order.mo_id)
-      .where("messages.state", "=", "recorded")
-      .orderBy("messages.position")
+      .orderBy("message_orders.position")
       .limit(maxMessages)
       .execute();
-    const positions = rows.map((row) => row.position);
+    const found = await this.#events(rows);
+    const positions = rows.map(({ at }) => at);
     const routed =
       positions.length === 0
         ? []
         : await db.selectFrom("downlink").selectAll().where("position", "in", positions).orderBy("sequence").execute();
-    const outcomes = await this.#outcomes(rows.map((row) => row.message_id));
-    const messages = rows.map((row): OrderMessage => {
-      const event = JSON.parse(row.event) as CloudEvent;
+    const outcomes = await this.#outcomes(found.map(({ event }) => event.id));
+    const messages = found.map(({ row, event }): OrderMessage => {
       const hops = [
         ...recordingHops(event, row.received_at),
-        ...routed.filter((each) => each.position === row.position).flatMap(routingHops),
-        ...(outcomes.get(row.message_id) ?? []),
+        ...routed.filter((each) => each.position === row.at).flatMap(routingHops),
+        ...(outcomes.get(event.id) ?? []),
       ];
-      const { site, lane, epoch, sequence } = row;
+      const { site, lane, epoch } = row;
       const { id, type, time, recordedtime, data } = event;
       return {
         id,
@@ -89,7 +96,7 @@ export class Timeline {
         site,
         lane,
         epoch,
-        sequence,
+        sequence: row.first_sequence + row.at - row.position,
         time,
         recordedtime,
         summary: summarize(event),
@@ -113,14 +120,24 @@ export class Timeline {
     if (messageIds.length === 0) return hops;
     const rows = await this.#storage
       .selectFrom("deliveries")
-      .innerJoin("messages", "messages.position", "deliveries.position")
-      .select(["deliveries.message_id", "messages.event"])
+      .innerJoin("slices", "slices.position", "deliveries.slice")
+      .select(sliceColumns)
+      .select(["deliveries.message_id", "deliveries.position as at"])
       .where("deliveries.message_id", "in", messageIds)
-      .orderBy("messages.position")
+      .orderBy("deliveries.position")
       .execute();
-    for (const row of rows)
-      hops.set(row.message_id, [...(hops.get(row.message_id) ?? []), outcomeHop(JSON.parse(row.event) as CloudEvent)]);
+    for (const { row, event } of await this.#events(rows))
+      hops.set(row.message_id, [...(hops.get(row.message_id) ?? []), outcomeHop(event)]);
     return hops;
+  }
+
+  async #events<Row extends SliceRow & { readonly at: number }>(
+    rows: readonly Row[],
+  ): Promise<{ row: Row; event: CloudEvent }[]> {
+    const found: { row: Row; event: CloudEvent }[] = [];
+    const lines = new Lines(this.#storage, this.#frames);
+    for (const row of rows) found.push({ row, event: JSON.parse(await lines.at(row, row.at)) as CloudEvent });
+    return found;
   }
 }
 

@@ -1,10 +1,12 @@
 import type { Clock, DownlinkAnswer, DownlinkRequest } from "../../protocol/index.ts";
+import type { Alarms } from "../alert/alarms.ts";
 import type { Revisions } from "../document/revisions.ts";
+import type { Frames } from "../ledger/frames.ts";
+import { Lines, sliceColumns } from "../ledger/lines.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { Logger } from "../telemetry/logger.ts";
 import type { Hints } from "./hints.ts";
 
 export type DownlinkOutcome =
@@ -17,11 +19,12 @@ const lookEveryMs = 1000;
 
 export interface DownlinkDeps {
   readonly storage: Storage;
+  readonly frames: Frames;
   readonly registry: SiteRegistry;
   readonly revisions: Revisions;
   readonly hints: Hints;
+  readonly alarms: Alarms;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** Messages on their way to the sites, each site's numbered without holes. What was acknowledged stays, marked: an order's timeline tells of it. */
@@ -34,7 +37,8 @@ export class Downlink {
 
   /**
    * Notes the acknowledgement, durably, then answers as soon as there are messages or another desired revision, at the latest after
-   * `waitMs`. A gateway that acknowledges less than it once did (a restored data folder) gets the rest again.
+   * `waitMs`. A gateway that acknowledges less than it once did (a restored data folder) gets the rest again, marked. A poll that waits
+   * holds nothing of the storage.
    */
   async poll(site: string, request: DownlinkRequest, signal: AbortSignal): Promise<DownlinkOutcome> {
     const { clock, hints } = this.#deps;
@@ -47,13 +51,13 @@ export class Downlink {
       if (session !== "current") return { kind: session };
       const known = request.ack.epoch === row.downlink_epoch;
       if (known && request.ack.sequence > row.downlink_last) {
-        await this.#begin(site, request.ack.sequence, row.downlink_last);
+        await this.#setBack(site, request.ack.sequence, row.downlink_last, row.downlink_epoch);
         continue;
       }
       if (known && !acknowledged) await this.#acknowledge(site, request.ack.sequence, row.downlink_acked);
       acknowledged = true;
       const after = known ? request.ack.sequence : row.downlink_acked;
-      const messages = after < row.downlink_last ? await this.#messages(site, after) : [];
+      const messages = after < row.downlink_last ? await this.#messages(site, after, row.downlink_acked) : [];
       const desired = await this.#deps.revisions.desired(site);
       const left = deadline - clock.monotonic();
       if (messages.length > 0 || desired.revision !== request.knownRevision || left <= 0 || signal.aborted) {
@@ -64,12 +68,14 @@ export class Downlink {
   }
 
   /** The gateway has more than was ever numbered here: this ledger lost its end, and the lost numbers must not mean anything else. */
-  async #begin(site: string, acknowledged: number, last: number): Promise<void> {
-    this.#deps.log.error(
-      { event: "downlink.end.lost", site, acknowledged, last },
-      "a gateway acknowledged messages that this ledger does not know: it was set back",
-    );
-    await renameDownlink(this.#deps.storage, site);
+  async #setBack(site: string, acknowledged: number, last: number, epoch: string): Promise<void> {
+    const { storage, alarms } = this.#deps;
+    const reason = `its gateway acknowledged message ${acknowledged} of the downlink, this ledger knows ${last}: it was set back, and a new numbering begins`;
+    const raised = await storage.transaction().execute(async (tx) => {
+      await renameDownlink(tx, site);
+      return alarms.raise(tx, [{ site, kind: "downlink-set-back", target: epoch, count: 1, reason }]);
+    });
+    alarms.log(raised);
   }
 
   async #acknowledge(site: string, sequence: number, before: number): Promise<void> {
@@ -93,24 +99,29 @@ export class Downlink {
     });
   }
 
-  async #messages(site: string, after: number): Promise<DownlinkAnswer["messages"]> {
-    const rows = await this.#deps.storage
+  async #messages(site: string, after: number, acked: number): Promise<DownlinkAnswer["messages"]> {
+    const { storage, frames, clock } = this.#deps;
+    const rows = await storage
       .selectFrom("downlink")
-      .innerJoin("messages", "messages.position", "downlink.position")
-      .select(["downlink.sequence", "messages.event", "messages.received_at"])
+      .innerJoin("slices", "slices.position", "downlink.slice")
+      .select(sliceColumns)
+      .select(["downlink.sequence", "downlink.position as at"])
       .where("downlink.site", "=", site)
       .where("downlink.sequence", ">", after)
       .orderBy("downlink.sequence")
       .limit(answerLimits.messages)
       .execute();
     const messages: DownlinkAnswer["messages"] = [];
+    const lines = new Lines(storage, frames);
     let bytes = 0;
     for (const row of rows) {
-      bytes += Buffer.byteLength(row.event);
+      const line = await lines.at(row, row.at);
+      bytes += Buffer.byteLength(line);
       // a message that is larger than the limit by itself still has to pass
       if (messages.length > 0 && bytes > answerLimits.bytes) break;
-      const waitedMs = Math.max(0, this.#deps.clock.now() - row.received_at);
-      messages.push({ sequence: row.sequence, event: JSON.parse(row.event), waitedMs });
+      const waitedMs = row.age_ms + Math.max(0, clock.now() - row.received_at);
+      const { sequence } = row;
+      messages.push({ sequence, event: JSON.parse(line), waitedMs, ...(sequence <= acked ? { again: true } : {}) });
     }
     return messages;
   }

@@ -1,3 +1,6 @@
+/** Who waits for whatever the ledger holds next; no site has such a name. */
+export const ledgerHint = "the ledger";
+
 /**
  * Wakes long polls of a site when something may be there for it. Only a hint: whoever waits also looks by itself once a second.
  */

@@ -6,7 +6,7 @@ import {
   gatewayTypes,
   messageTypeOf,
 } from "../../protocol/index.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
 /** What a site's configuration says about messages between sites. */
 interface SiteRoutes {
@@ -25,26 +25,37 @@ export type Routing =
 
 /** Who may send what, and who gets it: derived from the sites' revisions, held in memory, loaded anew after each change. */
 export class Routes {
-  readonly #storage: Storage;
   #sites = new Map<string, SiteRoutes>();
+  #version = -1;
 
-  constructor(storage: Storage) {
-    this.#storage = storage;
+  /**
+   * Loads what changed since it was loaded last, by whichever replica. Asked inside a transaction that projects, so that a message is
+   * judged by what was desired when it was recorded.
+   */
+  async refresh(db: Storage | StorageTransaction): Promise<void> {
+    const { value } = await db
+      .selectFrom("counters")
+      .select("value")
+      .where("name", "=", "configuration")
+      .executeTakeFirstOrThrow();
+    if (value === this.#version) return;
+    await this.#load(db);
+    this.#version = value;
   }
 
   /**
    * A site consumes by its desired revision. It may send by its desired and by its reported one: what a plant recorded while a change
    * was on its way is not held against it.
    */
-  async load(): Promise<void> {
-    const sites = await this.#storage
+  async #load(db: Storage | StorageTransaction): Promise<void> {
+    const sites = await db
       .selectFrom("sites")
       .select(["name", "labels", "revoked_at", "desired_revision", "reported_revision"])
       .execute();
     const loaded = new Map<string, SiteRoutes>();
     for (const site of sites) {
-      const desired = await this.#bundle(site.name, site.desired_revision);
-      const reported = await this.#bundle(site.name, site.reported_revision);
+      const desired = await bundleOf(db, site.name, site.desired_revision);
+      const reported = await bundleOf(db, site.name, site.reported_revision);
       loaded.set(site.name, {
         labels: JSON.parse(site.labels) as Record<string, string>,
         revoked: site.revoked_at !== null,
@@ -87,16 +98,25 @@ export class Routes {
     if (!site.receive.has(type)) return `site "${target}" may not receive this type`;
     return `site "${target}" does not consume this type from the sender`;
   }
+}
 
-  async #bundle(site: string, revision: number): Promise<Bundle | undefined> {
-    const row = await this.#storage
-      .selectFrom("revisions")
-      .select("bundle")
-      .where("site", "=", site)
-      .where("revision", "=", revision)
-      .executeTakeFirst();
-    return row ? bundleSchema.parse(JSON.parse(row.bundle)) : undefined;
-  }
+/** Notes, in the transaction of a change of sites or revisions, that routes have to be loaded again. */
+export async function configurationChanged(tx: Storage | StorageTransaction): Promise<void> {
+  await tx
+    .updateTable("counters")
+    .set((eb) => ({ value: eb("value", "+", 1) }))
+    .where("name", "=", "configuration")
+    .execute();
+}
+
+async function bundleOf(db: Storage | StorageTransaction, site: string, revision: number): Promise<Bundle | undefined> {
+  const row = await db
+    .selectFrom("revisions")
+    .select("bundle")
+    .where("site", "=", site)
+    .where("revision", "=", revision)
+    .executeTakeFirst();
+  return row ? bundleSchema.parse(JSON.parse(row.bundle)) : undefined;
 }
 
 function consumed(bundle: Bundle): SiteRoutes["consumes"] {

@@ -1,5 +1,6 @@
 import type { StatusReport } from "../../protocol/index.ts";
 import type { SiteCondition } from "../http/views.ts";
+import { diskWords } from "./presence.ts";
 
 /** What central knows of a site when it judges it. Instants are epoch ms by central's clock. */
 export interface SiteFacts {
@@ -12,15 +13,23 @@ export interface SiteFacts {
   /** Since when nothing of a lane's backlog was recorded, of the lane where that is longest. */
   readonly backlogUnmovedSince: number | undefined;
 }
+type Judgement = { readonly condition: SiteCondition; readonly reason: string };
 
-const stuckAfterMs = 30_000;
+/** With a report each few seconds a person sees within 30 s that a lane does not drain. */
+const stuckAfterMs = 20_000;
 /** A backlog younger than this is a batch on its way. */
 const backlogAgeMs = 5000;
 /** How long a turned-away second gateway stays the first thing that people see. */
 const fencedShownMs = 10 * 60_000;
 
 /** Judges a site, with one sentence for a person. Silence longer than the lease is `unknown`, whatever was said before (P11). */
-export function judgeCondition(facts: SiteFacts): { readonly condition: SiteCondition; readonly reason: string } {
+export function judgeCondition(facts: SiteFacts): Judgement {
+  const judged = judgeLink(facts);
+  const troubles = judged.condition === "revoked" || judged.condition === "new" ? [] : troublesOf(facts.status);
+  return troubles.length === 0 ? judged : { ...judged, reason: `${judged.reason}; ${troubles.join("; ")}` };
+}
+
+function judgeLink(facts: SiteFacts): Judgement {
   const { now, lastHeardAt, status } = facts;
   if (facts.revokedAt !== null) return { condition: "revoked", reason: "its access was revoked" };
   if (lastHeardAt === null) return { condition: "new", reason: "its gateway was never heard" };
@@ -39,24 +48,44 @@ export function judgeCondition(facts: SiteFacts): { readonly condition: SiteCond
   }
   const waiting = (status?.lanes ?? []).reduce((sum, lane) => sum + Math.max(0, lane.last - lane.acknowledged), 0);
   if (waiting > 0 && facts.backlogUnmovedSince !== undefined && now - facts.backlogUnmovedSince >= stuckAfterMs) {
-    return {
-      condition: "stuck",
-      reason: `connected, but none of ${waiting} waiting messages was recorded for ${seconds(now - facts.backlogUnmovedSince)}`,
-    };
+    const unmoved = `connected, but none of ${count(waiting)} waiting messages was recorded for ${seconds(now - facts.backlogUnmovedSince)}`;
+    const said = stalledOf(status);
+    return { condition: "stuck", reason: said === undefined ? unmoved : `${unmoved}: ${said}` };
   }
   if (waiting > 0 && oldestAgeMs(status) > backlogAgeMs)
-    return { condition: "draining", reason: `works off a backlog of ${waiting} messages` };
+    return { condition: "draining", reason: `works off a backlog of ${count(waiting)} messages` };
   return { condition: "online", reason: `heard within its lease; ${deliveriesIn(status)}` };
+}
+
+/** Why nothing gets through, in the gateway's own words. */
+function stalledOf(status: StatusReport | null): string | undefined {
+  const lanes = (status?.lanes ?? []).filter((lane) => lane.stalled !== undefined && lane.stalled !== "");
+  const [first] = lanes;
+  if (!first) return undefined;
+  const same = lanes.every((lane) => lane.stalled === first.stalled);
+  return same ? first.stalled : lanes.map((lane) => `${lane.lane}: ${lane.stalled}`).join("; ");
+}
+
+/** What needs a person beside the link: a full disk, deliveries that nobody makes any more by themselves. */
+function troublesOf(status: StatusReport | null): string[] {
+  if (!status) return [];
+  const { parked, stale, unknown } = status.deliveries;
+  const deliveries = (many: number): string => (many === 1 ? "1 delivery" : `${count(many)} deliveries`);
+  return [
+    ...(status.disk.state === "ok" ? [] : [diskWords[status.disk.state]]),
+    ...(parked > 0 ? [`${deliveries(parked)} parked: attempts are used up, their keys are held`] : []),
+    ...(unknown > 0 ? [`${deliveries(unknown)} of unknown outcome: a person has to decide`] : []),
+    ...(stale > 0 ? [`${deliveries(stale)} stale since the machine restarted: nobody can judge their deadline`] : []),
+  ];
 }
 
 /** What waits for systems at the site, by the gateway's own clock. */
 function deliveriesIn(status: StatusReport | null): string {
-  const { waiting = 0, unknown = 0, oldestAt } = status?.deliveries ?? {};
-  const decide = unknown > 0 ? `; ${unknown} of unknown outcome: a person has to decide` : "";
-  if (waiting === 0) return `nothing waits${decide}`;
+  const { waiting = 0, oldestAt } = status?.deliveries ?? {};
+  if (waiting === 0) return "nothing waits";
   const age =
     status && oldestAt !== undefined ? `, the oldest for ${seconds(Date.parse(status.sentAt) - Date.parse(oldestAt))}` : "";
-  return `${waiting} ${waiting === 1 ? "message waits" : "messages wait"} for its own systems${age}${decide}`;
+  return `${count(waiting)} ${waiting === 1 ? "message waits" : "messages wait"} for its own systems${age}`;
 }
 
 /** By the gateway's own clock, so that its skew does not matter. */
@@ -70,4 +99,7 @@ function oldestAgeMs(status: StatusReport | null): number {
 
 function seconds(ms: number): string {
   return `${Math.floor(ms / 1000)} s`;
+}
+function count(value: number): string {
+  return value.toLocaleString("en-US");
 }

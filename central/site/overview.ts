@@ -1,8 +1,11 @@
+import { sql } from "kysely";
 import { type Clock, type Lane, type StatusReport, toInstant } from "../../protocol/index.ts";
 import type { SitesAnswer, SiteView } from "../http/views.ts";
+import { summarize } from "../ledger/completeness.ts";
 import type { Storage } from "../storage/storage.ts";
 import { judgeCondition } from "./condition.ts";
-import type { Presence } from "./presence.ts";
+import { behindSince, type Presence } from "./presence.ts";
+import { Rate } from "./rate.ts";
 import type { SiteRegistry, SiteRow } from "./registry.ts";
 
 export interface OverviewDeps {
@@ -12,41 +15,49 @@ export interface OverviewDeps {
   readonly clock: Clock;
   readonly leaseSeconds: number;
 }
-interface EpochRow {
-  readonly site: string;
-  readonly lane: Lane;
-  readonly epoch: string;
-  readonly watermark: number;
-  readonly started_at: number;
+type EpochRow = Awaited<ReturnType<typeof epochsOf>>[number];
+type HoleRow = Awaited<ReturnType<typeof lastHolesOf>>[number];
+type AlarmRow = Awaited<ReturnType<typeof alarmsOf>>[number];
+/** What is read of all sites at once. */
+interface Facts {
+  readonly epochs: ReadonlyMap<string, readonly EpochRow[]>;
+  readonly holes: ReadonlyMap<string, readonly HoleRow[]>;
+  readonly alarms: ReadonlyMap<string, readonly AlarmRow[]>;
 }
+
+/** How long an alarm is shown that is an event, or is over. */
+const alarmShownMs = 24 * 3_600_000;
+/** Alarms of one site in the overview; all are under /v1/exceptions. */
+const alarmsShown = 5;
 
 /** All sites as people see them: what central knows, beside what each gateway last said. */
 export class Overview {
   readonly #deps: OverviewDeps;
+  readonly #rate: Rate;
 
   constructor(deps: OverviewDeps) {
     this.#deps = deps;
+    this.#rate = new Rate(deps);
   }
 
   async sites(): Promise<SitesAnswer> {
-    const { storage, registry, presence, clock } = this.#deps;
+    const { storage, registry, clock } = this.#deps;
+    const now = clock.now();
     const rows = await registry.list();
-    const epochs = await storage
-      .selectFrom("epochs")
-      .select(["site", "lane", "epoch", "watermark", "started_at"])
-      .orderBy("started_at")
-      .execute();
-    const bySite = Map.groupBy(epochs, (epoch) => epoch.site);
-    const sites = rows.map((row) => this.#view(row, bySite.get(row.name) ?? []));
-    return { sites, at: toInstant(clock.now()), rate: presence.rate() };
+    const facts: Facts = {
+      epochs: Map.groupBy(await epochsOf(storage), ({ site }) => site),
+      holes: Map.groupBy(await lastHolesOf(storage), ({ site }) => site),
+      alarms: Map.groupBy(await alarmsOf(storage, now - alarmShownMs), ({ site }) => site),
+    };
+    const sites = rows.map((row) => this.#view(row, facts, now));
+    return { sites, at: toInstant(now), rate: await this.#rate.now() };
   }
 
-  #view(row: SiteRow, epochs: readonly EpochRow[]): SiteView {
-    const { presence, clock, leaseSeconds } = this.#deps;
-    const now = clock.now();
+  #view(row: SiteRow, facts: Facts, now: number): SiteView {
+    const { presence, leaseSeconds } = this.#deps;
     const status = row.status === null ? null : (JSON.parse(row.status) as StatusReport);
     const lastHeardAt = presence.lastHeardAt(row.name, row.last_heard_at);
-    const unmoved = (status?.lanes ?? []).flatMap(({ lane }) => presence.backlogUnmovedSince(row.name, lane) ?? []);
+    const epochs = facts.epochs.get(row.name) ?? [];
     const judged = judgeCondition({
       now,
       leaseMs: leaseSeconds * 1000,
@@ -54,8 +65,9 @@ export class Overview {
       lastHeardAt,
       fencedAt: row.fenced_at,
       status,
-      backlogUnmovedSince: unmoved.length > 0 ? Math.min(...unmoved) : undefined,
+      backlogUnmovedSince: unmovedSince(row, epochs),
     });
+    const { waiting = 0, unknown = 0, parked = 0, stale = 0 } = status?.deliveries ?? {};
     return {
       name: row.name,
       labels: JSON.parse(row.labels) as Record<string, string>,
@@ -64,8 +76,10 @@ export class Overview {
       leaseEndsAt: lastHeardAt === null ? null : toInstant(lastHeardAt + leaseSeconds * 1000),
       pid: status?.pid ?? null,
       startedAt: status?.startedAt ?? null,
-      lanes: lanesOf(epochs, status, now, row.clock_skew_ms ?? 0),
-      deliveries: status ? { waiting: status.deliveries.waiting, unknown: status.deliveries.unknown } : null,
+      lanes: lanesOf(epochs, facts.holes.get(row.name) ?? [], status, now, row.clock_skew_ms ?? 0),
+      deliveries: status ? { waiting, unknown, parked, stale } : null,
+      disk: status?.disk ?? null,
+      alarms: shownAlarms(facts.alarms.get(row.name) ?? []),
       deadLetters: status?.deadLetters ?? 0,
       downlinkWaiting: row.downlink_last - row.downlink_acked,
       desiredRevision: row.desired_revision,
@@ -78,17 +92,109 @@ export class Overview {
   }
 }
 
+function epochsOf(storage: Storage) {
+  return storage
+    .selectFrom("epochs")
+    .innerJoin("lanes", (join) => join.onRef("lanes.site", "=", "epochs.site").onRef("lanes.lane", "=", "epochs.lane"))
+    .innerJoin("projections", (join) =>
+      join.onRef("projections.site", "=", "epochs.site").onRef("projections.lane", "=", "epochs.lane"),
+    )
+    .leftJoin("tallies", (join) =>
+      join
+        .onRef("tallies.site", "=", "epochs.site")
+        .onRef("tallies.lane", "=", "epochs.lane")
+        .onRef("tallies.epoch", "=", "epochs.epoch"),
+    )
+    .select(["epochs.site", "epochs.lane", "epochs.epoch", "first_sequence", "watermark", "lost", "moved_at"])
+    .select(sql<number>`watermark - first_sequence + 1 - lost`.as("recorded"))
+    .select(sql<number>`coalesce(messages + repeats + quarantined, 0)`.as("settled"))
+    .select(sql<number>`lanes.recorded - projections.projected`.as("unprojected"))
+    .orderBy("started_at")
+    .execute();
+}
+
+/** The last hole of each epoch. */
+function lastHolesOf(storage: Storage) {
+  return storage
+    .selectFrom("epochs")
+    .innerJoin("holes", (join) =>
+      join
+        .onRef("holes.site", "=", "epochs.site")
+        .onRef("holes.lane", "=", "epochs.lane")
+        .onRef("holes.epoch", "=", "epochs.epoch")
+        .on("holes.last_sequence", "=", (eb) =>
+          eb
+            .selectFrom("holes as each")
+            .select((each) => each.fn.max("each.last_sequence").as("last"))
+            .whereRef("each.site", "=", "epochs.site")
+            .whereRef("each.lane", "=", "epochs.lane")
+            .whereRef("each.epoch", "=", "epochs.epoch"),
+        ),
+    )
+    .select(["holes.site", "holes.lane", "holes.epoch", "holes.first_sequence", "holes.last_sequence", "holes.reason"])
+    .where("epochs.lost", ">", 0)
+    .execute();
+}
+
+function alarmsOf(storage: Storage, since: number) {
+  return storage
+    .selectFrom("exceptions")
+    .select(["site", "kind", "severity", "reason", "count", "first_at", "last_at", "ended_at"])
+    .where("last_at", ">=", since)
+    .orderBy("last_at", "desc")
+    .limit(1000)
+    .execute();
+}
+
+function shownAlarms(rows: readonly AlarmRow[]): SiteView["alarms"] {
+  const worst = (row: AlarmRow): number => (row.ended_at !== null ? 2 : row.severity === "error" ? 0 : 1);
+  return [...rows]
+    .sort((a, b) => worst(a) - worst(b) || b.last_at - a.last_at)
+    .slice(0, alarmsShown)
+    .map(({ kind, severity, reason, count, first_at, last_at }) => ({
+      kind,
+      severity,
+      reason,
+      count,
+      firstAt: toInstant(first_at),
+      lastAt: toInstant(last_at),
+    }));
+}
+
+/** Since when nothing of a lane's backlog was recorded, of the lane where that is longest: by what every replica can see. */
+function unmovedSince(row: SiteRow, epochs: readonly EpochRow[]): number | undefined {
+  const since = Object.entries(behindSince(row)).map(([lane, behind]) =>
+    epochs.filter((epoch) => epoch.lane === lane).reduce((latest, epoch) => Math.max(latest, epoch.moved_at), behind),
+  );
+  return since.length === 0 ? undefined : Math.min(...since);
+}
+
+/** Recorded messages of a lane, over all its epochs, of which nobody can say what became of them; see {@link Completeness}. */
+function missingOf(epochs: readonly EpochRow[], lane: Lane, unprojected: number): number {
+  const own = epochs.filter((epoch) => epoch.lane === lane);
+  return own.reduce((sum, { recorded, settled }) => sum + recorded - settled, 0) - unprojected;
+}
+
 /** One entry a lane: the epoch that the gateway speaks of, else the newest one. */
-function lanesOf(epochs: readonly EpochRow[], status: StatusReport | null, now: number, skewMs: number): SiteView["lanes"] {
+function lanesOf(
+  epochs: readonly EpochRow[],
+  holes: readonly HoleRow[],
+  status: StatusReport | null,
+  now: number,
+  skewMs: number,
+): SiteView["lanes"] {
   const current = new Map<Lane, EpochRow>(epochs.map((epoch) => [epoch.lane, epoch]));
   for (const reported of status?.lanes ?? []) {
     const named = epochs.find(({ lane, epoch }) => lane === reported.lane && epoch === reported.epoch);
     if (named) current.set(reported.lane, named);
   }
-  return [...current.values()].map(({ lane, epoch, watermark }) => {
+  return [...current.values()].map(({ lane, epoch, first_sequence: first, watermark, lost, unprojected }) => {
     const reported = status?.lanes.find((each) => each.lane === lane && each.epoch === epoch);
     const waiting = reported ? Math.max(0, reported.last - Math.max(reported.acknowledged, watermark)) : 0;
     const oldestAt = waiting > 0 && reported?.oldestAt !== undefined ? Date.parse(reported.oldestAt) + skewMs : undefined;
+    const last = holes
+      .filter((hole) => hole.lane === lane && hole.epoch === epoch)
+      .map((hole) => ({ first: hole.first_sequence, last: hole.last_sequence, reason: hole.reason }));
     return {
       lane,
       epoch,
@@ -96,6 +202,9 @@ function lanesOf(epochs: readonly EpochRow[], status: StatusReport | null, now: 
       waiting,
       waitingBytes: waiting > 0 ? (reported?.waitingBytes ?? 0) : 0,
       lagSeconds: oldestAt === undefined ? null : Math.max(0, Math.round((now - oldestAt) / 1000)),
+      waitingForProjection: unprojected,
+      summary: summarize({ first, last: watermark }, last, lost, missingOf(epochs, lane, unprojected)),
+      stalled: reported?.stalled ?? null,
     };
   });
 }

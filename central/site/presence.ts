@@ -1,18 +1,25 @@
 import type { Clock, Lane, StatusReport } from "../../protocol/index.ts";
+import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { configurationChanged } from "../router/routes.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { SiteRow } from "./registry.ts";
+
+export interface PresenceDeps {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+}
 
 /**
- * When each site was last heard. A lease is soft state: it lives in memory and reaches the disk now and then, so that a call costs no
- * flush; after a restart of central a site is at worst taken for silent a few seconds too early.
+ * When each site was last heard, and what it said. A lease is soft state: it lives in memory and reaches the storage now and then, so that
+ * a call costs no flush; after a restart of central, or at another replica, a site is at worst taken for silent a few seconds too early.
  */
 export class Presence {
-  readonly #deps: { readonly storage: Storage; readonly clock: Clock };
+  readonly #deps: PresenceDeps;
   readonly #heardAt = new Map<string, number>();
-  readonly #backlogSince = new Map<string, number>();
-  readonly #recorded: { second: number; transactions: number; samples: number }[] = [];
   #unsaved = new Set<string>();
 
-  constructor(deps: { readonly storage: Storage; readonly clock: Clock }) {
+  constructor(deps: PresenceDeps) {
     this.#deps = deps;
   }
 
@@ -22,70 +29,75 @@ export class Presence {
     this.#unsaved.add(site);
   }
 
+  /** @param stored what another replica, or this one before its start, has heard */
   lastHeardAt(site: string, stored: number | null): number | null {
-    return this.#heardAt.get(site) ?? stored;
+    const own = this.#heardAt.get(site);
+    return own === undefined ? stored : Math.max(own, stored ?? own);
   }
 
   /** Keeps what a gateway says of itself; durable on return. */
-  async report(site: string, report: StatusReport): Promise<void> {
-    const { storage, clock } = this.#deps;
-    for (const lane of report.lanes) {
-      const key = `${site}/${lane.lane}`;
-      if (lane.last <= lane.acknowledged) this.#backlogSince.delete(key);
-      else if (!this.#backlogSince.has(key)) this.#backlogSince.set(key, clock.now());
-    }
-    await storage
-      .updateTable("sites")
-      .set({
-        status: JSON.stringify(report),
-        status_at: clock.now(),
-        reported_revision: report.configuration.reported,
-        clock_skew_ms: clock.now() - Date.parse(report.sentAt),
-      })
-      .where("name", "=", site)
-      .execute();
-  }
-
-  /** Messages reached the disk: the lane's backlog is being worked off. */
-  recorded(site: string, lane: Lane, count: number): void {
-    const now = this.#deps.clock.now();
-    const key = `${site}/${lane}`;
-    if (this.#backlogSince.has(key)) this.#backlogSince.set(key, now);
-    const second = Math.floor(now / 1000);
-    let slot = this.#recorded.find((each) => each.second === second);
-    if (!slot) {
-      slot = { second, transactions: 0, samples: 0 };
-      this.#recorded.push(slot);
-      if (this.#recorded.length > 4) this.#recorded.shift();
-    }
-    if (lane === "telemetry") slot.samples += count;
-    else slot.transactions += count;
-  }
-
-  /** Since when the lane has had a backlog without anything of it being recorded; undefined without a backlog. */
-  backlogUnmovedSince(site: string, lane: Lane): number | undefined {
-    return this.#backlogSince.get(`${site}/${lane}`);
-  }
-
-  /** What was recorded in the last whole second. */
-  rate(): { transactionsPerSecond: number; samplesPerSecond: number } {
-    const second = Math.floor(this.#deps.clock.now() / 1000) - 1;
-    const slot = this.#recorded.find((each) => each.second === second);
-    return { transactionsPerSecond: slot?.transactions ?? 0, samplesPerSecond: slot?.samples ?? 0 };
+  async report(site: SiteRow, report: StatusReport): Promise<void> {
+    const { storage, clock, alarms } = this.#deps;
+    const now = clock.now();
+    const raised = await storage.transaction().execute(async (tx) => {
+      if (report.configuration.reported !== site.reported_revision) await configurationChanged(tx);
+      await tx
+        .updateTable("sites")
+        .set({
+          status: JSON.stringify(report),
+          status_at: now,
+          reported_revision: report.configuration.reported,
+          clock_skew_ms: now - Date.parse(report.sentAt),
+          behind: JSON.stringify(laneBacklogs(site, report, now)),
+        })
+        .where("name", "=", site.name)
+        .execute();
+      if (report.disk.state !== "ok") return alarms.raise(tx, [diskAlarm(site.name, report)]);
+      await alarms.end(tx, site.name, "disk");
+      return [];
+    });
+    alarms.log(raised);
   }
 
   async save(): Promise<void> {
-    const sites = this.#unsaved;
-    if (sites.size === 0) return;
+    const sites = [...this.#unsaved].sort();
+    if (sites.length === 0) return;
     this.#unsaved = new Set();
     await this.#deps.storage.transaction().execute(async (tx) => {
       for (const site of sites) {
+        const heardAt = this.#heardAt.get(site) ?? 0;
         await tx
           .updateTable("sites")
-          .set({ last_heard_at: this.#heardAt.get(site) ?? null })
+          .set({ last_heard_at: heardAt })
           .where("name", "=", site)
+          // another replica may have heard it since
+          .where((eb) => eb.or([eb("last_heard_at", "is", null), eb("last_heard_at", "<", heardAt)]))
           .execute();
       }
     });
   }
+}
+
+/** Since when each lane has had a backlog without a break. */
+function laneBacklogs(site: SiteRow, report: StatusReport, now: number): Record<string, number> {
+  const before = behindSince(site);
+  const behind = report.lanes.filter((lane) => lane.last > lane.acknowledged);
+  return Object.fromEntries(behind.map(({ lane }) => [lane, before[lane] ?? now]));
+}
+
+export function behindSince(site: Pick<SiteRow, "behind">): Partial<Record<Lane, number>> {
+  return JSON.parse(site.behind) as Partial<Record<Lane, number>>;
+}
+
+/** What each state of the full-disk ladder means, for a person. */
+export const diskWords: Readonly<Record<StatusReport["disk"]["state"], string>> = {
+  ok: "its disk has room",
+  discarding: "its disk is full: samples make room for each other",
+  "bulk-refused": "its disk is full: bulk data is refused at its source",
+  refusing: "its disk is full: nothing new is taken in",
+};
+
+function diskAlarm(site: string, { disk }: StatusReport): Alarm {
+  const free = `${Math.floor(disk.freeBytes / 1024 / 1024).toLocaleString("en-US")} MiB free`;
+  return { site, kind: "disk", count: 1, reason: `${diskWords[disk.state]}; ${free}` };
 }

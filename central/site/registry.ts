@@ -1,6 +1,7 @@
 import { createPublicKey, randomUUID } from "node:crypto";
 import type { Selectable } from "kysely";
 import type { Clock } from "../../protocol/index.ts";
+import { configurationChanged } from "../router/routes.ts";
 import type { Schema } from "../storage/schema.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -23,6 +24,8 @@ export class SiteRegistry {
     const pem = normalKey(publicKey);
     if (pem === undefined) return { kind: "key-invalid" };
     return this.#deps.storage.transaction().execute(async (tx) => {
+      // one at a time, whichever replica adds
+      await configurationChanged(tx);
       const known = await tx.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
       if (known && known.revoked_at === null) return { kind: known.public_key === pem ? "known" : "conflict" };
       if (known) {
@@ -53,6 +56,7 @@ export class SiteRegistry {
           status: null,
           status_at: null,
           clock_skew_ms: null,
+          behind: "{}",
         })
         .execute();
       return { kind: "added" };
@@ -63,12 +67,15 @@ export class SiteRegistry {
   async revoke(name: string): Promise<boolean> {
     const { storage, clock } = this.#deps;
     if (!(await this.find(name))) return false;
-    await storage
-      .updateTable("sites")
-      .set({ revoked_at: clock.now() })
-      .where("name", "=", name)
-      .where("revoked_at", "is", null)
-      .execute();
+    await storage.transaction().execute(async (tx) => {
+      await configurationChanged(tx);
+      await tx
+        .updateTable("sites")
+        .set({ revoked_at: clock.now() })
+        .where("name", "=", name)
+        .where("revoked_at", "is", null)
+        .execute();
+    });
     return true;
   }
 

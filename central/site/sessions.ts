@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Clock, Epoch, Hello, HelloAnswer } from "../../protocol/index.ts";
+import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { chainGenesis } from "../ledger/batch.ts";
+import { wholeStep } from "../ledger/plan.ts";
+import { locking } from "../storage/dialect.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
 export type SessionState = "current" | "fenced" | "session-unknown";
@@ -8,41 +11,69 @@ export type HelloOutcome =
   | { readonly kind: "begun"; readonly session: string; readonly watermarks: HelloAnswer["watermarks"] }
   | { readonly kind: "conflict"; readonly detail: string };
 
+export interface SessionDeps {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+}
+
 /** Sessions of the sites' gateways: the newest wins, older ones are fenced (rule 5). */
 export class Sessions {
-  readonly #deps: { readonly storage: Storage; readonly clock: Clock };
+  readonly #deps: SessionDeps;
 
-  constructor(deps: { readonly storage: Storage; readonly clock: Clock }) {
+  constructor(deps: SessionDeps) {
     this.#deps = deps;
   }
 
-  /** Begins a session and takes up the lanes' epochs; on return the session is durable and all older ones are fenced. */
-  begin(site: string, hello: Hello): Promise<HelloOutcome> {
-    const { storage, clock } = this.#deps;
-    return storage.transaction().execute(async (tx) => {
-      const watermarks: HelloAnswer["watermarks"] = [];
-      for (const epoch of hello.epochs) {
-        const watermark = await takeUp(tx, site, epoch, clock.now());
-        if (watermark === undefined)
-          return { kind: "conflict", detail: `epoch ${epoch.epoch} of lane ${epoch.lane} is known with another first sequence` };
-        watermarks.push({ lane: epoch.lane, epoch: epoch.epoch, watermark });
-      }
-      const session = randomUUID();
-      await tx
-        .insertInto("sessions")
-        .values({ id: session, site, boot_id: hello.bootId, gateway_version: hello.gatewayVersion, started_at: clock.now() })
-        .execute();
-      await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
-      return { kind: "begun", session, watermarks };
-    });
+  /**
+   * Begins a session and takes up the lanes' epochs; on return the session is durable and all older ones are fenced: the lanes' rows are
+   * locked before watermarks are read, so that no batch of an older session comes behind them.
+   */
+  async begin(site: string, hello: Hello): Promise<HelloOutcome> {
+    const { storage, clock, alarms } = this.#deps;
+    const begun = await storage
+      .transaction()
+      .execute(async (tx): Promise<{ outcome: HelloOutcome; alarms: readonly Alarm[] }> => {
+        const session = randomUUID();
+        await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
+        await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
+        const watermarks: HelloAnswer["watermarks"] = [];
+        const raised: Alarm[] = [];
+        for (const epoch of hello.epochs) {
+          const watermark = await takeUp(tx, site, epoch, clock.now(), raised);
+          if (watermark === undefined) throw new EpochConflict(epoch);
+          watermarks.push({ lane: epoch.lane, epoch: epoch.epoch, watermark });
+        }
+        await tx
+          .insertInto("sessions")
+          .values({ id: session, site, boot_id: hello.bootId, gateway_version: hello.gatewayVersion, started_at: clock.now() })
+          .execute();
+        return { outcome: { kind: "begun", session, watermarks }, alarms: await alarms.raise(tx, raised) };
+      })
+      .catch((error: unknown) => {
+        if (error instanceof EpochConflict) return { outcome: { kind: "conflict" as const, detail: error.message }, alarms: [] };
+        throw error;
+      });
+    alarms.log(begun.alarms);
+    return begun.outcome;
   }
 
   /** Judges a session; an older one of another boot leaves a mark on the site: two gateways may be running as one. */
   async judge(site: string, session: string): Promise<SessionState> {
-    const { storage, clock } = this.#deps;
+    const { storage, clock, alarms } = this.#deps;
     const state = await sessionState(storage, site, session);
-    if (state === "fenced") await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
+    if (state !== "fenced") return state;
+    await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
+    const reason = `a gateway with an older session of ${site} called and was turned away: is a clone of it running?`;
+    alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
     return state;
+  }
+}
+
+/** Ends the transaction of a hello without a trace of it. */
+class EpochConflict extends Error {
+  constructor({ epoch, lane }: Epoch) {
+    super(`epoch ${epoch} of lane ${lane} is known with another first sequence`);
   }
 }
 
@@ -62,29 +93,79 @@ export async function sessionState(db: Storage | StorageTransaction, site: strin
   return older && !sameProcess ? "fenced" : "session-unknown";
 }
 
-async function takeUp(tx: StorageTransaction, site: string, epoch: Epoch, now: number): Promise<number | undefined> {
+/** @returns the epoch's watermark; undefined where it is known with another first sequence */
+async function takeUp(
+  tx: StorageTransaction,
+  site: string,
+  { lane, epoch, firstSequence, chain, predecessor }: Epoch,
+  now: number,
+  alarms: Alarm[],
+): Promise<number | undefined> {
   const known = await tx
     .selectFrom("epochs")
     .select(["first_sequence", "watermark"])
     .where("site", "=", site)
-    .where("lane", "=", epoch.lane)
-    .where("epoch", "=", epoch.epoch)
+    .where("lane", "=", lane)
+    .where("epoch", "=", epoch)
     .executeTakeFirst();
-  if (known) return known.first_sequence === epoch.firstSequence ? known.watermark : undefined;
+  if (known) return known.first_sequence === firstSequence ? known.watermark : undefined;
+  await tx
+    .insertInto("lanes")
+    .values({ site, lane, batches: 0, recorded: 0 })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  await tx
+    .insertInto("projections")
+    .values({ site, lane, batch: 1, done: 0, size: wholeStep(lane), attempts: 0, noted_by: "", noted_at: 0, projected: 0 })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  // an epoch that continues another one goes on with its chain
+  const firstChain = chain ?? chainGenesis(site, lane, epoch).toString("hex");
+  const changed = await epochChange(tx, site, { lane, epoch, firstSequence, predecessor });
+  if (changed) alarms.push(changed);
   await tx
     .insertInto("epochs")
     .values({
       site,
-      lane: epoch.lane,
-      epoch: epoch.epoch,
-      first_sequence: epoch.firstSequence,
-      predecessor_epoch: epoch.predecessor?.epoch ?? null,
-      predecessor_last: epoch.predecessor?.lastSequence ?? null,
-      watermark: epoch.firstSequence - 1,
-      chain: chainGenesis(site, epoch.lane, epoch.epoch).toString("hex"),
+      lane,
+      epoch,
+      first_sequence: firstSequence,
+      first_chain: firstChain,
+      predecessor_epoch: predecessor?.epoch ?? null,
+      predecessor_last: predecessor?.lastSequence ?? null,
+      watermark: firstSequence - 1,
+      chain: firstChain,
+      lost: 0,
       started_at: now,
       moved_at: now,
     })
     .execute();
-  return epoch.firstSequence - 1;
+  return firstSequence - 1;
+}
+
+/** The alarm that a lane goes on under another epoch; undefined for its first one. Says what of the one before is not recorded. */
+async function epochChange(tx: StorageTransaction, site: string, next: Epoch): Promise<Alarm | undefined> {
+  const before = await tx
+    .selectFrom("epochs")
+    .select(["epoch", "watermark"])
+    .where("site", "=", site)
+    .where("lane", "=", next.lane)
+    .orderBy("started_at", "desc")
+    .orderBy("epoch")
+    .execute();
+  const { predecessor, lane, epoch } = next;
+  const [latest] = before;
+  if (!latest && !predecessor) return undefined;
+  const begins = `lane ${lane} goes on as epoch ${epoch} at ${next.firstSequence.toLocaleString("en-US")}`;
+  const alarm = (reason: string): Alarm => ({ site, kind: "epoch-changed", lane, target: epoch, count: 1, reason });
+  if (!predecessor) {
+    const known = `epoch ${latest?.epoch}, recorded up to ${latest?.watermark.toLocaleString("en-US")}`;
+    return alarm(`${begins} and names none before it; central knew ${known}: what came after that is not known`);
+  }
+  const named = before.find((each) => each.epoch === predecessor.epoch);
+  const after = `${begins}, after epoch ${predecessor.epoch}`;
+  if (!named) return alarm(`${after}, which central does not know: nothing of it is recorded`);
+  const missing = predecessor.lastSequence > named.watermark;
+  const range = `${(named.watermark + 1).toLocaleString("en-US")} to ${predecessor.lastSequence.toLocaleString("en-US")}`;
+  return alarm(missing ? `${after}, of which ${range} are not recorded so far` : `${after}, which is recorded to its end`);
 }

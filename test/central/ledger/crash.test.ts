@@ -1,95 +1,88 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
-import { eventually, startTestCentral } from "../../support/central.ts";
-import { openLedger } from "../../support/ledger.ts";
-import { delivered, pick, released, sample } from "../../support/messages.ts";
-import { siteDocuments } from "../../support/site-documents.ts";
+import { describe, expect, it } from "vitest";
+import type { StorageTarget } from "../../../central/storage/storage.ts";
+import { openLedger, readAll } from "../../support/ledger.ts";
+import { prepare, recordScript } from "../../support/ledger-script.ts";
+import { once, postgresServer, type TestDatabase } from "../../support/postgres.ts";
+import { openTestStorage, type StorageKind, type TestStorage } from "../../support/storages.ts";
 
 const child = fileURLToPath(new URL("../../support/projector-child.ts", import.meta.url));
+const kinds: StorageKind[] = (await postgresServer()) === undefined ? ["sqlite"] : ["sqlite", "postgres"];
 
-it("doubles and loses nothing, wherever between two statements the projector's process is killed", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "plantgate-crash-"));
-  try {
-    const template = await recordedLedger(folder);
-    const total = Number((await run(template, 0, join(folder, "whole.db"))).output);
-    expect(total).toBeGreaterThan(40);
-    const expected = await outcome(join(folder, "whole.db"));
-    expect(expected).toMatchObject({ messages: 1206, quarantine: 1, work: 0, downlink: [1, 2, 3, 4] });
-    // every point; two at a time
-    const points = Array.from({ length: total }, (_, index) => index + 1);
-    const lane = async (own: readonly number[]) => {
-      for (const point of own) {
-        const file = join(folder, `${point}.db`);
-        const died = await run(template, point, file);
+describe.each(kinds)("on %s, wherever between two statements the process is killed,", (kind) => {
+  it("projection doubles and loses nothing", async () => {
+    await using prepared = await openTestStorage(kind);
+    await using ledger = await openLedger(prepared.target);
+    await prepare(ledger);
+    await recordScript(ledger);
+    await ledger.storage.destroy();
+    await killAtEach("project", prepared);
+  }, 600_000);
+
+  it("ingest of batches and holes in groups doubles and loses nothing", async () => {
+    await using prepared = await openTestStorage(kind);
+    await using ledger = await openLedger(prepared.target);
+    await prepare(ledger);
+    await ledger.storage.destroy();
+    await killAtEach("record", prepared);
+  }, 600_000);
+});
+
+async function killAtEach(work: "project" | "record", prepared: TestStorage): Promise<void> {
+  const total = await inCopy(prepared, async (target) => {
+    const whole = await run(work, target, 0);
+    return Number(whole.output);
+  });
+  expect(total).toBeGreaterThan(work === "project" ? 40 : 20);
+  // on SQLite every point, on PostgreSQL, whose transactions are its own, every third; two at a time
+  const stride = prepared.kind === "sqlite" ? 1 : 3;
+  const points = Array.from({ length: total }, (_, index) => index + 1).filter((point) => point % stride === 0);
+  const lane = async (own: readonly number[]) => {
+    for (const point of own) {
+      await inCopy(prepared, async (target) => {
+        const died = await run(work, target, point);
         expect(died.signal, `statement ${point}`).toBe("SIGKILL");
-        expect(await outcome(file), `killed before statement ${point} of ${total}`).toEqual(expected);
-        rmSync(file);
-      }
-    };
-    await Promise.all([lane(points.filter((point) => point % 2 === 0)), lane(points.filter((point) => point % 2 === 1))]);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}, 300_000);
-
-/** A ledger with recorded batches of which nothing is projected. */
-async function recordedLedger(folder: string): Promise<string> {
-  await using central = await startTestCentral({ parts: {} });
-  const plant = await central.addSite("plant-a");
-  await central.addSite("hq");
-  await central.admin("POST", "/v1/sites/hq/revisions", {
-    files: siteDocuments({ site: "hq", receive: ["pick.confirmed"], consumes: [{ type: "pick.confirmed" }] }),
-  });
-  await central.admin("POST", "/v1/sites/plant-a/revisions", {
-    files: siteDocuments({ site: "plant-a", send: ["pick.confirmed", "equipment.sampled"] }),
-  });
-  const [picks, samples] = [plant.lane("transaction"), plant.lane("telemetry")];
-  await plant.hello([picks, samples]);
-  const first = pick("plant-a", "T-1");
-  picks.append([first, pick("plant-a", "T-2"), first, released("plant-a", "mo-not-granted")]);
-  picks.append([pick("plant-a", "T-3"), delivered("plant-a", first, "accepted")]);
-  picks.append([pick("plant-a", "T-4")]);
-  for (let frame = 0; frame < 2; frame++) samples.append(Array.from({ length: 600 }, (_, index) => sample("plant-a", index)));
-  await plant.send(picks);
-  await plant.send(samples);
-  await eventually(
-    () => central.admin<{ lanes: { waitingForProjection: number }[] }>("GET", "/v1/completeness?site=plant-a"),
-    ({ body }) => body.lanes.every((lane) => lane.waitingForProjection === 0),
-  );
-  await central.stop();
-  // takes back the projection, so that each run begins with the batches alone
-  const template = join(folder, "template.db");
-  const ledger = await openLedger(join(central.dataDir, "ledger.db"));
-  for (const table of ["messages", "message_orders", "orders", "deliveries", "quarantine", "downlink", "exceptions"] as const)
-    await ledger.storage.deleteFrom(table).execute();
-  await ledger.storage.updateTable("counters").set({ value: 0 }).where("name", "=", "ledger").execute();
-  await ledger.storage.updateTable("sites").set({ downlink_last: 0 }).execute();
-  for (const batch of await ledger.storage.selectFrom("batches").selectAll().execute()) {
-    await ledger.storage
-      .insertInto("work")
-      .values({
-        batch: batch.position,
-        priority: batch.lane === "transaction" ? 0 : 2,
-        count: batch.last_sequence - batch.first_sequence + 1,
-        done: 0,
-        size: 500,
-        attempts: 0,
-      })
-      .execute();
-  }
-  await ledger.storage.destroy();
-  copyFileSync(join(central.dataDir, "ledger.db"), template);
-  return template;
+        expect(await outcome(target), `killed before statement ${point} of ${total}`).toEqual(expected);
+      });
+    }
+  };
+  await Promise.all([lane(points.filter((_, index) => index % 2 === 0)), lane(points.filter((_, index) => index % 2 === 1))]);
 }
 
-function run(template: string, dieBefore: number, file: string): Promise<{ signal: NodeJS.Signals | null; output: string }> {
-  copyFileSync(template, file);
+/** Works on a copy of what was prepared, which is gone afterwards. */
+async function inCopy<Value>(prepared: TestStorage, use: (target: StorageTarget) => Promise<Value>): Promise<Value> {
+  const { target } = prepared;
+  if (target.kind === "sqlite") {
+    await using copy = await openTestStorage("sqlite");
+    const file = join(copy.folder, "copy.db");
+    copyFileSync(target.file, file);
+    return await use({ kind: "sqlite", file });
+  }
+  const { url, name } = copyOf(target.url);
+  const server = new URL("/postgres", url).href;
+  await once(server, `CREATE DATABASE ${name} TEMPLATE ${new URL(target.url).pathname.slice(1)}`);
+  try {
+    return await use({ kind: "postgres", url });
+  } finally {
+    await once(server, `DROP DATABASE ${name} WITH (FORCE)`);
+  }
+}
+
+let copies = 0;
+function copyOf(url: string): Pick<TestDatabase, "url" | "name"> {
+  const copy = new URL(url);
+  const name = `${copy.pathname.slice(1)}_${++copies}`;
+  copy.pathname = `/${name}`;
+  return { url: copy.href, name };
+}
+
+function run(work: string, target: StorageTarget, dieBefore: number): Promise<{ signal: NodeJS.Signals | null; output: string }> {
+  const place = target.kind === "sqlite" ? target.file : target.url;
   return new Promise((resolve, reject) => {
-    const started = spawn(process.execPath, [child, file, String(dieBefore)], { stdio: ["ignore", "pipe", "inherit"] });
+    const started = spawn(process.execPath, [child, work, place, String(dieBefore)], { stdio: ["ignore", "pipe", "inherit"] });
     let output = "";
     started.stdout.on("data", (part) => {
       output += part;
@@ -99,30 +92,59 @@ function run(template: string, dieBefore: number, file: string): Promise<{ signa
   });
 }
 
-/** Projects what is left and says what the ledger holds. */
-async function outcome(file: string) {
-  const ledger = await openLedger(file);
+const sampleIds = [0, 2, 3].flatMap((frame) => Array.from({ length: 300 }, (_, index) => `s-${frame}-${index}`));
+/** What there is in the end: each message once, in its order; the repeat as one, the refused one aside, the hole with its reason. */
+const expected = {
+  transactions: ["m-1", "m-2", "m-4", "m-5", "m-6"],
+  samples: sampleIds,
+  repeats: ["m-1"],
+  quarantine: [4],
+  downlink: [
+    [1, "m-1"],
+    [2, "m-2"],
+    [3, "m-4"],
+    [4, "m-6"],
+  ],
+  orders: [{ mo_id: "hq-mo-42", messages: 4 }],
+  deliveries: 1,
+  lanes: [
+    { lane: "telemetry", recorded: 900, lost: 300, gaps: [{ first: 301, last: 600 }], waitingForProjection: 0, missing: 0 },
+    { lane: "transaction", recorded: 7, lost: 0, gaps: [], waitingForProjection: 0, missing: 0 },
+  ],
+};
+
+/** Records and projects what is left, and says what the ledger holds. */
+async function outcome(target: StorageTarget) {
+  await using ledger = await openLedger(target);
   const { storage } = ledger;
+  await recordScript(ledger);
+  // on PostgreSQL the one that died keeps its lanes for some seconds
+  await storage.updateTable("projections").set({ noted_at: 0 }).execute();
   while (await ledger.projector.step());
-  const rows = await storage
-    .selectFrom("messages")
-    .select(["site", "lane", "sequence", "state", "repeat_of", "message_id"])
-    .orderBy("lane")
-    .orderBy("sequence")
-    .execute();
-  const found = {
-    messages: rows.length,
-    places: rows.map(({ lane, sequence, state, message_id }) => `${lane}/${sequence}/${state}/${message_id}`),
-    quarantine: (await storage.selectFrom("quarantine").selectAll().execute()).length,
-    downlink: (
-      await storage.selectFrom("downlink").select("sequence").where("site", "=", "hq").orderBy("sequence").execute()
-    ).map(({ sequence }) => sequence),
-    downlinkLast: (await storage.selectFrom("sites").select("downlink_last").where("name", "=", "hq").executeTakeFirstOrThrow())
-      .downlink_last,
+  const messages = await readAll(ledger);
+  const byPosition = new Map(messages.map(({ position, event }) => [position, event.id]));
+  const inLane = (lane: string) =>
+    messages
+      .filter((message) => message.lane === lane)
+      .sort((a, b) => a.position - b.position)
+      .map(({ event }) => event.id);
+  const { lanes } = await ledger.completeness.of("plant-a");
+  const downlink = await storage.selectFrom("downlink").selectAll().where("site", "=", "hq").orderBy("sequence").execute();
+  return {
+    transactions: inLane("transaction"),
+    samples: inLane("telemetry"),
+    repeats: (await readAll(ledger, "repeat")).map(({ event }) => event.id),
+    quarantine: (await storage.selectFrom("quarantine").select("sequence").execute()).map(({ sequence }) => sequence),
+    downlink: downlink.map(({ sequence, position }) => [sequence, byPosition.get(position)]),
     orders: await storage.selectFrom("orders").select(["mo_id", "messages"]).execute(),
     deliveries: (await storage.selectFrom("deliveries").selectAll().execute()).length,
-    work: (await storage.selectFrom("work").selectAll().execute()).length,
+    lanes: lanes.map(({ lane, recorded, lost, gaps, waitingForProjection, missing }) => ({
+      lane,
+      recorded,
+      lost,
+      gaps,
+      waitingForProjection,
+      missing,
+    })),
   };
-  await storage.destroy();
-  return found;
 }

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { MessagesAnswer } from "../../../central/http/views.ts";
-import { type OpenDatabase, openSqlite } from "../../../central/storage/database.ts";
+import { openSqlite } from "../../../central/storage/database.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
 import { pick, released, sample } from "../../support/messages.ts";
+import { poisonOrder } from "../../support/sabotage.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
+import { storages } from "../../support/storages.ts";
 
 interface Quarantined {
   readonly code: string;
@@ -43,158 +45,115 @@ async function plantWith(central: TestCentral, send: string[]) {
   return plant;
 }
 
-describe("what becomes of a message", () => {
-  it("records a repeat as a repeat and sets a contradiction aside where a person sees it", async () => {
-    await using central = await startTestCentral();
-    const plant = await plantWith(central, ["pick.confirmed"]);
-    const lane = plant.lane("transaction");
-    await plant.hello([lane]);
-    const inputHash = "a".repeat(64);
-    lane.append([pick("plant-a", "T-1", { inputHash }), pick("plant-a", "T-1", { inputHash })]);
-    lane.append([pick("plant-a", "T-1", { inputHash: "b".repeat(64), value: "99" }), pick("plant-a", "T-2")]);
-    lane.append([pick("plant-a", "T-2", { value: "13" })]);
-    await plant.send(lane);
-    expect(await projected(central, "plant-a")).toMatchObject([
-      { recorded: 5, messages: 2, repeats: 1, quarantined: 2, missing: 0 },
-    ]);
-    const recorded = await messages(central);
-    expect(recorded.map(({ sequence }) => sequence)).toEqual([1, 4]);
-    expect(await messages(central, "&state=repeat")).toMatchObject([{ sequence: 2 }]);
-    const conflicts = await quarantine(central);
-    expect(
-      conflicts
-        .map(({ code, sequence, conflictsWith }) => ({ code, sequence, conflictsWith }))
-        .sort((a, b) => a.sequence - b.sequence),
-    ).toEqual([
-      { code: "conflict", sequence: 3, conflictsWith: recorded[0]?.position },
-      { code: "conflict", sequence: 5, conflictsWith: recorded[1]?.position },
-    ]);
-  });
-
-  it("sets aside what is no event, names another site, is of another lane or of a type that the site may not send", async () => {
-    await using central = await startTestCentral();
-    const plant = await plantWith(central, ["pick.confirmed", "equipment.sampled"]);
-    const lane = plant.lane("transaction");
-    await plant.hello([lane]);
-    lane.append([
-      "not json",
-      JSON.stringify({ ...pick("plant-a", "T-0"), type: "mfg.unknown.v9" }),
-      pick("plant-b", "T-1"),
-      sample("plant-a", 1),
-      released("plant-a", "mo-1"),
-      pick("plant-a", "T-2"),
-    ]);
-    await plant.send(lane);
-    await projected(central, "plant-a");
-    expect((await quarantine(central)).sort((a, b) => a.sequence - b.sequence).map(({ code }) => code)).toEqual([
-      "undecodable",
-      "undecodable",
-      "site-mismatch",
-      "lane-mismatch",
-      "type-not-granted",
-    ]);
-    expect((await messages(central)).map(({ sequence }) => sequence)).toEqual([6]);
-  });
-
-  it("finds the one message whose projection fails, sets it aside and records all others", async () => {
-    await using central = await startTestCentral({
-      parts: {
-        openDatabase: failingAt((parameters) =>
-          parameters.some((value) => typeof value === "string" && value.includes('"T-poison"')),
-        ),
-      },
+describe.each(await storages())("on %s", (storage) => {
+  describe("what becomes of a message", () => {
+    it("records a repeat as a repeat and sets a contradiction aside where a person sees it", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await plantWith(central, ["pick.confirmed"]);
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      const inputHash = "a".repeat(64);
+      lane.append([pick("plant-a", "T-1", { inputHash }), pick("plant-a", "T-1", { inputHash })]);
+      lane.append([pick("plant-a", "T-1", { inputHash: "b".repeat(64), value: "99" }), pick("plant-a", "T-2")]);
+      lane.append([pick("plant-a", "T-2", { value: "13" })]);
+      expect(await plant.send(lane)).toMatchObject({ status: 200 });
+      expect(await projected(central, "plant-a")).toMatchObject([
+        { recorded: 5, messages: 2, repeats: 1, quarantined: 2, missing: 0 },
+      ]);
+      const recorded = await messages(central);
+      expect(recorded.map(({ sequence }) => sequence)).toEqual([1, 4]);
+      expect(await messages(central, "&state=repeat")).toMatchObject([{ sequence: 2 }]);
+      const conflicts = await quarantine(central);
+      expect(
+        conflicts
+          .map(({ code, sequence, conflictsWith }) => ({ code, sequence, conflictsWith }))
+          .sort((a, b) => a.sequence - b.sequence),
+      ).toEqual([
+        { code: "conflict", sequence: 3, conflictsWith: recorded[0]?.position },
+        { code: "conflict", sequence: 5, conflictsWith: recorded[1]?.position },
+      ]);
     });
-    const plant = await plantWith(central, ["pick.confirmed"]);
-    const lane = plant.lane("transaction");
-    await plant.hello([lane]);
-    for (let frame = 0; frame < 3; frame++)
-      lane.append(
-        Array.from({ length: 20 }, (_, index) =>
-          pick("plant-a", frame === 1 && index === 7 ? "T-poison" : `T-${frame}-${index}`),
-        ),
+
+    it("sets aside what is no event, names another site, is of another lane or of a type that the site may not send", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await plantWith(central, ["pick.confirmed", "equipment.sampled"]);
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      lane.append([
+        "not json",
+        JSON.stringify({ ...pick("plant-a", "T-0"), type: "mfg.unknown.v9" }),
+        pick("plant-b", "T-1"),
+        sample("plant-a", 1),
+        released("plant-a", "mo-1"),
+        pick("plant-a", "T-2"),
+      ]);
+      expect(await plant.send(lane)).toMatchObject({ status: 200 });
+      await projected(central, "plant-a");
+      expect((await quarantine(central)).sort((a, b) => a.sequence - b.sequence).map(({ code }) => code)).toEqual([
+        "undecodable",
+        "undecodable",
+        "site-mismatch",
+        "lane-mismatch",
+        "type-not-granted",
+      ]);
+      expect((await messages(central)).map(({ sequence }) => sequence)).toEqual([6]);
+    });
+
+    it("finds the one message whose projection fails, sets it aside and records all others", async () => {
+      await using central = await startTestCentral({ storage });
+      await poisonOrder(central, "mo-poison");
+      const plant = await plantWith(central, ["pick.confirmed"]);
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      for (let frame = 0; frame < 3; frame++)
+        lane.append(
+          Array.from({ length: 20 }, (_, index) =>
+            pick("plant-a", `T-${frame}-${index}`, frame === 1 && index === 7 ? { moId: "mo-poison" } : {}),
+          ),
+        );
+      expect(await plant.send(lane)).toMatchObject({ status: 200 });
+      expect(await projected(central, "plant-a")).toMatchObject([{ recorded: 60, messages: 59, quarantined: 1, missing: 0 }]);
+      expect(await quarantine(central)).toMatchObject([{ code: "projection-failed", sequence: 28 }]);
+      expect((await messages(central)).map(({ sequence }) => sequence)).toEqual(
+        Array.from({ length: 60 }, (_, index) => index + 1).filter((sequence) => sequence !== 28),
       );
-    await plant.send(lane);
-    expect(await projected(central, "plant-a")).toMatchObject([{ recorded: 60, messages: 59, quarantined: 1, missing: 0 }]);
-    expect(await quarantine(central)).toMatchObject([{ code: "projection-failed", sequence: 28 }]);
-    expect((await messages(central)).map(({ sequence }) => sequence)).toEqual(
-      Array.from({ length: 60 }, (_, index) => index + 1).filter((sequence) => sequence !== 28),
-    );
-  });
-
-  it("blames no message while the storage itself fails, and goes on once it works again", async () => {
-    let full = false;
-    const openDatabase = failingAt((parameters) => full && parameters.includes("mfg.pick.confirmed.v1"), { errcode: 13 });
-    await using central = await startTestCentral({ parts: { openDatabase } });
-    const plant = await plantWith(central, ["pick.confirmed"]);
-    const lane = plant.lane("transaction");
-    await plant.hello([lane]);
-    full = true;
-    const failures = openDatabase.failures;
-    lane.append([pick("plant-a", "T-1")]);
-    await plant.send(lane);
-    await eventually(
-      async () => openDatabase.failures,
-      (seen) => seen >= failures + 5,
-    );
-    full = false;
-    expect(await projected(central, "plant-a")).toMatchObject([{ messages: 1, quarantined: 0 }]);
+    });
   });
 });
 
-describe("a backlog", () => {
-  it("projects transactions before samples that came earlier, and answers people meanwhile", async () => {
-    await using central = await startTestCentral();
-    const plant = await plantWith(central, ["pick.confirmed", "equipment.sampled"]);
-    const [samples, picks] = [plant.lane("telemetry"), plant.lane("transaction")];
-    await plant.hello([samples, picks]);
-    for (let frame = 0; frame < 20; frame++) samples.append(Array.from({ length: 1000 }, (_, index) => sample("plant-a", index)));
-    picks.append([pick("plant-a", "T-1")]);
-    const sent = await plant.send(samples);
-    expect(sent.status).toBe(200);
-    await plant.send(picks);
-    const [first] = await eventually(
-      () => messages(central, "&lane=transaction"),
-      (found) => found.length === 1,
-    );
-    await projected(central, "plant-a");
-    const all = (await completeness(central, "plant-a")).find(({ lane }) => lane === "telemetry");
-    expect(all).toMatchObject({ recorded: 20_000, messages: 20_000, missing: 0 });
-    // it overtook most of the twenty thousand
-    expect(first?.position).toBeLessThan(15_000);
-  });
-});
-
-/** The real storage, but statements with certain parameters fail. */
-function failingAt(
-  fails: (parameters: readonly unknown[]) => boolean,
-  extra: Record<string, unknown> = {},
-): OpenDatabase & { failures: number } {
-  const open = (file: string) => {
-    const database = openSqlite(file);
-    return {
-      close: () => database.close(),
-      prepare(sql: string) {
-        const statement = database.prepare(sql);
-        const check = (parameters: readonly unknown[]): void => {
-          if (!sql.startsWith('insert into "messages"') || !fails(parameters)) return;
-          wrapped.failures++;
-          throw Object.assign(new Error("injected"), extra);
-        };
+it("blames no message while the disk is full, and goes on once there is room", async () => {
+  const disk = { full: false, failures: 0 };
+  await using central = await startTestCentral({
+    parts: {
+      openDatabase: (file) => {
+        const database = openSqlite(file);
         return {
-          reader: statement.reader,
-          iterate: (parameters: readonly unknown[]) => statement.iterate(parameters),
-          all(parameters: readonly unknown[]) {
-            check(parameters);
-            return statement.all(parameters);
-          },
-          run(parameters: readonly unknown[]) {
-            check(parameters);
-            return statement.run(parameters);
+          close: () => database.close(),
+          prepare(sql) {
+            const statement = database.prepare(sql);
+            const run = (parameters: readonly unknown[]) => {
+              if (disk.full && sql.startsWith('insert into "slices"')) {
+                disk.failures++;
+                throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+              }
+              return statement.run(parameters);
+            };
+            return { ...statement, run };
           },
         };
       },
-    };
-  };
-  const wrapped = Object.assign(open, { failures: 0 });
-  return wrapped;
-}
+    },
+  });
+  const plant = await plantWith(central, ["pick.confirmed"]);
+  const lane = plant.lane("transaction");
+  await plant.hello([lane]);
+  disk.full = true;
+  lane.append([pick("plant-a", "T-1")]);
+  await plant.send(lane);
+  await eventually(
+    async () => disk.failures,
+    (seen) => seen >= 5,
+  );
+  disk.full = false;
+  expect(await projected(central, "plant-a")).toMatchObject([{ messages: 1, quarantined: 0 }]);
+});

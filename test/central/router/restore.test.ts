@@ -69,6 +69,10 @@ it.each([
       expect(answer.body.epoch).not.toBe(epoch);
       expect(answer.body.messages.map(({ event }) => txn(event))).toEqual(["T-2", "T-3"]);
       expect(answer.body.incarnation).toBe(incarnation);
+      const { body } = await central.admin<{ exceptions: { kind: string; severity: string }[] }>("GET", "/v1/exceptions");
+      expect(body.exceptions.filter(({ severity }) => severity === "error").map(({ kind }) => kind)).toEqual([
+        renamed ? "ledger-restored" : "downlink-set-back",
+      ]);
     }
   } finally {
     rmSync(dataDir, { recursive: true, force: true });

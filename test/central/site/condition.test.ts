@@ -4,6 +4,7 @@ import { judgeCondition, type SiteFacts } from "../../../central/site/condition.
 import type { StatusReport } from "../../../protocol/index.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
 import { sample } from "../../support/messages.ts";
+import { storages } from "../../support/storages.ts";
 
 const now = Date.parse("2026-01-31T08:00:00.000Z");
 const facts: SiteFacts = {
@@ -44,7 +45,7 @@ describe("a site", () => {
       "online",
     ],
     ["draining while a backlog moves", { status: backlog, backlogUnmovedSince: now - 2000 }, "draining"],
-    ["stuck when nothing of its backlog was recorded for 30 s", { status: backlog, backlogUnmovedSince: now - 30_000 }, "stuck"],
+    ["stuck when nothing of its backlog was recorded for 20 s", { status: backlog, backlogUnmovedSince: now - 20_000 }, "stuck"],
     [
       "unknown when silent longer than its lease, whatever it said before",
       { status: backlog, lastHeardAt: now - 15_001, backlogUnmovedSince: now - 60_000 },
@@ -56,61 +57,89 @@ describe("a site", () => {
     expect(judgeCondition({ ...facts, ...change } as SiteFacts).condition).toBe(condition);
   });
 
+  it("says why nothing gets through, in its gateway's words", () => {
+    const told = status({ acknowledged: 10, stalled: "central answers 503: its disk is full" });
+    const judged = judgeCondition({ ...facts, status: told, backlogUnmovedSince: now - 21_000 });
+    expect(judged).toEqual({
+      condition: "stuck",
+      reason: "connected, but none of 90 waiting messages was recorded for 21 s: central answers 503: its disk is full",
+    });
+  });
+
+  it("says what needs a person beside the link: a full disk, deliveries that nobody makes any more", () => {
+    const told: StatusReport = {
+      ...status({}),
+      disk: { state: "bulk-refused", freeBytes: 0 },
+      deliveries: { waiting: 0, unknown: 1, parked: 2, stale: 3 },
+    };
+    const { condition, reason } = judgeCondition({ ...facts, status: told });
+    expect(condition).toBe("online");
+    for (const part of [
+      "its disk is full: bulk data is refused",
+      "2 deliveries parked",
+      "1 delivery of unknown outcome",
+      "3 deliveries stale",
+    ])
+      expect(reason).toContain(part);
+  });
+
   it("says for how long it has been silent", () => {
     expect(judgeCondition({ ...facts, lastHeardAt: now - 42_000 }).reason).toBe("silent for 42 s; its lease ended 27 s ago");
   });
 });
 
-describe("the overview", () => {
-  it("shows what a gateway says of itself beside what central recorded, and forgets neither over a restart", async () => {
-    await using central = await startTestCentral();
-    const plant = await central.addSite("plant-a");
-    const sites = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites;
-    expect(await sites()).toMatchObject([{ name: "plant-a", condition: "new", lastHeardAt: null, lanes: [] }]);
-    const lane = plant.lane("telemetry");
-    await plant.hello([lane]);
-    lane.append([sample("plant-a", 1), sample("plant-a", 2)]);
-    await plant.send(lane);
-    const oldestAt = new Date(Date.now() - 60_000).toISOString();
-    const lanes = [{ lane: "telemetry", epoch: lane.epoch, last: 10, acknowledged: 2, oldestAt, waitingBytes: 4000 }];
-    await plant.status({ lanes, deadLetters: 3, configuration: { reported: 0, state: "refused", reason: "no such secret" } });
-    const expected = {
-      condition: "draining",
-      pid: 4711,
-      deadLetters: 3,
-      configurationState: "refused",
-      configurationReason: "no such secret",
-      lanes: [{ lane: "telemetry", epoch: lane.epoch, recorded: 2, waiting: 8, waitingBytes: 4000 }],
-    };
-    const [seen] = await sites();
-    expect(seen).toMatchObject(expected);
-    expect(seen?.lanes[0]?.lagSeconds).toBeGreaterThanOrEqual(60);
-    await central.restart();
-    expect(await sites()).toMatchObject([expected]);
-  });
+describe.each(await storages())("on %s", (storage) => {
+  describe("the overview", () => {
+    it("shows what a gateway says of itself beside what central recorded, and forgets neither over a restart", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await central.addSite("plant-a");
+      const sites = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites;
+      expect(await sites()).toMatchObject([{ name: "plant-a", condition: "new", lastHeardAt: null, lanes: [] }]);
+      const lane = plant.lane("telemetry");
+      await plant.hello([lane]);
+      lane.append([sample("plant-a", 1), sample("plant-a", 2)]);
+      await plant.send(lane);
+      const oldestAt = new Date(Date.now() - 60_000).toISOString();
+      const lanes = [{ lane: "telemetry", epoch: lane.epoch, last: 10, acknowledged: 2, oldestAt, waitingBytes: 4000 }];
+      await plant.status({ lanes, deadLetters: 3, configuration: { reported: 0, state: "refused", reason: "no such secret" } });
+      const expected = {
+        condition: "draining",
+        pid: 4711,
+        deadLetters: 3,
+        configurationState: "refused",
+        configurationReason: "no such secret",
+        lanes: [{ lane: "telemetry", epoch: lane.epoch, recorded: 2, waiting: 8, waitingBytes: 4000 }],
+      };
+      const [seen] = await sites();
+      expect(seen).toMatchObject(expected);
+      expect(seen?.lanes[0]?.lagSeconds).toBeGreaterThanOrEqual(60);
+      await central.restart();
+      expect(await sites()).toMatchObject([expected]);
+    });
 
-  it("calls a silent gateway unknown once its lease is over, and online again with its next call", async () => {
-    await using central = await startTestCentral({ leaseSeconds: 2 });
-    const plant = await central.addSite("plant-a");
-    const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
-    await plant.hello();
-    expect(await condition()).toBe("online");
-    await eventually(condition, (seen) => seen === "unknown");
-    await plant.status();
-    expect(await condition()).toBe("online");
-  });
+    it("calls a silent gateway unknown once its lease is over, and online again with its next call", async () => {
+      await using central = await startTestCentral({ storage, leaseSeconds: 2 });
+      const plant = await central.addSite("plant-a");
+      const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
+      await plant.hello();
+      expect(await condition()).toBe("online");
+      await eventually(condition, (seen) => seen === "unknown");
+      await plant.status();
+      expect(await condition()).toBe("online");
+    });
 
-  it("shows that a clone was turned away, but no restart of the same gateway", async () => {
-    await using central = await startTestCentral();
-    const plant = await central.addSite("plant-a");
-    const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
-    await plant.hello([], "boot-1");
-    const first = plant.session;
-    await plant.hello([], "boot-1");
-    expect((await plant.status({ session: first })).body.code).toBe("session-unknown");
-    expect(await condition()).toBe("online");
-    await plant.hello([], "boot-2");
-    expect((await plant.status({ session: first })).body.code).toBe("fenced");
-    expect(await condition()).toBe("fenced");
+    it("shows that a clone was turned away, but no restart of the same gateway", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await central.addSite("plant-a");
+      const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
+      await plant.hello([], "boot-1");
+      const first = plant.session;
+      await plant.hello([], "boot-1");
+      expect((await plant.status({ session: first })).body.code).toBe("session-unknown");
+      expect(await condition()).toBe("online");
+      await plant.hello([], "boot-2");
+      expect((await plant.status({ session: first })).body.code).toBe("fenced");
+      expect(await condition()).toBe("fenced");
+    });
   });
 });

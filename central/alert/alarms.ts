@@ -1,0 +1,143 @@
+import type { Clock, HoleReason, Lane } from "../../protocol/index.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** What people are told of. `error`: a person must act. `warn`: something was lost or changed that the configuration allows. */
+export const alarmKinds = {
+  unrouted: { severity: "warn", sentence: "messages that no site takes" },
+  "epoch-changed": { severity: "error", sentence: "a lane goes on under another epoch" },
+  discarded: { severity: "warn", sentence: "a gateway discarded messages past its budget" },
+  damaged: { severity: "error", sentence: "messages on a gateway's disk cannot be read any more" },
+  locked: { severity: "error", sentence: "messages on a gateway's disk are encrypted and their key is missing" },
+  "lost-by-receiver": { severity: "error", sentence: "central lost messages that it had acknowledged" },
+  clone: { severity: "error", sentence: "a gateway with an older session of the site was turned away: two may run as one" },
+  "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
+  "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
+  disk: { severity: "error", sentence: "a gateway's disk is full" },
+} as const satisfies Record<string, { severity: "error" | "warn"; sentence: string }>;
+export type AlarmKind = keyof typeof alarmKinds;
+
+export interface Alarm {
+  /** Empty: central itself. */
+  readonly site: string;
+  readonly kind: AlarmKind;
+  /** One sentence for a person. */
+  readonly reason: string;
+  /** How many messages, or how often. */
+  readonly count: number;
+  readonly lane?: Lane;
+  readonly type?: string;
+  /** What tells two of one kind apart: the site that a message named, an epoch, a session, a hole's reason. */
+  readonly target?: string;
+  readonly position?: number;
+  readonly range?: { readonly first: number; readonly last: number };
+}
+
+/** The kind under which a hole is reported. */
+export const holeAlarm: Readonly<Record<HoleReason, AlarmKind>> = {
+  size: "discarded",
+  count: "discarded",
+  age: "discarded",
+  disk: "discarded",
+  damaged: "damaged",
+  locked: "locked",
+  "lost-by-receiver": "lost-by-receiver",
+};
+
+/** Alarms: one row per site, kind, lane, type and target, counted; each is logged when it is raised first, or again after it had ended. */
+export class Alarms {
+  readonly #deps: { readonly clock: Clock; readonly log: Logger };
+
+  constructor(deps: { readonly clock: Clock; readonly log: Logger }) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Notes alarms in the transaction of what they speak of.
+   * @returns those that did not stand before; the caller logs them once the transaction is committed
+   */
+  async raise(tx: StorageTransaction | Storage, alarms: readonly Alarm[]): Promise<readonly Alarm[]> {
+    const fresh: Alarm[] = [];
+    for (const alarm of alarms) if (await this.#raise(tx, alarm)) fresh.push(alarm);
+    return fresh;
+  }
+
+  async #raise(tx: StorageTransaction | Storage, alarm: Alarm): Promise<boolean> {
+    const { site, kind, reason, count, lane = "", type = "", target = "", position = null, range } = alarm;
+    const now = this.#deps.clock.now();
+    const last = {
+      reason,
+      last_at: now,
+      ended_at: null,
+      last_position: position,
+      first_sequence: range?.first ?? null,
+      last_sequence: range?.last ?? null,
+    };
+    const known = await tx
+      .selectFrom("exceptions")
+      .select("ended_at")
+      .where("site", "=", site)
+      .where("kind", "=", kind)
+      .where("lane", "=", lane)
+      .where("type", "=", type)
+      .where("target", "=", target)
+      .executeTakeFirst();
+    await tx
+      .insertInto("exceptions")
+      .values({ site, kind, lane, type, target, severity: alarmKinds[kind].severity, count, first_at: now, ...last })
+      .onConflict((conflict) =>
+        conflict
+          .columns(["site", "kind", "lane", "type", "target"])
+          .doUpdateSet((eb) => ({ ...last, count: eb("exceptions.count", "+", count) })),
+      )
+      .execute();
+    return known === undefined || known.ended_at !== null;
+  }
+
+  /** What an alarm warned of is over. */
+  async end(db: Storage | StorageTransaction, site: string, kind: AlarmKind): Promise<void> {
+    await db
+      .updateTable("exceptions")
+      .set({ ended_at: this.#deps.clock.now() })
+      .where("site", "=", site)
+      .where("kind", "=", kind)
+      .where("ended_at", "is", null)
+      .execute();
+  }
+
+  log(alarms: readonly Alarm[]): void {
+    for (const { kind, site, ...fields } of alarms) {
+      const { severity, sentence } = alarmKinds[kind];
+      this.#deps.log[severity]({ event: `alarm.${kind}.raised`, site: site === "" ? undefined : site, ...fields }, sentence);
+    }
+  }
+}
+
+/** What a hole in a lane is to people. */
+export function holeAlarmOf(
+  site: string,
+  lane: Lane,
+  hole: { readonly first: number; readonly last: number; readonly reason: HoleReason },
+): Alarm {
+  const { first, last, reason } = hole;
+  return {
+    site,
+    kind: holeAlarm[reason],
+    lane,
+    target: reason,
+    count: last - first + 1,
+    range: { first, last },
+    reason: `${first.toLocaleString("en-US")} to ${last.toLocaleString("en-US")} of lane ${lane} ${holeWords[reason]}`,
+  };
+}
+
+/** What became of a hole's messages, after a range: "3,001–3,400 discarded by budget". */
+export const holeWords: Readonly<Record<HoleReason, string>> = {
+  size: "discarded by budget (bytes)",
+  count: "discarded by budget (messages)",
+  age: "discarded by budget (age)",
+  disk: "discarded for lack of disk",
+  damaged: "damaged on the gateway's disk",
+  locked: "locked: their key is missing",
+  "lost-by-receiver": "lost by central after it had acknowledged them",
+};

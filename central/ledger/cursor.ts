@@ -1,0 +1,150 @@
+import { sql } from "kysely";
+import type { Lane } from "../../protocol/index.ts";
+import { isPostgres, lockingFree } from "../storage/dialect.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { recordedEntries } from "./append.ts";
+import { type BatchRow, wholeStep } from "./plan.ts";
+import type { Turn } from "./turns.ts";
+
+/** A lane, or one batch of it that was damaged. */
+export type Which = Turn & { readonly damagedBatch?: number };
+
+/** Where projection stands, as its row says it; see {@link Schema}. */
+export interface CursorState {
+  readonly batch: number;
+  readonly done: number;
+  readonly size: number;
+  readonly attempts: number;
+  readonly noted_by: string;
+  readonly noted_at: number;
+}
+/** A row that is locked: of `projections`, or that of one damaged batch. */
+export interface Cursor extends Turn, CursorState {
+  readonly kind: "lane" | "damaged";
+  /** Whether other replicas may be at it too. */
+  readonly shared: boolean;
+  /** By the one clock that all replicas see. */
+  readonly now: number;
+}
+
+/** Batches that one step looks at. */
+export const batchesAhead = 64;
+
+/** Reads and locks a lane's cursor; undefined while another replica has it, or where there is none. */
+export async function claimCursor(tx: StorageTransaction, which: Which): Promise<Cursor | undefined> {
+  const { site, lane, damagedBatch } = which;
+  const kind = damagedBatch === undefined ? ("lane" as const) : ("damaged" as const);
+  const shared = isPostgres(tx);
+  const now = shared ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
+  const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
+  const row =
+    damagedBatch === undefined
+      ? await lockingFree(
+          tx,
+          tx.selectFrom("projections").select(columns).select(now.as("now")).where("site", "=", site).where("lane", "=", lane),
+        ).executeTakeFirst()
+      : await lockingFree(
+          tx,
+          tx
+            .selectFrom("damaged")
+            .select(columns)
+            .select(now.as("now"))
+            .where("site", "=", site)
+            .where("lane", "=", lane)
+            .where("batch", "=", damagedBatch),
+        ).executeTakeFirst();
+  return row && { kind, site, lane, shared, ...row };
+}
+
+/** Moves a cursor, or what it says of attempts. A damaged batch's cursor goes away once it has passed its batch. */
+export async function writeCursor(tx: StorageTransaction, cursor: Cursor, state: CursorState, projected = 0): Promise<void> {
+  const { site, lane, kind } = cursor;
+  if (kind === "lane" || projected > 0) {
+    await tx
+      .updateTable("projections")
+      .set((eb) => ({ ...(kind === "lane" ? state : {}), projected: eb("projected", "+", projected) }))
+      .where("site", "=", site)
+      .where("lane", "=", lane)
+      .execute();
+  }
+  if (kind === "lane") return;
+  const { batch } = cursor;
+  if (state.batch > batch) {
+    await tx.deleteFrom("damaged").where("site", "=", site).where("lane", "=", lane).where("batch", "=", batch).execute();
+  } else {
+    await tx
+      .updateTable("damaged")
+      .set(state)
+      .where("site", "=", site)
+      .where("lane", "=", lane)
+      .where("batch", "=", batch)
+      .execute();
+  }
+}
+
+/** Sets a batch aside that cannot be read, with what of it is not projected, and moves on to the state given. */
+export async function setAside(tx: StorageTransaction, cursor: Cursor, next: CursorState): Promise<void> {
+  const { site, lane, batch, done } = cursor;
+  await tx
+    .insertInto("damaged")
+    .values({ site, lane, batch, done, size: wholeStep(lane), attempts: 0, noted_by: "", noted_at: 0 })
+    .execute();
+  await writeCursor(tx, cursor, next);
+}
+
+/** The batches from a cursor's on, without their bodies. A damaged batch stands alone. */
+export async function batchesFrom(
+  tx: Storage | StorageTransaction,
+  cursor: Pick<Cursor, "kind" | "site" | "lane" | "batch">,
+): Promise<BatchRow[]> {
+  const rows = await tx
+    .selectFrom("batches")
+    .select(["number", "epoch", "first_sequence", "count", "frames", "inflated_bytes", "received_at", "age_ms"])
+    .where("site", "=", cursor.site)
+    .where("lane", "=", cursor.lane)
+    .where("number", cursor.kind === "lane" ? ">=" : "=", cursor.batch)
+    .orderBy("number")
+    .limit(batchesAhead)
+    .execute();
+  return rows.map((row) => ({
+    site: cursor.site,
+    lane: cursor.lane,
+    number: row.number,
+    epoch: row.epoch,
+    first: row.first_sequence,
+    count: row.count,
+    entries: recordedEntries(row.frames),
+    inflatedBytes: row.inflated_bytes,
+    receivedAt: row.received_at,
+    ageMs: row.age_ms,
+  }));
+}
+
+/** Lanes that have something to project. */
+export async function lanesBehind(db: Storage): Promise<Turn[]> {
+  const rows = await db
+    .selectFrom("projections")
+    .innerJoin("lanes", (join) => join.onRef("lanes.site", "=", "projections.site").onRef("lanes.lane", "=", "projections.lane"))
+    .select(["lanes.site", "lanes.lane"])
+    .where(sql<boolean>`projections.batch <= lanes.batches`)
+    .orderBy("lanes.site")
+    .execute();
+  return rows;
+}
+
+/** One damaged batch behind the one given, in turn. */
+export async function nextDamaged(db: Storage, after: string): Promise<(Turn & { readonly batch: number }) | undefined> {
+  const rows = await db
+    .selectFrom("damaged")
+    .select(["site", "lane", "batch"])
+    .orderBy("site")
+    .orderBy("lane")
+    .orderBy("batch")
+    .limit(1000)
+    .execute();
+  return rows.find((row) => damagedKey(row) > after) ?? rows[0];
+}
+
+export function damagedKey({ site, lane, batch }: { site: string; lane: Lane; batch: number }): string {
+  return `${site}/${lane}/${String(batch).padStart(16, "0")}`;
+}

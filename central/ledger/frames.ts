@@ -1,0 +1,62 @@
+import { sql } from "kysely";
+import { batchLimits, type Lane } from "../../protocol/index.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { ByteLru } from "./byte-lru.ts";
+import { inflate, release } from "./inflate.ts";
+
+/** Where some whole frames of a recorded batch lie. */
+export interface FramePlace {
+  readonly site: string;
+  readonly lane: Lane;
+  readonly batch: number;
+  readonly bodyOffset: number;
+  readonly bodyBytes: number;
+}
+
+/** Inflated texts and compressed bodies that were used last; both the projector and those who read behind it come here. */
+const maxTextBytes = 48 * 1024 * 1024;
+const maxBodyBytes = 16 * 1024 * 1024;
+
+/** Text of recorded frames, each line with its newline. */
+export class Frames {
+  readonly #texts = new ByteLru(maxTextBytes, release);
+  readonly #bodies = new ByteLru(maxBodyBytes);
+
+  /**
+   * Calls back with the text of some frames, which is there during the call alone.
+   * @throws when the batch is not there, or what lies there cannot be inflated
+   */
+  async use<Value>(db: Storage | StorageTransaction, place: FramePlace, use: (text: Buffer) => Value): Promise<Value> {
+    const batch = `${place.site}/${place.lane}/${place.batch}`;
+    const key = `${batch}/${place.bodyOffset}+${place.bodyBytes}`;
+    const known = this.#texts.get(key);
+    if (known) return use(known);
+    const text = inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
+    const value = use(text);
+    this.#texts.set(key, text);
+    return value;
+  }
+
+  /** Forgets a batch that could not be read: what is on the disk may change. */
+  forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
+    this.#bodies.delete(`${place.site}/${place.lane}/${place.batch}`);
+  }
+
+  /** A body is read whole where most of it is wanted soon: the stretches of a batch follow each other. */
+  async #compressed(db: Storage | StorageTransaction, place: FramePlace, key: string): Promise<Uint8Array> {
+    const { site, lane, batch, bodyOffset: offset, bodyBytes: bytes } = place;
+    let body = this.#bodies.get(key);
+    if (!body) {
+      const row = await db
+        .selectFrom("batches")
+        .select(sql<Uint8Array>`body`.as("body"))
+        .where("site", "=", site)
+        .where("lane", "=", lane)
+        .where("number", "=", batch)
+        .executeTakeFirstOrThrow();
+      body = Buffer.from(row.body.buffer, row.body.byteOffset, row.body.byteLength);
+      if (bytes < body.byteLength) this.#bodies.set(key, body);
+    }
+    return body.subarray(offset, offset + bytes);
+  }
+}

@@ -1,0 +1,92 @@
+import type { CloudEvent, Lane } from "../../protocol/index.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import type { FramePlace, Frames } from "./frames.ts";
+
+/** A row of `slices`, as far as its lines are concerned. */
+export interface SliceRow {
+  readonly position: number;
+  readonly count: number;
+  readonly site: string;
+  readonly lane: Lane;
+  readonly epoch: string;
+  readonly first_sequence: number;
+  readonly batch: number;
+  readonly body_offset: number;
+  readonly body_bytes: number;
+  readonly skip_lines: number;
+  readonly types: string;
+  readonly skips: string | null;
+  readonly received_at: number;
+  readonly age_ms: number;
+}
+export const sliceColumns = [
+  "slices.position",
+  "slices.count",
+  "slices.site",
+  "slices.lane",
+  "slices.epoch",
+  "slices.first_sequence",
+  "slices.batch",
+  "slices.body_offset",
+  "slices.body_bytes",
+  "slices.skip_lines",
+  "slices.types",
+  "slices.skips",
+  "slices.received_at",
+  "slices.age_ms",
+] as const;
+
+/** Messages whose batch had waited longer than this in the gateway are history, not news. */
+export const historicalMs = 10_000;
+
+const newline = 0x0a;
+
+/** Where the frames lie that hold a slice. */
+export function placeOf(slice: SliceRow): FramePlace {
+  const { site, lane, batch, body_offset: bodyOffset, body_bytes: bodyBytes } = slice;
+  return { site, lane, batch, bodyOffset, bodyBytes };
+}
+
+/** Where the line with an index begins in a slice's text. */
+export function lineStart(text: Buffer, slice: Pick<SliceRow, "skip_lines">, index: number): number {
+  let at = 0;
+  for (let line = slice.skip_lines + index; line > 0; line--) at = text.indexOf(newline, at) + 1;
+  return at;
+}
+
+/** Lines of the ledger one by one. Positions that rise are found from where the one before lies. */
+export class Lines {
+  readonly #db: Storage | StorageTransaction;
+  readonly #frames: Frames;
+  #before: { readonly slice: number; readonly index: number; readonly start: number } | undefined;
+
+  constructor(db: Storage | StorageTransaction, frames: Frames) {
+    this.#db = db;
+    this.#frames = frames;
+  }
+
+  /** The line at a position of a slice, as its gateway wrote it. */
+  at(slice: SliceRow, position: number): Promise<string> {
+    const index = position - slice.position;
+    const before = this.#before;
+    const near = before?.slice === slice.position && before.index <= index ? before : undefined;
+    return this.#frames.use(this.#db, placeOf(slice), (text) => {
+      let start = near?.start ?? lineStart(text, slice, 0);
+      for (let line = near?.index ?? 0; line < index; line++) start = text.indexOf(newline, start) + 1;
+      this.#before = { slice: slice.position, index, start };
+      return text.toString("utf8", start, text.indexOf(newline, start));
+    });
+  }
+}
+
+/** The event at a position of the ledger. @throws when there is none */
+export async function eventAt(db: Storage | StorageTransaction, frames: Frames, position: number): Promise<CloudEvent> {
+  const slice = await db
+    .selectFrom("slices")
+    .select(sliceColumns)
+    .where("position", "<=", position)
+    .orderBy("position", "desc")
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  return JSON.parse(await new Lines(db, frames).at(slice, position)) as CloudEvent;
+}
