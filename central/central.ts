@@ -1,17 +1,22 @@
-import type { AddressInfo } from "node:net";
-import { type ServerType, serve } from "@hono/node-server";
-import { type Clock, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
+import type { Server } from "node:http";
+import { createAdaptorServer } from "@hono/node-server";
+import { type Clock, Scope, systemClock } from "../protocol/index.ts";
+import { Alarms } from "./alert/alarms.ts";
 import { GatewayTokens } from "./auth/gateway-token.ts";
 import { Operators } from "./auth/operators.ts";
 import { Revisions } from "./document/revisions.ts";
+import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
-import { ByteBudget } from "./http/byte-budget.ts";
+import { type Listening, listen } from "./http/listen.ts";
+import { Completeness } from "./ledger/completeness.ts";
+import { Frames } from "./ledger/frames.ts";
 import { Ingest } from "./ledger/ingest.ts";
+import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
 import { Timeline } from "./ledger/timeline.ts";
 import { Downlink } from "./router/downlink.ts";
-import { Hints } from "./router/hints.ts";
+import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
 import { Overview } from "./site/overview.ts";
@@ -21,8 +26,12 @@ import { Sessions } from "./site/sessions.ts";
 import type { OpenDatabase } from "./storage/database.ts";
 import { openFolder } from "./storage/folder.ts";
 import { adoptIncarnation } from "./storage/incarnation.ts";
+import { noNotices, openNotices } from "./storage/notices.ts";
+import { describeDatabase } from "./storage/postgres.ts";
+import { joinDatabase } from "./storage/replica.ts";
 import { openStorage } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
+import { LoopLag } from "./telemetry/loop-lag.ts";
 
 export { type CentralSettings, centralSettings };
 
@@ -38,15 +47,16 @@ export interface CentralParts {
   readonly openDatabase?: OpenDatabase;
 }
 
-/** Bodies of batches that are in memory at once, by their announced length. */
-const bodyBudgetBytes = 64 * 1024 * 1024;
-const saveEveryMs = 5000;
-/** A request that does not arrive whole by then gives its share of the budget back; answers may take longer. */
-const requestTimeoutMs = 30_000;
+const saveEveryMs = 2000;
+/** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
+const requestTimeoutMs = 120_000;
+/** A batch's frames are in a header; what proxies add comes on top. */
+const maxHeaderBytes = 32 * 1024;
 
 /**
  * Starts the control plane; on return it takes requests.
- * @throws PlantgateError DATA_FOLDER_LOCKED, FORMAT_NEWER, DISK_FAILED; PEER_UNREACHABLE when the address cannot be listened on
+ * @throws PlantgateError DATA_FOLDER_LOCKED, FORMAT_NEWER, DISK_FAILED, CONFIG_INVALID; PEER_UNREACHABLE when the database does not answer
+ * or the address cannot be listened on
  */
 export async function startCentral(settings: CentralSettings, parts: CentralParts = {}): Promise<Central> {
   const clock = parts.clock ?? systemClock;
@@ -57,49 +67,83 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const folder = await openFolder(settings.dataDir);
     scope.defer("folder", async () => folder.release());
     const { identity } = folder;
-    const storage = await openStorage(folder.ledgerFile, parts.openDatabase);
+    const { databaseUrl: url } = settings;
+    const storage = await openStorage(
+      url === undefined
+        ? { kind: "sqlite", file: folder.ledgerFile, openDatabase: parts.openDatabase }
+        : { kind: "postgres", url },
+    );
     scope.defer("storage", () => storage.destroy());
+    if (url !== undefined) await joinDatabase(storage, identity, settings.dataDir, log);
 
-    if (await adoptIncarnation(storage, identity.incarnation)) {
-      log.warn(
-        { event: "central.ledger.restored", incarnation: identity.incarnation },
-        "the ledger was restored: downlinks begin new epochs",
-      );
-    }
+    const alarms = new Alarms({ clock, log });
+    const incarnation = await adoptIncarnation(storage, identity.incarnation, alarms);
     const registry = new SiteRegistry({ storage, clock });
-    const presence = new Presence({ storage, clock });
-    const routes = new Routes(storage);
-    await routes.load();
+    const presence = new Presence({ storage, clock, alarms });
+    const routes = new Routes();
     const hints = new Hints();
+    const frames = new Frames();
     const revisions = new Revisions({ storage, clock, signing: identity.signing });
-    const projector = new Projector({ storage, routes, hints, clock, log });
+    const projector = new Projector({
+      storage,
+      frames,
+      routes,
+      hints,
+      alarms,
+      clock,
+      log,
+      projected: (sites) => notices.tell({ ledger: true, sites: [...sites] }),
+    });
+    const ingest = new Ingest({
+      storage,
+      clock,
+      alarms,
+      maxBacklog: settings.maxBacklogMessages,
+      recorded: (lanes) => {
+        projector.wake(lanes);
+        notices.tell({ lanes });
+      },
+    });
+    const notices =
+      url === undefined
+        ? noNotices
+        : openNotices({ storage, url, clock, log }, ({ lanes = [], sites = [], ledger }) => {
+            if (lanes.length > 0) {
+              projector.wake(lanes);
+              ingest.lookAgain();
+            }
+            hints.wakeAll(sites);
+            if (ledger) hints.wake(ledgerHint);
+          });
+    scope.defer("notices", () => notices.stop());
+    const lag = new LoopLag();
+    scope.defer("loop lag", async () => lag.stop());
     const app = makeApp({
       identity,
-      incarnation: identity.incarnation,
+      incarnation,
       leaseSeconds: settings.leaseSeconds,
       recoveryPointSeconds: settings.recoveryPointSeconds,
       consoleDir: settings.consoleDir,
       clock,
       log,
-      hints,
       registry,
       presence,
       revisions,
       tokens: new GatewayTokens({ registry, clock }),
       operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
-      sessions: new Sessions({ storage, clock }),
-      ingest: new Ingest({ storage, clock }),
-      downlink: new Downlink({ storage, registry, revisions, hints, clock, log }),
+      sessions: new Sessions({ storage, clock, alarms }),
+      ingest,
+      downlink: new Downlink({ storage, frames, registry, revisions, hints, alarms, clock }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
-      timeline: new Timeline(storage),
+      timeline: new Timeline(storage, frames),
+      pages: new Pages({ storage, frames, hints, clock }),
+      completeness: new Completeness(storage),
       records: new Records(storage),
-      budget: new ByteBudget(bodyBudgetBytes),
+      admissions: new Admissions({ clock, load: () => ({ ...ingest.load, lagMs: lag.ms }) }),
       stopping: stopping.signal,
-      recorded: () => projector.wake(),
-      revisionReported: () => routes.load(),
-      siteChanged: async (site) => {
-        await routes.load();
+      siteChanged: (site) => {
         hints.wake(site);
+        notices.tell({ sites: [site] });
       },
     });
 
@@ -110,19 +154,26 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       await Promise.all([projecting, saving]);
       await presence.save();
     });
-    const server = await listen(app.fetch, settings);
+    const server = makeServer(app.fetch);
+    const listening = await listen(server, settings);
     scope.defer("http", () => {
       // open polls and event streams end with this signal, so that closing does not wait for them
       stopping.abort();
-      return close(server);
+      return close(server, listening);
     });
-    const { port } = server.address() as AddressInfo;
-    const url = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${port}`;
+    const address = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${listening.port}`;
     log.info(
-      { event: "central.process.started", pid: process.pid, url, dataDir: settings.dataDir, incarnation: identity.incarnation },
+      {
+        event: "central.process.started",
+        pid: process.pid,
+        url: address,
+        dataDir: settings.dataDir,
+        database: url === undefined ? folder.ledgerFile : describeDatabase(url),
+        incarnation,
+      },
       "central is up",
     );
-    return { url, stop: () => scope.stop() };
+    return { url: address, stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();
     await scope.stop().catch(() => {});
@@ -139,35 +190,25 @@ async function savePresence(presence: Presence, clock: Clock, log: Logger, signa
   }
 }
 
-function listen(fetch: Parameters<typeof serve>[0]["fetch"], settings: CentralSettings): Promise<ServerType> {
-  return new Promise((resolve, reject) => {
-    const server = serve(
-      {
-        fetch,
-        hostname: settings.host,
-        port: settings.port,
-        serverOptions: { requestTimeout: requestTimeoutMs, headersTimeout: 10_000, connectionsCheckingInterval: 5000 },
-      },
-      () => resolve(server),
-    );
-    server.once("error", (cause) => {
-      reject(new PlantgateError("PEER_UNREACHABLE", `cannot listen on ${settings.host}:${settings.port}`, { cause }));
-    });
-  });
+function makeServer(fetch: Parameters<typeof createAdaptorServer>[0]["fetch"]): Server {
+  const serverOptions = {
+    requestTimeout: requestTimeoutMs,
+    headersTimeout: 10_000,
+    connectionsCheckingInterval: 5000,
+    maxHeaderSize: maxHeaderBytes,
+  };
+  // plain HTTP without options of another kind: TLS ends before central
+  return createAdaptorServer({ fetch, serverOptions }) as Server;
 }
 
 const closeGraceMs = 2000;
 const closeLookMs = 20;
 
 /** Connections close as their answers are out; what still runs after the grace is cut. */
-function close(server: ServerType): Promise<void> {
-  return new Promise((resolve) => {
-    const idle = setInterval(() => "closeIdleConnections" in server && server.closeIdleConnections(), closeLookMs);
-    const forced = setTimeout(() => "closeAllConnections" in server && server.closeAllConnections(), closeGraceMs);
-    server.close(() => {
-      clearInterval(idle);
-      clearTimeout(forced);
-      resolve();
-    });
-  });
+async function close(server: Server, listening: Listening): Promise<void> {
+  const idle = setInterval(() => server.closeIdleConnections(), closeLookMs);
+  const forced = setTimeout(() => server.closeAllConnections(), closeGraceMs);
+  await listening.close();
+  clearInterval(idle);
+  clearTimeout(forced);
 }

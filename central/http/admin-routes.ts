@@ -12,7 +12,7 @@ export interface AdminRouteDeps {
   readonly revisions: Revisions;
   readonly signingKey: string;
   /** Told with the site after its rights, routes or desired revision may have changed. */
-  readonly siteChanged: (site: string) => Promise<void>;
+  readonly siteChanged: (site: string) => void;
 }
 
 /** A site's name is part of paths, topics and identifiers. */
@@ -38,14 +38,14 @@ export function adminRoutes(deps: AdminRouteDeps): Hono {
     if (outcome.kind === "key-invalid") throw new ProblemError("invalid", "publicKey: an Ed25519 public key in PEM (SPKI)");
     if (outcome.kind === "conflict")
       throw new ProblemError("conflict", `site "${name}" is pinned to another key; revoke it first, then add its new key`);
-    await deps.siteChanged(name);
+    deps.siteChanged(name);
     return c.json({ site: name, signingKey: deps.signingKey }, outcome.kind === "added" ? 201 : 200);
   });
 
   app.post("/sites/:site/revoke", admin, async (c) => {
     const site = c.req.param("site");
     if (!(await deps.registry.revoke(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
-    await deps.siteChanged(site);
+    deps.siteChanged(site);
     return c.json({ site, revoked: true });
   });
 
@@ -62,7 +62,7 @@ export function adminRoutes(deps: AdminRouteDeps): Hono {
         { extra: { problems } },
       );
     }
-    await deps.siteChanged(site);
+    deps.siteChanged(site);
     const { revision, digest, kind } = outcome;
     return c.json({ site, revision, digest, created: kind === "created" }, kind === "created" ? 201 : 200);
   });

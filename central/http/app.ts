@@ -71,7 +71,7 @@ export function makeApp(deps: AppDeps): Hono {
     },
   });
 
-  app.get("/health", (c) => c.json({ status: "up", incarnation: identity.incarnation }));
+  app.get("/health", (c) => c.json({ status: "up", incarnation: deps.incarnation }));
   app.get("/v1/signing-key", (c) =>
     c.json({ kid: identity.signing.kid, algorithm: "EdDSA", publicKey: identity.signing.publicKey }),
   );

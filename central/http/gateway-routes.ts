@@ -13,31 +13,28 @@ import {
   type WatermarkAnswer,
 } from "../../protocol/index.ts";
 import type { Revisions } from "../document/revisions.ts";
-import { type BatchHead, parseFrames } from "../ledger/batch.ts";
+import { type BatchHead, parseEntries } from "../ledger/batch.ts";
 import type { Ingest } from "../ledger/ingest.ts";
 import type { Downlink } from "../router/downlink.ts";
-import type { Hints } from "../router/hints.ts";
 import type { Presence } from "../site/presence.ts";
 import type { SessionState, Sessions } from "../site/sessions.ts";
 import type { GatewayEnv } from "./access.ts";
-import type { ByteBudget } from "./byte-budget.ts";
+import type { Admissions } from "./admission.ts";
 import { ProblemError, parseBody, parseInput } from "./problem.ts";
 
 export interface GatewayRouteDeps {
   readonly sessions: Sessions;
   readonly ingest: Ingest;
   readonly downlink: Downlink;
-  readonly hints: Hints;
   readonly presence: Presence;
   readonly revisions: Revisions;
-  readonly budget: ByteBudget;
+  readonly admissions: Admissions;
   readonly clock: Clock;
   readonly incarnation: string;
   readonly leaseSeconds: number;
   readonly recoveryPointSeconds: number;
-  /** Told after a batch was recorded, and after a site reported another revision. */
-  readonly recorded: () => void;
-  readonly revisionReported: () => Promise<void>;
+  /** Told with the site after a session began. */
+  readonly siteChanged: (site: string) => void;
   readonly stopping: AbortSignal;
 }
 
@@ -51,7 +48,14 @@ const batchHead = z.object({
   [batchHeaders.count]: count,
   [batchHeaders.chain]: z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits"),
   [batchHeaders.frames]: z.string().max(8192),
+  [batchHeaders.age]: z.coerce
+    .number()
+    .pipe(z.int().min(0))
+    .default(0)
+    // what a gateway counts over centuries is no age
+    .transform((ms) => Math.min(ms, maxAgeMs)),
 });
+const maxAgeMs = 100 * 365 * 86_400_000;
 
 /** What a gateway calls: sessions, batches, downlink, status, bundles. */
 export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
@@ -62,7 +66,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
     const begun = await deps.sessions.begin(c.var.site.name, input);
     if (begun.kind === "conflict") throw new ProblemError("conflict", begun.detail);
     // polls of older sessions end now
-    deps.hints.wake(c.var.site.name);
+    deps.siteChanged(c.var.site.name);
     const answer: HelloAnswer = {
       session: begun.session,
       incarnation: deps.incarnation,
@@ -77,30 +81,29 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
   app.post("/lanes/:lane/batches", async (c) => {
     requireMedia(c.req.header("content-type"), c.req.header("content-encoding"));
     const bytes = Number(c.req.header("content-length") ?? Number.NaN);
-    if (!Number.isInteger(bytes) || bytes <= 0) throw new ProblemError("invalid", "a batch says its Content-Length");
+    if (!Number.isInteger(bytes) || bytes < 0) throw new ProblemError("invalid", "a batch says its Content-Length");
     if (bytes > batchLimits.compressedBytes)
       throw new ProblemError("too-large", `a batch has ${batchLimits.compressedBytes} bytes at most`);
     const site = c.var.site.name;
     const head = parseHead(site, c.req.param("lane"), c.req.header());
-    const release = deps.budget.admit(bytes);
-    if (!release) throw new ProblemError("busy", "central takes in as much as it can", { headers: { "retry-after": "2" } });
+    const admission = deps.admissions.admit({ site, lane: head.lane, firstSequence: head.firstSequence, bytes });
+    if (admission.kind !== "admitted") throw pushBack(admission.kind, admission.retryAfterSeconds);
+    let comesBack = false;
     try {
-      const body = new Uint8Array(await c.req.arrayBuffer());
+      const body = bytes === 0 ? new Uint8Array() : new Uint8Array(await c.req.arrayBuffer());
       const outcome = await deps.ingest.record(head, body);
       if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
+      comesBack = outcome.kind === "gap";
       if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
+      if (outcome.kind === "backlogged") throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
       if (outcome.kind !== "recorded") {
         await deps.sessions.judge(site, head.session);
         throw sessionProblem(outcome.kind);
       }
-      if (outcome.fresh > 0) {
-        deps.presence.recorded(site, head.lane, outcome.fresh);
-        deps.recorded();
-      }
       const answer: WatermarkAnswer = { watermark: outcome.watermark, incarnation: deps.incarnation };
       return c.json(answer);
     } finally {
-      release();
+      admission.release(comesBack);
     }
   });
 
@@ -120,8 +123,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
     const site = c.var.site;
     const state = await deps.sessions.judge(site.name, report.session);
     if (state !== "current") throw sessionProblem(state);
-    await deps.presence.report(site.name, report);
-    if (report.configuration.reported !== site.reported_revision) await deps.revisionReported();
+    await deps.presence.report(site, report);
     return c.json({ serverTime: toInstant(deps.clock.now()), leaseSeconds: deps.leaseSeconds, incarnation: deps.incarnation });
   });
 
@@ -143,9 +145,11 @@ function requireMedia(type: string | undefined, encoding: string | undefined): v
 
 function parseHead(site: string, lane: string, headers: Record<string, string>): BatchHead {
   const input = parseInput(batchHead, { ...headers, lane });
-  const frames = parseFrames(input[batchHeaders.frames]);
-  if (!frames)
-    throw new ProblemError("invalid", `${batchHeaders.frames}: count/bytes of each frame, ${batchLimits.frames} frames at most`);
+  const entries = parseEntries(input[batchHeaders.frames]);
+  if (!entries) {
+    const shape = `count/bytes of each frame, count~reason~chain of each hole, ${batchLimits.frames} at most`;
+    throw new ProblemError("invalid", `${batchHeaders.frames}: ${shape}`);
+  }
   return {
     site,
     lane: input.lane,
@@ -154,8 +158,19 @@ function parseHead(site: string, lane: string, headers: Record<string, string>):
     firstSequence: input[batchHeaders.firstSequence],
     count: input[batchHeaders.count],
     chain: input[batchHeaders.chain],
-    frames,
+    entries,
+    ageMs: input[batchHeaders.age],
   };
+}
+
+function pushBack(kind: "limited" | "busy" | "backlogged", retryAfterSeconds: number): ProblemError {
+  const details = {
+    limited: "this site has as many batches in work as one site may",
+    busy: "central takes in as much as it can",
+    backlogged: "more of this site waits for projection than one site may have waiting",
+  };
+  const code = kind === "limited" ? "limited" : "busy";
+  return new ProblemError(code, details[kind], { headers: { "retry-after": String(retryAfterSeconds) } });
 }
 
 function watermarkProblem(kind: "gap" | "fork", watermark: number): ProblemError {

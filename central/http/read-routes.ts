@@ -3,7 +3,10 @@ import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import { laneName } from "../../protocol/index.ts";
 import type { Operators } from "../auth/operators.ts";
+import type { Completeness } from "../ledger/completeness.ts";
+import type { Pages } from "../ledger/pages.ts";
 import type { Records } from "../ledger/records.ts";
+import type { Spliced } from "../ledger/splice.ts";
 import type { Timeline } from "../ledger/timeline.ts";
 import type { Overview } from "../site/overview.ts";
 import type { SiteRegistry } from "../site/registry.ts";
@@ -15,18 +18,24 @@ export interface ReadRouteDeps {
   readonly registry: SiteRegistry;
   readonly overview: Overview;
   readonly timeline: Timeline;
+  readonly pages: Pages;
+  readonly completeness: Completeness;
   readonly records: Records;
   readonly stopping: AbortSignal;
 }
 
 const number = (max: number, fallback: number) => z.coerce.number().pipe(z.int().min(0).max(max)).default(fallback);
+/** Messages of one answer at most: of lines, and of one JSON text. */
+const lineLimit = 50_000;
+const jsonLimit = 5000;
 const messagesQuery = z.object({
   after: number(Number.MAX_SAFE_INTEGER, 0),
-  limit: number(5000, 200).transform((limit) => Math.max(1, limit)),
+  limit: number(lineLimit, 200).transform((limit) => Math.max(1, limit)),
   site: z.string().max(128).optional(),
   lane: laneName.optional(),
   type: z.string().max(128).optional(),
   state: z.enum(["recorded", "repeat"]).optional(),
+  waitMs: number(30_000, 0),
 });
 const eventsEveryMs = 1000;
 
@@ -50,19 +59,28 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
     return c.json(order);
   });
 
-  app.get("/messages", reader, async (c) => c.json(await deps.records.messages(parseInput(messagesQuery, c.req.query()))));
+  app.get("/messages", reader, async (c) => {
+    const query = parseInput(messagesQuery, c.req.query());
+    const signal = AbortSignal.any([c.req.raw.signal, deps.stopping]);
+    if ((c.req.header("accept") ?? "").includes(lines)) return answerLines(deps.pages.read(query, signal));
+    if (query.limit > jsonLimit) throw new ProblemError("invalid", `limit: ${jsonLimit} at most, ${lineLimit} as ${lines}`);
+    return answerJson(deps.pages.read(query, signal), query.limit);
+  });
 
   app.get("/quarantine", reader, async (c) => {
     const { limit } = parseInput(z.object({ limit: number(1000, 100) }), c.req.query());
     return c.json(await deps.records.quarantine(limit));
   });
 
-  app.get("/exceptions", reader, async (c) => c.json(await deps.records.exceptions()));
+  app.get("/exceptions", reader, async (c) => {
+    const { site } = parseInput(z.object({ site: z.string().max(128).optional() }), c.req.query());
+    return c.json(await deps.records.exceptions(site));
+  });
 
   app.get("/completeness", reader, async (c) => {
     const { site } = parseInput(z.object({ site: z.string().min(1).max(128) }), c.req.query());
     if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
-    return c.json(await deps.records.completeness(site));
+    return c.json(await deps.completeness.of(site));
   });
 
   app.get("/events", reader, (c) =>
@@ -82,6 +100,46 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
   );
 
   return app;
+}
+
+const lines = "application/x-ndjson";
+
+/** The messages as they are read from the ledger, one a line, however many. */
+async function answerLines(parts: AsyncGenerator<Spliced>): Promise<Response> {
+  // the first one first: what cannot be read is still a problem then, and no half of an answer
+  const first = await parts.next();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        if (first.done) controller.close();
+        else controller.enqueue(first.value.text);
+      },
+      async pull(controller) {
+        const next = await parts.next();
+        if (next.done) controller.close();
+        else controller.enqueue(next.value.text);
+      },
+      async cancel() {
+        await parts.return(undefined);
+      },
+    },
+    { highWaterMark: 1 },
+  );
+  return new Response(body, { headers: { "content-type": lines, "cache-control": "no-store" } });
+}
+
+/** The same as one `MessagesAnswer`. */
+async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promise<Response> {
+  const texts: string[] = [];
+  let [count, last] = [0, 0];
+  for await (const part of parts) {
+    texts.push(part.text.toString("utf8").slice(0, -1).replaceAll("\n", ","));
+    count += part.count;
+    last = part.last;
+  }
+  const next = count === limit ? last : null;
+  const body = `{"messages":[${texts.join(",")}],"next":${next}}`;
+  return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

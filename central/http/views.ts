@@ -1,10 +1,10 @@
-import type { ConnectorReport, Lane } from "../../protocol/index.ts";
+import type { ConnectorReport, DiskState, HoleReason, Lane } from "../../protocol/index.ts";
 
 /** Shapes of central's read API, as the console and other clients get them (packaging/docs/protocol.md). Instants are UTC text. */
 
 /**
  * What a site is doing, judged by central. `unknown`: silent for longer than its lease; never shown as connected (P11).
- * `stuck`: heard of, has a backlog, and its watermark has not moved for 30 s. `draining`: has a backlog that shrinks. `new`: never heard of.
+ * `stuck`: heard of, has a backlog, and its watermark has not moved for 20 s. `draining`: has a backlog that shrinks. `new`: never heard of.
  */
 export type SiteCondition = "new" | "online" | "draining" | "stuck" | "unknown" | "fenced" | "revoked";
 
@@ -27,8 +27,23 @@ export interface SiteView {
     readonly waitingBytes: number;
     /** Seconds from recording in the plant to now, of the oldest that waits; null when nothing waits. */
     readonly lagSeconds: number | null;
+    /** At central: recorded, and not yet readable one by one. */
+    readonly waitingForProjection: number;
+    /** What of the lane is recorded, what will never come, in one sentence: "1 to 48,211 recorded; nothing missing". */
+    readonly summary: string;
+    /** Why nothing of the backlog gets through, in the gateway's words. */
+    readonly stalled: string | null;
   }[];
-  readonly deliveries: { readonly waiting: number; readonly unknown: number } | null;
+  readonly deliveries: {
+    readonly waiting: number;
+    readonly unknown: number;
+    readonly parked: number;
+    readonly stale: number;
+  } | null;
+  /** What the gateway's full disk refuses or discards, as it last said. */
+  readonly disk: { readonly state: DiskState; readonly freeBytes: number } | null;
+  /** Alarms that stand, or were raised within the last day; worst and newest first. */
+  readonly alarms: readonly Pick<ExceptionView, "kind" | "severity" | "reason" | "count" | "firstAt" | "lastAt">[];
   readonly deadLetters: number;
   readonly downlinkWaiting: number;
   readonly desiredRevision: number;
@@ -88,18 +103,73 @@ export interface OrdersAnswer {
   }[];
 }
 
-/** `GET /v1/messages?after=N&limit=N&site=&lane=&type=`: the ledger, in the order in which it was recorded. */
+/**
+ * `GET /v1/messages?after=N&limit=N&site=&lane=&type=&waitMs=`: the ledger, in the order in which it was recorded. With
+ * `Accept: application/x-ndjson` one of these a line, and nothing around them.
+ */
 export interface LedgerMessage {
-  /** Position in the ledger; give the last one as `after` for the next page. */
+  /** Position in the ledger; rises, not always by one. Give the last one as `after` for the next page. */
   readonly position: number;
   readonly site: string;
   readonly lane: Lane;
   readonly epoch: string;
   readonly sequence: number;
   readonly recordedAt: string;
+  /** Its batch had waited in the gateway for more than 10 s: history, not news. */
+  readonly historical?: true;
   readonly event: Record<string, unknown>;
 }
 export interface MessagesAnswer {
   readonly messages: readonly LedgerMessage[];
   readonly next: number | null;
+}
+
+/** `GET /v1/completeness?site=`: of each lane and epoch what is recorded, what will never come, and what became of it. */
+export interface LaneCompleteness {
+  readonly lane: Lane;
+  readonly epoch: string;
+  readonly predecessor: { readonly epoch: string; readonly lastSequence: number } | null;
+  readonly ranges: readonly { readonly first: number; readonly last: number }[];
+  /** The ranges of `holes`. */
+  readonly gaps: readonly { readonly first: number; readonly last: number }[];
+  /** What will never come, with the reason that its gateway gave; the last thousand. */
+  readonly holes: readonly { readonly first: number; readonly last: number; readonly reason: HoleReason }[];
+  readonly recorded: number;
+  /** Messages in holes. */
+  readonly lost: number;
+  readonly messages: number;
+  readonly repeats: number;
+  readonly quarantined: number;
+  readonly waitingForProjection: number;
+  /** 0, unless something is wrong at central. */
+  readonly missing: number;
+  /** For a person. */
+  readonly summary: string;
+}
+export interface CompletenessAnswer {
+  readonly site: string;
+  readonly lanes: readonly LaneCompleteness[];
+}
+
+/** `GET /v1/exceptions?site=`: messages that nobody takes, and what else people are told of (packaging/docs/protocol.md). */
+export interface ExceptionView {
+  /** Null: central itself. */
+  readonly site: string | null;
+  readonly kind: string;
+  readonly severity: "error" | "warn";
+  readonly lane: string | null;
+  readonly type: string | null;
+  /** What it is about: the site that a message named, an epoch, a session, a hole's reason. */
+  readonly target: string | null;
+  /** One sentence for a person. */
+  readonly reason: string;
+  /** Messages, or how often. */
+  readonly count: number;
+  readonly firstAt: string;
+  readonly lastAt: string;
+  /** When what it warns of was over; null: it stands, or it is an event. */
+  readonly endedAt: string | null;
+  readonly lastPosition: number | null;
+  /** The last range of sequences that it speaks of. */
+  readonly range: { readonly first: number; readonly last: number } | null;
 }

@@ -1,0 +1,120 @@
+import type { Clock, Lane } from "../../protocol/index.ts";
+
+export interface AdmissionDeps {
+  readonly clock: Pick<Clock, "monotonic">;
+  /** About how long a batch that came now would wait for its turn, what one costs, and how late the process is with everything. */
+  readonly load: () => { readonly backlogMs: number; readonly batchMs: number; readonly lagMs: number };
+  readonly random?: () => number;
+}
+export type Admission =
+  /** `release`: it is answered; one that comes back soon, as its predecessor was refused, is then let in like a refused one. */
+  | { readonly kind: "admitted"; readonly release: (comesBack: boolean) => void }
+  /** `limited`: this site has more than its share. `busy`: central has all that it can take. */
+  | { readonly kind: "limited" | "busy"; readonly retryAfterSeconds: number };
+
+/** Bodies of batches that are in memory at once, by their announced length; what one site may have of them (rule 21). */
+const totalBytes = 64 * 1024 * 1024;
+const siteBytes = totalBytes / 4;
+/** Batches in work at once: of a lane, of a site. */
+const laneBatches = 4;
+const siteBatches = 8;
+/** Whoever would wait longer is refused, so that whoever is admitted is answered soon. */
+const maxWaitMs = 300;
+const manyBatches = 16;
+/** Over so long refusals are counted: so many come back. */
+const windowMs = 10_000;
+/** Those who come back have all of central's time but this part of it. */
+const spareTime = 2;
+const maxSpreadSeconds = 60;
+
+/** A batch before its body is read. */
+export interface Announced {
+  readonly site: string;
+  readonly lane: Lane;
+  readonly firstSequence: number;
+  readonly bytes: number;
+}
+
+interface SiteShare {
+  bytes: number;
+  batches: number;
+  readonly lanes: Map<Lane, number>;
+}
+
+/**
+ * Admits batches before their bodies are read, so that a storm of returning plants meets push-back and not memory, and one plant's replay
+ * never takes what others need. Who is refused is told when to come back, the later and the wider spread the more were refused lately,
+ * and is then let in before those who come first.
+ */
+export class Admissions {
+  readonly #deps: AdmissionDeps;
+  readonly #sites = new Map<string, SiteShare>();
+  /** When batches were refused that did not come back yet, by where they begin. */
+  readonly #refused = new Map<string, number>();
+  #bytes = 0;
+  #batches = 0;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+  }
+
+  admit({ site, lane, firstSequence, bytes }: Announced): Admission {
+    const batch = `${site}/${lane}/${firstSequence}`;
+    const share = this.#sites.get(site) ?? { bytes: 0, batches: 0, lanes: new Map<Lane, number>() };
+    const inLane = share.lanes.get(lane) ?? 0;
+    if (inLane >= laneBatches || share.batches >= siteBatches || share.bytes + bytes > siteBytes)
+      return { kind: "limited", retryAfterSeconds: this.#spread(1) };
+    const returns = this.#refused.has(batch);
+    // a part is kept for those who were refused before, and no backlog keeps them out a second time
+    if (this.#bytes + bytes > (returns ? totalBytes : totalBytes * 0.75)) return this.#refuse(batch);
+    if (!returns && this.#waitMs() > maxWaitMs) return this.#refuse(batch);
+    this.#refused.delete(batch);
+    this.#count(site, share, lane, bytes, 1);
+    let held = true;
+    const release = (comesBack: boolean): void => {
+      if (held) this.#count(site, share, lane, -bytes, -1);
+      if (held && comesBack) this.#refused.set(batch, this.#deps.clock.monotonic());
+      held = false;
+    };
+    return { kind: "admitted", release };
+  }
+
+  /** When a site should come back that was refused for a reason of its own backlog. */
+  retryAfterSeconds(): number {
+    return this.#spread(5);
+  }
+
+  #refuse(batch: string): Admission {
+    const now = this.#deps.clock.monotonic();
+    this.#refused.set(batch, now);
+    let lately = 0;
+    for (const [other, at] of this.#refused) {
+      if (now - at > windowMs + maxSpreadSeconds * 1000) this.#refused.delete(other);
+      else if (now - at <= windowMs) lately++;
+    }
+    const { batchMs } = this.#deps.load();
+    return { kind: "busy", retryAfterSeconds: this.#spread((this.#waitMs() + lately * batchMs * spareTime) / 1000) };
+  }
+
+  /** A process that is late with few batches in work is late with something else, which is soon over. */
+  #waitMs(): number {
+    const { backlogMs, lagMs } = this.#deps.load();
+    return this.#batches < manyBatches ? backlogMs : backlogMs + lagMs;
+  }
+
+  /** From one second on, evenly over so many; whole seconds, as the header has them. */
+  #spread(seconds: number): number {
+    const random = this.#deps.random ?? Math.random;
+    return 1 + Math.floor(random() * Math.min(maxSpreadSeconds, Math.ceil(seconds)));
+  }
+
+  #count(site: string, share: SiteShare, lane: Lane, bytes: number, batches: number): void {
+    this.#bytes += bytes;
+    this.#batches += batches;
+    share.bytes += bytes;
+    share.batches += batches;
+    share.lanes.set(lane, (share.lanes.get(lane) ?? 0) + batches);
+    if (share.batches === 0) this.#sites.delete(site);
+    else this.#sites.set(site, share);
+  }
+}

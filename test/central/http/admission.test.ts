@@ -1,0 +1,87 @@
+import { expect, it } from "vitest";
+import { type Admission, Admissions } from "../../../central/http/admission.ts";
+
+const mebibyte = 1024 * 1024;
+
+function admissions(options: { backlogMs?: () => number; random?: () => number } = {}) {
+  let now = 0;
+  const admitted = new Admissions({
+    clock: { monotonic: () => now },
+    load: () => ({ backlogMs: options.backlogMs?.() ?? 0, batchMs: 20, lagMs: 0 }),
+    random: options.random ?? (() => 0.999),
+  });
+  return {
+    admit: (site: string, bytes = 1, lane: "transaction" | "telemetry" | "bulk" = "telemetry", firstSequence = 1) =>
+      admitted.admit({ site, lane, firstSequence, bytes }),
+    pass: (ms: number) => {
+      now += ms;
+    },
+  };
+}
+function release(admission: Admission): void {
+  if (admission.kind !== "admitted") throw new Error(admission.kind);
+  admission.release(false);
+}
+
+it("lets a lane have four batches in work, a site eight, and takes the next one when one is done", () => {
+  const { admit } = admissions();
+  const first = admit("a");
+  for (let more = 0; more < 3; more++) expect(admit("a").kind).toBe("admitted");
+  expect(admit("a")).toMatchObject({ kind: "limited" });
+  for (let more = 0; more < 4; more++) expect(admit("a", 1, "transaction").kind).toBe("admitted");
+  expect(admit("a", 1, "bulk")).toMatchObject({ kind: "limited" });
+  expect(admit("b").kind).toBe("admitted");
+  release(first);
+  release(first);
+  expect(admit("a").kind).toBe("admitted");
+  expect(admit("a").kind).toBe("limited");
+});
+
+it("lets a site have a quarter of the bytes, and all together no more than there are", () => {
+  const { admit } = admissions();
+  for (let batch = 0; batch < 4; batch++) expect(admit("a", 4 * mebibyte).kind).toBe("admitted");
+  expect(admit("a", 4 * mebibyte, "bulk").kind).toBe("limited");
+  const others = ["b", "c"].flatMap((site) => Array.from({ length: 4 }, () => admit(site, 4 * mebibyte)));
+  expect(others.every(({ kind }) => kind === "admitted")).toBe(true);
+  expect(admit("d", 4 * mebibyte).kind).toBe("busy");
+});
+
+it("turns no batch away twice while there is any room: what was refused before is let in before others", () => {
+  const load = { ms: 0 };
+  const { admit } = admissions({ backlogMs: () => load.ms });
+  load.ms = 500;
+  expect([admit("a").kind, admit("a", 1, "telemetry", 1001).kind, admit("b").kind]).toEqual(["busy", "busy", "busy"]);
+  load.ms = 5000;
+  // another batch of its window is not the one that was refused
+  expect(admit("a", 1, "telemetry", 2001).kind).toBe("busy");
+  expect([admit("a").kind, admit("a", 1, "telemetry", 1001).kind]).toEqual(["admitted", "admitted"]);
+  // its turn is used
+  expect(admit("a").kind).toBe("busy");
+  expect(admit("c").kind).toBe("busy");
+});
+
+it("lets a batch in again whose predecessor was refused, as that one is", () => {
+  const load = { ms: 0 };
+  const { admit } = admissions({ backlogMs: () => load.ms });
+  const later = admit("a", 1, "telemetry", 1001);
+  load.ms = 500;
+  expect(admit("a").kind).toBe("busy");
+  // it waited for the first one, in vain
+  if (later.kind === "admitted") later.release(true);
+  expect([admit("a").kind, admit("a", 1, "telemetry", 1001).kind]).toEqual(["admitted", "admitted"]);
+});
+
+it("spreads those that it refuses over the longer a time, the more they are", () => {
+  const { admit, pass } = admissions({ backlogMs: () => 1000 });
+  const seconds = (site: string): number => {
+    const admission = admit(site);
+    return admission.kind === "admitted" ? 0 : admission.retryAfterSeconds;
+  };
+  const few = seconds("site-0");
+  for (let site = 1; site < 300; site++) seconds(`site-${site}`);
+  const many = seconds("site-300");
+  expect(few).toBeGreaterThanOrEqual(1);
+  expect(many).toBeGreaterThan(few);
+  pass(60_000);
+  expect(seconds("site-301")).toBeLessThan(many);
+});
