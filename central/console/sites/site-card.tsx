@@ -2,9 +2,11 @@ import { useId, useState } from "react";
 import type { SiteView } from "../../http/views.ts";
 import { Icon } from "../parts/icon.tsx";
 import { describeInstant, formatAge, formatCount } from "../parts/time.ts";
+import { Alarms } from "./alarms.tsx";
 import { ConditionBadge } from "./condition.tsx";
 import { ConnectorSummary, Connectors } from "./connectors.tsx";
 import { Lanes } from "./lanes.tsx";
+import { Record } from "./record.tsx";
 import { Revision } from "./revision.tsx";
 
 /** Clocks further apart than this are worth a word (P10). */
@@ -54,6 +56,8 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
         <h3>{lastSaid ? "Exceptions, last said" : "Exceptions"}</h3>
         <Exceptions site={site} />
       </div>
+      {site.alarms.length > 0 && <Alarms alarms={site.alarms} centralNowMs={centralNowMs} />}
+      <Record lanes={site.lanes} />
       <div className="site-connectors">
         {site.connectors.length === 0 ? (
           <p className="quiet connector-none">No connectors reported.</p>
@@ -117,6 +121,8 @@ function Exceptions({ site }: { readonly site: SiteView }) {
   const rows = [
     { word: "Dead letters", value: site.deadLetters, tone: "bad" },
     { word: "Unknown outcome", value: site.deliveries?.unknown ?? 0, tone: "bad" },
+    { word: "Parked", value: site.deliveries?.parked ?? 0, tone: "bad" },
+    { word: "Stale commands", value: site.deliveries?.stale ?? 0, tone: "bad" },
     { word: "Deliveries waiting", value: site.deliveries?.waiting ?? 0, tone: "busy" },
     { word: "Downlink waiting", value: site.downlinkWaiting, tone: "busy" },
   ].filter((row) => row.value > 0);

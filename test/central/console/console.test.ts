@@ -6,8 +6,10 @@ import { findChromium, launchChromium } from "../../support/chromium.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { type Answers, type ConsoleServer, startConsoleServer } from "./console-server.ts";
 import {
+  alarmedSite,
   connector,
   drainingSite,
+  lane,
   message,
   ordersAnswer,
   orderView,
@@ -113,6 +115,41 @@ describe.skipIf(executable === undefined)("the console", () => {
         "Clock behind 4 s",
       ])
         expect(words).toContain(part);
+    });
+
+    it("shows how complete a site's record is, and each lane's sentence behind it", async () => {
+      const telemetry = {
+        ...lane("telemetry"),
+        summary: "1 to 48,211 recorded; 3,001–3,400 discarded by budget (age); nothing missing",
+      };
+      const lost = { ...lane("transaction"), summary: "1 to 900 recorded; 3 missing: central's own counts disagree" };
+      await open("/", {
+        sites: () =>
+          sitesAnswer([
+            site("aalen"),
+            site("gent", { lanes: [lane("transaction"), telemetry] }),
+            site("lyon", { lanes: [lost] }),
+          ]),
+      });
+      await card("gent").getByText("Nothing missing, with gaps of known reason").waitFor();
+      expect(await card("aalen").innerText()).toContain("Nothing missing");
+      expect(await card("lyon").innerText()).toContain("Incomplete");
+      expect(await card("gent").innerText()).toContain("3,001–3,400 discarded by budget (age)");
+      await card("gent")
+        .getByRole("button", { name: /Record/ })
+        .click();
+      expect(await card("gent").innerText()).toContain("1 to 120,400 recorded; nothing missing");
+    });
+
+    it("shows a site's alarms with their number and time, and why it does not drain", async () => {
+      await open("/", { sites: () => sitesAnswer([alarmedSite("lyon"), site("porto")]) });
+      const alarms = card("lyon").getByRole("list", { name: "Alarms" });
+      await alarms.waitFor();
+      const words = (await alarms.innerText()).replaceAll(/\s+/g, " ");
+      for (const part of ["Clone?", "A gateway with an older session", "3×", "Discarded", "400×", "ago"])
+        expect(words).toContain(part);
+      expect(await card("lyon").innerText()).toContain("was recorded for 24 s: central answers 503");
+      expect(await card("porto").getByRole("list", { name: "Alarms" }).count()).toBe(0);
     });
 
     it("shows a change without a reload", async () => {

@@ -9,7 +9,17 @@ type LaneView = SiteView["lanes"][number];
 type ConnectorView = SiteView["connectors"][number];
 
 export function lane(name: LaneView["lane"], waiting = 0, lagSeconds: number | null = null): LaneView {
-  return { lane: name, epoch: "e1f0a9", recorded: 120_400, waiting, waitingBytes: waiting * 94, lagSeconds };
+  return {
+    lane: name,
+    epoch: "e1f0a9",
+    recorded: 120_400,
+    waiting,
+    waitingBytes: waiting * 94,
+    lagSeconds,
+    waitingForProjection: 0,
+    summary: "1 to 120,400 recorded; nothing missing",
+    stalled: null,
+  };
 }
 
 export function connector(name: string, kind: string, state: ConnectorView["state"] = "up", reason?: string): ConnectorView {
@@ -34,7 +44,9 @@ export function site(name: string, changes: Partial<SiteView> = {}): SiteView {
     pid: 4711,
     startedAt: ago(9_400_000),
     lanes: [lane("transaction"), lane("bulk"), lane("telemetry", 3, 0.4)],
-    deliveries: { waiting: 0, unknown: 0 },
+    deliveries: { waiting: 0, unknown: 0, parked: 0, stale: 0 },
+    disk: { state: "ok", freeBytes: 52_000_000_000 },
+    alarms: [],
     deadLetters: 0,
     downlinkWaiting: 0,
     desiredRevision: 12,
@@ -67,7 +79,7 @@ export function drainingSite(name: string, waiting = 18_432): SiteView {
     condition: "draining",
     reason: `${waiting.toLocaleString("en-US")} transactions wait; the backlog shrinks`,
     lanes: [lane("transaction", waiting, 1_284), lane("bulk", 12, 402), lane("telemetry", 412_380, 1_284)],
-    deliveries: { waiting: 7, unknown: 1 },
+    deliveries: { waiting: 7, unknown: 1, parked: 0, stale: 0 },
     deadLetters: 2,
     downlinkWaiting: 34,
     reportedRevision: 12,
@@ -79,6 +91,41 @@ export function drainingSite(name: string, waiting = 18_432): SiteView {
       connector("press", "opcua"),
       connector("scheduler", "http", "degraded", "the last poll took 9.2 s"),
       connector("floor", "mqtt-broker"),
+    ],
+  });
+}
+
+/** A site that does not drain, with alarms. */
+export function alarmedSite(name: string): SiteView {
+  return site(name, {
+    condition: "stuck",
+    reason:
+      "connected, but none of 41,300 waiting messages was recorded for 24 s: central answers 503: more of this site waits for projection than one site may have waiting",
+    lanes: [
+      lane("transaction"),
+      {
+        ...lane("telemetry", 41_300, 96),
+        waitingForProjection: 5_000_400,
+        summary: "1 to 48,211 recorded; 3,001–3,400 discarded by budget (age); nothing missing",
+      },
+    ],
+    alarms: [
+      {
+        kind: "clone",
+        severity: "error",
+        reason: `a gateway with an older session of ${name} called and was turned away: is a clone of it running?`,
+        count: 3,
+        firstAt: ago(700_000),
+        lastAt: ago(65_000),
+      },
+      {
+        kind: "discarded",
+        severity: "warn",
+        reason: "3,001 to 3,400 of lane telemetry discarded by budget (age)",
+        count: 400,
+        firstAt: ago(3_700_000),
+        lastAt: ago(3_600_000),
+      },
     ],
   });
 }
