@@ -33,7 +33,7 @@ export interface MappingDeps {
   readonly onRestart?: (flow: string | undefined, code: ErrorCode) => void;
 }
 
-/** The mapper; its thread starts with the first configuration. */
+/** The mapper; its thread starts with the first job that needs it: a plant whose flows use paths alone spares its memory. */
 export function openMapping(deps: MappingDeps): Mapping {
   return new MappingRunner(deps);
 }
@@ -93,7 +93,8 @@ class MappingRunner implements Mapping {
       const said = problems.map(({ path, message }) => `${path.join(".")}: ${message}`);
       throw new PlantgateError("CONFIG_INVALID", said.slice(0, 20).join("; "), { context: { problems: said } });
     }
-    await this.#ask({ kind: "configure", bundle });
+    if (this.#worker || this.#waiting.length > 0) await this.#ask({ kind: "configure", bundle });
+    else this.#bundle = bundle;
     this.#flows = flows;
   }
 
@@ -160,8 +161,8 @@ class MappingRunner implements Mapping {
   }
 
   #flush(): void {
-    if (this.#stopped) return;
-    this.#worker ??= this.#startWorker();
+    if (this.#stopped || this.#waiting.length === 0) return;
+    if (!this.#worker) this.#startWorker();
     while (this.#batches < batchesAtThread && this.#waiting.length > 0) {
       const tasks = this.#takeBatch(this.#waiting);
       this.#sent.push(...tasks);
@@ -188,7 +189,7 @@ class MappingRunner implements Mapping {
     this.#watch ??= setInterval(() => this.#observe(), Math.ceil(this.#timeoutMs / observationsPerTimeout));
   }
 
-  #startWorker(): Worker {
+  #startWorker(): void {
     this.#current = new Int32Array(new SharedArrayBuffer(4));
     this.#seen = { id: 0, times: 0, asking: false };
     this.#batches = 0;
@@ -210,7 +211,10 @@ class MappingRunner implements Mapping {
     worker.on("exit", () => {
       if (worker === this.#worker) this.#replace("MAPPING_FAILED", "the thread of the expression ended");
     });
-    return worker;
+    this.#worker = worker;
+    if (!this.#bundle) return;
+    worker.postMessage({ kind: "configure", id: 0, bundle: this.#bundle } satisfies ToWorker);
+    this.#batches += 1;
   }
 
   #receive({ results }: FromWorker): void {
@@ -283,9 +287,7 @@ class MappingRunner implements Mapping {
       for (const task of [...this.#sent.splice(0), ...this.#waiting.splice(0)]) task.fail(error);
       return;
     }
-    this.#worker = this.#startWorker();
-    if (this.#bundle) this.#worker.postMessage({ kind: "configure", id: 0, bundle: this.#bundle } satisfies ToWorker);
-    if (this.#bundle) this.#batches += 1;
+    this.#startWorker();
     const again = [...this.#sent];
     while (again.length > 0) this.#post(this.#takeBatch(again));
     this.#flush();

@@ -2,6 +2,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
+/** Whatever ends the tests' process: a test that ran out of time, or its runner that was killed. Nothing it started is left behind. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+process.on("disconnect", () => process.exit(1));
+process.on("SIGTERM", () => process.exit(143));
+
 const launcher = fileURLToPath(new URL("../../packaging/cli/launch.mjs", import.meta.url));
 
 /** A whole Plantgate process, started as a user would, its log read line by line. */
@@ -26,6 +34,7 @@ export function startPlantgate(
     env: { ...process.env, ...options.env },
     cwd: options.cwd,
   });
+  running.add(child);
   const output: string[] = [];
   const entries: Record<string, unknown>[] = [];
   const waiters = new Set<() => void>();
@@ -44,6 +53,7 @@ export function startPlantgate(
   }
   const ended = once(child, "close").then(([code, signal]) => {
     over = true;
+    running.delete(child);
     for (const waiter of waiters) waiter();
     return (code ?? signal) as number | string;
   });

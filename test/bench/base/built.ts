@@ -14,28 +14,27 @@ export interface Built {
   readonly open: string;
 }
 
+const children = {
+  "central/bench-central": "test/bench/base/central-child.ts",
+  "gateway/bench-open": "test/bench/replay/open-child.ts",
+};
+
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** Builds below node_modules, so that what is built finds its packages; gone with the process. */
 export async function buildProgram(): Promise<Built> {
   const outDir = mkdtempSync(join(root, "node_modules", ".bench-"));
   process.on("exit", () => rmSync(outDir, { recursive: true, force: true }));
-  const options = typeof config === "function" ? await config({ outDir }) : config;
-  if (Array.isArray(options)) throw new Error("the build has one configuration");
+  const builds = [typeof config === "function" ? await config({ outDir }) : config].flat();
   const from = process.cwd();
   // entries of the configuration are relative to the root
   process.chdir(root);
   try {
-    await build({
-      ...options,
-      entry: {
-        ...(options.entry as Record<string, string>),
-        "central/bench-central": "test/bench/base/central-child.ts",
-        "gateway/bench-open": "test/bench/replay/open-child.ts",
-      },
-      config: false,
-      silent: true,
-    });
+    for (const options of builds) {
+      const entry = options.entry as Record<string, string>;
+      const own = "gateway/main" in entry ? children : {};
+      await build({ ...options, entry: { ...entry, ...own }, clean: false, config: false, silent: true });
+    }
   } finally {
     process.chdir(from);
   }
