@@ -132,7 +132,12 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       dispatcher.configure(next);
       attempts.configure(next);
       expectations.configure(next);
-      await host.apply(next);
+      listener.settled(false);
+      try {
+        await host.apply(next);
+      } finally {
+        listener.settled(true);
+      }
     };
     const shares = new LaneShares(weightsOf(defaultQueuePolicy));
     const progress = new UplinkProgress(clock, log);
@@ -145,8 +150,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await host.pauseDeliveries();
     }
     await agent.resume();
-    listener.configured();
-    scope.defer("connectors", () => host.stop());
+    listener.settled(true);
+    scope.defer("connectors", () => {
+      listener.settled(false);
+      return host.stop();
+    });
     scope.defer("intake", async () => intake.stop());
 
     const status = {

@@ -11,6 +11,7 @@ export const alarmKinds = {
   locked: { severity: "error", sentence: "messages on a gateway's disk are encrypted and their key is missing" },
   "lost-by-receiver": { severity: "error", sentence: "central lost messages that it had acknowledged" },
   clone: { severity: "error", sentence: "a gateway with an older session of the site was turned away: two may run as one" },
+  "ledger-damaged": { severity: "error", sentence: "recorded messages cannot be read from the ledger's disk" },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
   disk: { severity: "error", sentence: "a gateway's disk is full" },
@@ -95,12 +96,17 @@ export class Alarms {
   }
 
   /** What an alarm warned of is over. */
-  async end(db: Storage | StorageTransaction, site: string, kind: AlarmKind): Promise<void> {
+  async end(
+    db: Storage | StorageTransaction,
+    { site, kind, lane, target = "" }: Pick<Alarm, "site" | "kind" | "lane" | "target">,
+  ): Promise<void> {
     await db
       .updateTable("exceptions")
       .set({ ended_at: this.#deps.clock.now() })
       .where("site", "=", site)
       .where("kind", "=", kind)
+      .where("lane", "=", lane ?? "")
+      .where("target", "=", target)
       .where("ended_at", "is", null)
       .execute();
   }

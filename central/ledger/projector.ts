@@ -1,5 +1,5 @@
 import type { Clock } from "../../protocol/index.ts";
-import type { Alarms } from "../alert/alarms.ts";
+import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
 import type { Routes } from "../router/routes.ts";
 import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
@@ -163,9 +163,9 @@ export class Projector {
       const batches = await batchesFrom(tx, cursor);
       if (batches.length === 0) return { kind: "nothing" as const };
       // even reading it ended the process
-      if (cursor.attempts > maxAttempts + 1) return this.#giveUp(tx, cursor);
+      if (cursor.kind === "lane" && cursor.attempts > maxAttempts + 1) return this.#giveUp(tx, cursor, batches);
       const read = await this.#read(tx, cursor, batches);
-      if (!read) return this.#giveUp(tx, cursor);
+      if (!read) return this.#giveUp(tx, cursor, batches);
       return this.#project(tx, cursor, batches, read);
     });
     if (done.kind === "moved" || done.kind === "elsewhere" || done.kind === "nothing") return done;
@@ -193,6 +193,7 @@ export class Projector {
     const size = failed || batch !== cursor.batch ? wholeStep(cursor.lane) : cursor.size;
     const next = this.#attempts.first(cursor, { batch, done, size });
     await writeCursor(tx, cursor, next, step.count);
+    if (cursor.kind === "damaged" && batch > cursor.batch) await alarms.end(tx, damageOf(cursor));
     const last = batches.at(-1) as BatchRow;
     const more = cursor.kind === "lane" && (batch <= last.number || batches.length === batchesAhead);
     return { kind: "written" as const, ...written, next, more, note: failed && quarantined(failed) };
@@ -216,13 +217,14 @@ export class Projector {
    * A batch was judged when it came, so one that cannot be read is damage on our disk. It is set aside and stays there, counted as
    * waiting, so that it holds nobody back and a repaired disk brings its messages.
    */
-  async #giveUp(tx: StorageTransaction, cursor: Cursor) {
+  async #giveUp(tx: StorageTransaction, cursor: Cursor, [damaged]: readonly BatchRow[]) {
     const { site, lane, batch } = cursor;
     const next = this.#attempts.first(cursor, { batch: batch + 1, done: 0, size: wholeStep(lane) });
     await setAside(tx, cursor, next);
+    const alarms = damaged ? await this.#deps.alarms.raise(tx, [damageAlarm(damaged)]) : [];
     const fields = { event: "projector.batch.damaged", site, lane, batch };
     const note = { fields, sentence: "a recorded batch cannot be read from the disk" };
-    return { kind: "written" as const, sites: new Set<string>(), alarms: [], next, more: true, note };
+    return { kind: "written" as const, sites: new Set<string>(), alarms, next, more: true, note };
   }
 
   /**
@@ -265,6 +267,17 @@ export class Projector {
     const { batch, bodyOffset, bodyBytes } = stretch;
     return this.#deps.frames.use(db, { site: batch.site, lane: batch.lane, batch: batch.number, bodyOffset, bodyBytes }, use);
   }
+}
+
+/** What names the alarm of one damaged batch. */
+function damageOf({ site, lane, batch }: Pick<Cursor, "site" | "lane" | "batch">) {
+  return { site, lane, kind: "ledger-damaged" as const, target: `batch ${batch}` };
+}
+
+function damageAlarm({ site, lane, number: batch, first, count }: BatchRow): Alarm {
+  const range = { first, last: first + count - 1 };
+  const reason = `${range.first.toLocaleString("en-US")} to ${range.last.toLocaleString("en-US")} of lane ${lane} cannot be read from central's disk; once it is repaired they are projected`;
+  return { ...damageOf({ site, lane, batch }), count, range, reason };
 }
 
 /** The value, or the error, once it is asked for. */

@@ -53,7 +53,7 @@ export class Presence {
         .where("name", "=", site.name)
         .execute();
       if (report.disk.state !== "ok") return alarms.raise(tx, [diskAlarm(site.name, report)]);
-      await alarms.end(tx, site.name, "disk");
+      await alarms.end(tx, { site: site.name, kind: "disk" });
       return [];
     });
     alarms.log(raised);

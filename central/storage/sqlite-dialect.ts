@@ -53,9 +53,16 @@ class QueueingDriver implements Driver {
   commitTransaction(connection: DatabaseConnection): Promise<void> {
     return this.#driver.commitTransaction(connection);
   }
-  rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    return this.#driver.rollbackTransaction(connection);
+
+  /** A full disk or an I/O error ends a transaction by itself; that there is nothing left to roll back must not hide that error. */
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    try {
+      await this.#driver.rollbackTransaction(connection);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes("no transaction is active"))) throw error;
+    }
   }
+
   destroy(): Promise<void> {
     return this.#driver.destroy();
   }

@@ -25,8 +25,8 @@ export interface Listener {
   /** `http://host:port`, with the port that the system chose where 0 was asked for. */
   readonly url: string;
   readonly host: WebhookHost;
-  /** From now on a path that no flow takes is unknown; before, it is only not there yet. */
-  configured(): void;
+  /** While a configuration is in effect, a path that no flow takes is unknown (404); else it is only not there now (503). */
+  settled(is: boolean): void;
   /** Takes no new request, lets the open ones end, then cuts them. */
   close(): Promise<void>;
 }
@@ -58,7 +58,7 @@ export async function openListener({ host, port, log, health, routes }: Listener
       });
   });
   const url = await listen(server, host, port);
-  return { url, host: webhooks, configured: () => webhooks.open(), close: () => close(server) };
+  return { url, host: webhooks, settled: (is) => webhooks.settled(is), close: () => close(server) };
 }
 
 function listen(server: Server, host: string, port: number): Promise<string> {

@@ -10,11 +10,11 @@ type Receive = (request: WebhookRequest) => Promise<WebhookAnswer>;
 /** Which connector takes which path under `/in/`. Paths come and go with the configuration, without a restart of the listener. */
 export class Webhooks implements WebhookHost {
   readonly #receivers = new Map<string, Receive>();
-  #open = false;
+  #settled = false;
 
-  /** The configuration is in effect: what no flow takes now, no flow takes. */
-  open(): void {
-    this.#open = true;
+  /** Whether a configuration is in effect and none on its way in or out: what no flow takes then, no flow takes. */
+  settled(is: boolean): void {
+    this.#settled = is;
   }
 
   mount(connector: string, path: string, receive: Receive): () => void {
@@ -33,8 +33,9 @@ export class Webhooks implements WebhookHost {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [path = ""] = (request.url ?? "").split("?", 1);
     const receive = request.method === "POST" ? this.#receivers.get(decodePath(path)) : undefined;
-    if (!receive && !this.#open)
-      return refuse(response, "busy", "the gateway has just started and has no configuration in effect yet", 2);
+    // a sender would take 404 for good, and drop its message
+    if (!receive && !this.#settled)
+      return refuse(response, "busy", "the gateway starts, stops or takes a configuration into effect", 2);
     if (!receive) return refuse(response, "not-found", "no flow of this gateway takes this path");
     const body = await readBody(request);
     if (body === "too-large") return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);

@@ -9,6 +9,14 @@ export function parsePort(value: string): string {
   return value;
 }
 
+/** Seconds from 0 to a week. */
+export function parseSeconds(value: string): string {
+  const seconds = Number(value);
+  if (value.trim() === "" || !Number.isInteger(seconds) || seconds < 0 || seconds > 7 * 86_400)
+    throw new InvalidArgumentError("Give whole seconds from 0 to 604800.");
+  return value;
+}
+
 export function parseLimit(value: string): number {
   const limit = Number(value);
   if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError("Give a whole number of 1 or more.");

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { parsePort } from "./arguments.ts";
+import { parsePort, parseSeconds } from "./arguments.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 
@@ -13,6 +13,12 @@ export function addCentralCommand(program: Command, done: Run): void {
     .option("--database <url>", "PostgreSQL database for the ledger, postgres://USER@HOST/DATABASE; default: a file in FOLDER")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0: any free one", parsePort, "8420")
+    .option(
+      "--recovery-point <seconds>",
+      "how old a backup may be when it is restored: gateways keep for so long what was acknowledged",
+      parseSeconds,
+      "3600",
+    )
     .option("--console <folder>", "the built console; default: dist/console of this program")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText(
@@ -22,8 +28,16 @@ export function addCentralCommand(program: Command, done: Run): void {
     )
     .action(async (options: Record<string, string>) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
-      const { data, database: databaseUrl, console: consoleDir, ...rest } = options;
-      done(await runCentral({ ...rest, dataDir: data, databaseUrl, consoleDir: consoleDir ?? builtConsole() }));
+      const { data, database: databaseUrl, recoveryPoint, console: consoleDir, ...rest } = options;
+      done(
+        await runCentral({
+          ...rest,
+          dataDir: data,
+          databaseUrl,
+          recoveryPointSeconds: Number(recoveryPoint),
+          consoleDir: consoleDir ?? builtConsole(),
+        }),
+      );
     });
 }
 

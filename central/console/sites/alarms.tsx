@@ -11,6 +11,7 @@ const words: Readonly<Record<string, string>> = {
   locked: "Locked",
   "lost-by-receiver": "Lost by central",
   clone: "Clone?",
+  "ledger-damaged": "Unreadable",
   "ledger-restored": "Restored",
   "downlink-set-back": "Set back",
   disk: "Disk full",

@@ -27,6 +27,8 @@ export interface SessionDeps {
 const maxInFlight = 64;
 /** How long a PUBACK may take. */
 const ackTimeoutMs = 30_000;
+/** How long a stop waits for what is under way in both directions. */
+const leaveMs = 500;
 
 /** How MQTT.js makes its connection, by the URL; its types hide it from all but those who make one themselves. */
 interface Dialler {
@@ -98,7 +100,7 @@ export class Session {
         resolve(this.#reason ?? `${address}: the connection was closed`);
       });
     });
-    const stop = (): void => this.#drop("stopped");
+    const stop = (): void => this.#leave();
     signal.addEventListener("abort", stop, { once: true });
     client.connect();
     if (signal.aborted) stop();
@@ -230,6 +232,14 @@ export class Session {
       else this.#slots += 1;
     }
     return outcome;
+  }
+
+  /** Acknowledgements that were written arrive, and those that are due to us; a broker that does not answer is left all the same. */
+  #leave(): void {
+    if (!this.connected) return this.#drop("stopped");
+    this.#reason ??= `${this.#deps.address}: stopped`;
+    this.#client.end(false);
+    void this.#deps.clock.sleep(leaveMs, this.#ended.signal).then(() => this.#drop("stopped"));
   }
 
   #drop(reason: string): void {

@@ -38,7 +38,7 @@ await serveParent<LiveOptions, LiveLatencies>(async ({ port, user, centralUrl, t
   let movedAt = performance.now();
   // messages of one lane become visible in their order
   while ((!over || latenciesMs.length < publishedAt.length) && performance.now() - movedAt < stallMs) {
-    const visible = await watch.visible(latenciesMs.length, publishedAt.length);
+    const visible = await watch.visible(latenciesMs.length);
     const at = performance.now();
     while (latenciesMs.length < visible) latenciesMs.push(at - (publishedAt[latenciesMs.length] as number));
     if (visible > 0 || publishedAt.length === latenciesMs.length) movedAt = at;

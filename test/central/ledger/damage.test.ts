@@ -30,11 +30,15 @@ describe.each(await storages())("on %s", (kind) => {
     for (let tries = 0; tries < 100 && (await sequences()).length < 2; tries++) await projector.step().catch(() => {});
     expect(await sequences()).toEqual([1, 3]);
     expect(await projector.step()).toBe(false);
+    const alarms = () =>
+      storage.selectFrom("exceptions").select(["kind", "first_sequence", "last_sequence", "ended_at"]).execute();
+    expect(await alarms()).toEqual([{ kind: "ledger-damaged", first_sequence: 2, last_sequence: 2, ended_at: null }]);
     const counted = (await completeness.of("plant-a")).lanes[0];
     expect(counted).toMatchObject({ recorded: 3, messages: 2, waitingForProjection: 1, missing: 0 });
     await storage.updateTable("batches").set({ body }).where("number", "=", 2).execute();
     expect(await projector.step()).toBe(true);
     expect(await sequences()).toEqual([1, 2, 3]);
+    expect((await alarms())[0]?.ended_at).toBeTypeOf("number");
     expect(await storage.selectFrom("quarantine").selectAll().execute()).toEqual([]);
     expect((await completeness.of("plant-a")).lanes[0]).toMatchObject({ messages: 3, waitingForProjection: 0, missing: 0 });
   });

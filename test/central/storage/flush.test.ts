@@ -1,3 +1,4 @@
+import type { SqliteDatabase } from "kysely";
 import { expect, it } from "vitest";
 import { type OpenDatabase, openSqlite } from "../../../central/storage/database.ts";
 import { startTestCentral } from "../../support/central.ts";
@@ -44,4 +45,32 @@ it("acknowledges a batch only after its commit, flushed, has returned", async ()
   await plant.hello([lane]);
   expect((await plant.hello([lane])).body.watermarks).toMatchObject([{ watermark: 1 }]);
   expect((await plant.send(lane)).body.watermark).toBe(2);
+});
+
+it("turns everything away with 503 while its disk is full, and takes it in once there is room again", async () => {
+  const databases: SqliteDatabase[] = [];
+  const openDatabase: OpenDatabase = (file) => {
+    const database = openSqlite(file);
+    databases.push(database);
+    return database;
+  };
+  await using central = await startTestCentral({ parts: { openDatabase } });
+  const plant = await central.addSite("plant-a");
+  const lane = plant.lane("telemetry");
+  await plant.hello([lane]);
+  // the same code as a full disk's (SQLITE_FULL), which ends the transaction by itself
+  const pages = (most: number) => databases[0]?.prepare(`PRAGMA max_page_count = ${most}`).all([]);
+  pages(1);
+  const refused = { status: 503, body: { code: "busy" } };
+  let sent = 0;
+  let answer: Awaited<ReturnType<typeof plant.send>>;
+  do {
+    for (let n = 0; n < 500; n++) lane.append([sample("plant-a", ++sent)]);
+    answer = await plant.send(lane);
+    expect([200, 503]).toContain(answer.status);
+  } while (answer.status === 200);
+  expect(answer).toMatchObject(refused);
+  expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+  pages(1_000_000);
+  expect(await plant.send(lane)).toMatchObject({ status: 200, body: { watermark: sent } });
 });

@@ -8,7 +8,7 @@ const log = openLogger({ level: "silent", site: "lyon" });
 
 async function open(health: () => object = () => ({ site: "lyon" })): Promise<Listener & AsyncDisposable> {
   const listener = await openListener({ host: "127.0.0.1", port: 0, log, health });
-  listener.configured();
+  listener.settled(true);
   return { ...listener, [Symbol.asyncDispose]: () => listener.close() };
 }
 
@@ -61,7 +61,7 @@ it("lets a caller wait until it knows its configuration: only then is a path unk
   }));
   const before = await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" });
   expect([before.status, Number(before.headers.get("retry-after")) > 0]).toEqual([503, true]);
-  listener.configured();
+  listener.settled(true);
   expect((await fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" })).status).toBe(404);
 });
 

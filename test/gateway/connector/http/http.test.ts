@@ -132,7 +132,7 @@ describe("webhooks", () => {
       await http.connector.stop();
       await listener.close();
     };
-    return { ...http, call, [Symbol.asyncDispose]: stop };
+    return { ...http, listener, call, [Symbol.asyncDispose]: stop };
   }
 
   it("are answered 202, with an id, only when the message is flushed (P1)", async () => {
@@ -219,9 +219,12 @@ describe("webhooks", () => {
     );
   });
 
-  it("are not served any more once the connector stops", async () => {
+  it("are not served any more once the connector stops: 404, but 503 while a configuration is on its way in or out", async () => {
     await using hook = await startHook();
     await hook.connector.stop();
+    const during = await hook.call(signed(body));
+    expect([during.status, during.headers.get("retry-after")]).toEqual([503, "2"]);
+    hook.listener.settled(true);
     expect((await hook.call(signed(body))).status).toBe(404);
     expect(hook.connector.report().state).toBe("stopped");
   });
