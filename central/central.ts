@@ -29,6 +29,7 @@ import { adoptIncarnation } from "./storage/incarnation.ts";
 import { noNotices, openNotices } from "./storage/notices.ts";
 import { describeDatabase } from "./storage/postgres.ts";
 import { joinDatabase } from "./storage/replica.ts";
+import { SharedCommits } from "./storage/shared-commits.ts";
 import { openStorage } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 import { LoopLag } from "./telemetry/loop-lag.ts";
@@ -76,14 +77,18 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     scope.defer("storage", () => storage.destroy());
     if (url !== undefined) await joinDatabase(storage, identity, settings.dataDir, log);
 
+    const commits = new SharedCommits(storage);
     const alarms = new Alarms({ clock, log });
     const incarnation = await adoptIncarnation(storage, identity.incarnation, alarms);
     const registry = new SiteRegistry({ storage, clock });
-    const presence = new Presence({ storage, clock, alarms });
+    const presence = new Presence({ storage, commits, clock, alarms });
     const routes = new Routes();
     const hints = new Hints();
     const frames = new Frames();
     const revisions = new Revisions({ storage, clock, signing: identity.signing });
+    const lag = new LoopLag();
+    scope.defer("loop lag", async () => lag.stop());
+    const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
     const projector = new Projector({
       storage,
       frames,
@@ -92,6 +97,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       alarms,
       clock,
       log,
+      pressed: () => admissions.pressed,
       projected: (sites) => notices.tell({ ledger: true, sites: [...sites] }),
     });
     const ingest = new Ingest({
@@ -116,8 +122,6 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
             if (ledger) hints.wake(ledgerHint);
           });
     scope.defer("notices", () => notices.stop());
-    const lag = new LoopLag();
-    scope.defer("loop lag", async () => lag.stop());
     const app = makeApp({
       identity,
       incarnation,
@@ -131,7 +135,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       revisions,
       tokens: new GatewayTokens({ registry, clock }),
       operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
-      sessions: new Sessions({ storage, clock, alarms }),
+      sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, registry, revisions, hints, alarms, clock }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
@@ -139,7 +143,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       pages: new Pages({ storage, frames, hints, clock }),
       completeness: new Completeness(storage),
       records: new Records(storage),
-      admissions: new Admissions({ clock, load: () => ({ ...ingest.load, lagMs: lag.ms }) }),
+      admissions,
       stopping: stopping.signal,
       siteChanged: (site) => {
         hints.wake(site);

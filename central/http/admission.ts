@@ -2,8 +2,8 @@ import type { Clock, Lane } from "../../protocol/index.ts";
 
 export interface AdmissionDeps {
   readonly clock: Pick<Clock, "monotonic">;
-  /** About how long a batch that came now would wait for its turn, what one costs, and how late the process is with everything. */
-  readonly load: () => { readonly backlogMs: number; readonly batchMs: number; readonly lagMs: number };
+  /** How far apart batches are answered lately, and how late the process is with everything, in ms. */
+  readonly load: () => { readonly batchMs: number; readonly lagMs: number };
   readonly random?: () => number;
 }
 export type Admission =
@@ -51,6 +51,8 @@ export class Admissions {
   readonly #sites = new Map<string, SiteShare>();
   /** When batches were refused that did not come back yet, by where they begin. */
   readonly #refused = new Map<string, number>();
+  /** The first batch of a lane that was refused, and when it was told to come back. */
+  readonly #heads = new Map<string, { readonly firstSequence: number; readonly backAt: number }>();
   #bytes = 0;
   #batches = 0;
 
@@ -65,9 +67,17 @@ export class Admissions {
     if (inLane >= laneBatches || share.batches >= siteBatches || share.bytes + bytes > siteBytes)
       return { kind: "limited", retryAfterSeconds: this.#spread(1) };
     const returns = this.#refused.has(batch);
+    const head = this.#headOf(site, lane, firstSequence);
+    // behind one that was refused it could only wait for it
+    if (head && !returns) return this.#refuse(batch, head.backAt);
     // a part is kept for those who were refused before, and no backlog keeps them out a second time
     if (this.#bytes + bytes > (returns ? totalBytes : totalBytes * 0.75)) return this.#refuse(batch);
-    if (!returns && this.#waitMs() > maxWaitMs) return this.#refuse(batch);
+    if (!returns && this.#waitMs() > maxWaitMs) {
+      const refusal = this.#refuse(batch);
+      const backAt = this.#deps.clock.monotonic() + refusal.retryAfterSeconds * 1000;
+      this.#heads.set(`${site}/${lane}`, { firstSequence, backAt });
+      return refusal;
+    }
     this.#refused.delete(batch);
     this.#count(site, share, lane, bytes, 1);
     let held = true;
@@ -79,14 +89,30 @@ export class Admissions {
     return { kind: "admitted", release };
   }
 
+  /** More plants than a few are at it at once: what can wait should. */
+  get pressed(): boolean {
+    return this.#batches >= manyBatches;
+  }
+
   /** When a site should come back that was refused for a reason of its own backlog. */
   retryAfterSeconds(): number {
     return this.#spread(5);
   }
 
-  #refuse(batch: string): Admission {
+  /** The refused batch that one of its lane is behind; none once that one came back, or did not when it should have. */
+  #headOf(site: string, lane: Lane, firstSequence: number): { readonly backAt: number } | undefined {
+    const key = `${site}/${lane}`;
+    const head = this.#heads.get(key);
+    if (head && firstSequence > head.firstSequence && this.#deps.clock.monotonic() < head.backAt) return head;
+    this.#heads.delete(key);
+    return undefined;
+  }
+
+  /** @param backAt when it should come back; else as the load has it */
+  #refuse(batch: string, backAt?: number): Admission & { readonly kind: "busy" } {
     const now = this.#deps.clock.monotonic();
     this.#refused.set(batch, now);
+    if (backAt !== undefined) return { kind: "busy", retryAfterSeconds: Math.max(1, Math.ceil((backAt - now) / 1000)) };
     let lately = 0;
     for (const [other, at] of this.#refused) {
       if (now - at > windowMs + maxSpreadSeconds * 1000) this.#refused.delete(other);
@@ -98,8 +124,9 @@ export class Admissions {
 
   /** A process that is late with few batches in work is late with something else, which is soon over. */
   #waitMs(): number {
-    const { backlogMs, lagMs } = this.#deps.load();
-    return this.#batches < manyBatches ? backlogMs : backlogMs + lagMs;
+    const { batchMs, lagMs } = this.#deps.load();
+    const waitMs = this.#batches * batchMs;
+    return this.#batches < manyBatches ? waitMs : waitMs + lagMs;
   }
 
   /** From one second on, evenly over so many; whole seconds, as the header has them. */

@@ -21,9 +21,9 @@ const groupLimits = { batches: 32, bytes: 16 * 1024 * 1024 } as const;
 /** The longest that batches are judged without a turn for others. */
 const turnMs = 8;
 /** How long a batch waits for one before it that is on its way, over another connection or to another replica. */
-const gapWaitMs = 1000;
+const gapWaitMs = 400;
 /** How often a waiting batch is looked at for what other replicas recorded. */
-const gapLookMs = 200;
+const gapLookMs = 100;
 
 interface Waiting {
   readonly head: BatchHead;
@@ -45,18 +45,16 @@ export class Ingest {
   /** Batches whose predecessor is not there yet. */
   readonly #gaps = new Set<Waiting>();
   #working = false;
-  #queuedBytes = 0;
-  /** What a byte, and what a batch costs lately. */
-  #msPerByte = 1e-5;
+  /** What a batch costs lately, all else that the process does between two of them included. */
   #batchMs = 3;
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
   }
 
-  /** About how long a batch that came now would wait for its turn, and what one costs. */
-  get load(): { readonly backlogMs: number; readonly batchMs: number } {
-    return { backlogMs: this.#queuedBytes * this.#msPerByte, batchMs: this.#batchMs };
+  /** How far apart batches are answered lately while others wait, in ms. */
+  get batchMs(): number {
+    return this.#batchMs;
   }
 
   /**
@@ -77,7 +75,6 @@ export class Ingest {
 
   #enqueue(waiting: Waiting): void {
     this.#queue.push(waiting);
-    this.#queuedBytes += waiting.body.byteLength;
     if (this.#working) return;
     this.#working = true;
     // all that the sockets hold now is read before the first transaction
@@ -85,16 +82,14 @@ export class Ingest {
   }
 
   async #work(): Promise<void> {
+    let began = performance.now();
     while (this.#queue.length > 0) {
       const group = this.#takeGroup();
-      const began = performance.now();
       await this.#recordGroup(group);
-      const bytes = group.reduce((sum, { body }) => sum + body.byteLength, 0);
-      this.#queuedBytes -= bytes;
-      const tookMs = performance.now() - began;
-      this.#batchMs += (tookMs / group.length - this.#batchMs) * 0.2;
-      if (bytes > 0) this.#msPerByte += (tookMs / bytes - this.#msPerByte) * 0.2;
       if (this.#queue.length > 0) await new Promise((resolve) => setImmediate(resolve));
+      const now = performance.now();
+      this.#batchMs += ((now - began) / group.length - this.#batchMs) * 0.2;
+      began = now;
     }
     this.#working = false;
   }

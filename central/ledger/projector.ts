@@ -33,6 +33,8 @@ export interface ProjectorDeps {
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether so many batches wait to be taken in that projection should leave them most of the time; never, where it is not said. */
+  readonly pressed?: () => boolean;
   /** Told after a step, for other replicas. */
   readonly projected?: (sites: ReadonlySet<string>) => void;
 }
@@ -45,6 +47,8 @@ type Outcome =
 const idleMs = 1000;
 const outageMs = 1000;
 const retryMs = 20;
+/** While batches press, a pause of so many times the step before it: they are answered soon, and projection does not stand still. */
+const pauses = 3;
 
 /**
  * Turns recorded batches into the ledger, routes and quarantine, in steps of one transaction each that also moves the lane's cursor: a
@@ -74,13 +78,15 @@ export class Projector {
 
   /** Runs until the signal aborts, between two steps. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, log, pressed } = this.#deps;
     const stop = (): void => this.wake();
     signal.addEventListener("abort", stop);
     while (!signal.aborted) {
       this.#wake = new AbortController();
       try {
+        const began = clock.monotonic();
         if (!(await this.step())) await clock.sleep(idleMs, this.#wake.signal);
+        else if (pressed?.()) await clock.sleep(pauses * (clock.monotonic() - began), signal);
         // other work of the process gets its turn between two steps
         else await new Promise((resolve) => setImmediate(resolve));
       } catch (error) {

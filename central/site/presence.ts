@@ -1,11 +1,13 @@
 import type { Clock, Lane, StatusReport } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { configurationChanged } from "../router/routes.ts";
+import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { SiteRow } from "./registry.ts";
 
 export interface PresenceDeps {
   readonly storage: Storage;
+  readonly commits: SharedCommits;
   readonly clock: Clock;
   readonly alarms: Alarms;
 }
@@ -37,9 +39,9 @@ export class Presence {
 
   /** Keeps what a gateway says of itself; durable on return. */
   async report(site: SiteRow, report: StatusReport): Promise<void> {
-    const { storage, clock, alarms } = this.#deps;
+    const { commits, clock, alarms } = this.#deps;
     const now = clock.now();
-    const raised = await storage.transaction().execute(async (tx) => {
+    const raised = await commits.run(async (tx) => {
       if (report.configuration.reported !== site.reported_revision) await configurationChanged(tx);
       await tx
         .updateTable("sites")

@@ -4,6 +4,7 @@ import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { chainGenesis } from "../ledger/batch.ts";
 import { wholeStep } from "../ledger/plan.ts";
 import { locking } from "../storage/dialect.ts";
+import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
 export type SessionState = "current" | "fenced" | "session-unknown";
@@ -13,6 +14,7 @@ export type HelloOutcome =
 
 export interface SessionDeps {
   readonly storage: Storage;
+  readonly commits: SharedCommits;
   readonly clock: Clock;
   readonly alarms: Alarms;
 }
@@ -30,10 +32,9 @@ export class Sessions {
    * locked before watermarks are read, so that no batch of an older session comes behind them.
    */
   async begin(site: string, hello: Hello): Promise<HelloOutcome> {
-    const { storage, clock, alarms } = this.#deps;
-    const begun = await storage
-      .transaction()
-      .execute(async (tx): Promise<{ outcome: HelloOutcome; alarms: readonly Alarm[] }> => {
+    const { commits, clock, alarms } = this.#deps;
+    const begun = await commits
+      .run(async (tx): Promise<{ outcome: HelloOutcome; alarms: readonly Alarm[] }> => {
         const session = randomUUID();
         await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
         await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
@@ -70,7 +71,7 @@ export class Sessions {
   }
 }
 
-/** Ends the transaction of a hello without a trace of it. */
+/** Ends a hello without a trace of it. */
 class EpochConflict extends Error {
   constructor({ epoch, lane }: Epoch) {
     super(`epoch ${epoch} of lane ${lane} is known with another first sequence`);

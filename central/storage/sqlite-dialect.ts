@@ -2,7 +2,8 @@ import { type DatabaseConnection, type Dialect, type Driver, SqliteAdapter, type
 
 /**
  * Kysely's SQLite with another queue before its one connection: first come, first served, and whoever leaves wakes the next one alone.
- * Kysely's own wakes all that wait each time, which with hundreds of requests at once costs more than their statements.
+ * Kysely's own wakes all that wait each time, which with hundreds of requests at once costs more than their statements. SQLite works
+ * in our own thread: after a few milliseconds the next one waits until sockets had their turn.
  */
 export function sqliteDialect(open: () => SqliteDatabase): Dialect {
   const dialect = new SqliteDialect({ database: async () => open() });
@@ -13,6 +14,9 @@ export function sqliteDialect(open: () => SqliteDatabase): Dialect {
     createIntrospector: (db) => dialect.createIntrospector(db),
   };
 }
+
+/** The longest that one after the other uses the connection without a turn for others. */
+const turnMs = 8;
 
 /** The driver sees to it that the one connection has one user. */
 class QueueingAdapter extends SqliteAdapter {
@@ -25,6 +29,7 @@ class QueueingDriver implements Driver {
   readonly #driver: Driver;
   readonly #waiting: (() => void)[] = [];
   #busy = false;
+  #turnBegan = 0;
 
   constructor(driver: Driver) {
     this.#driver = driver;
@@ -32,6 +37,7 @@ class QueueingDriver implements Driver {
 
   async acquireConnection(): Promise<DatabaseConnection> {
     if (this.#busy) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#turnBegan = performance.now();
     this.#busy = true;
     return this.#driver.acquireConnection();
   }
@@ -40,8 +46,13 @@ class QueueingDriver implements Driver {
     await this.#driver.releaseConnection(connection);
     const next = this.#waiting.shift();
     // the connection stays taken for the next one
-    if (next) next();
-    else this.#busy = false;
+    if (!next) this.#busy = false;
+    else if (performance.now() - this.#turnBegan < turnMs) next();
+    else
+      setImmediate(() => {
+        this.#turnBegan = performance.now();
+        next();
+      });
   }
 
   init(): Promise<void> {

@@ -9,6 +9,7 @@ import { Hints } from "../../central/router/hints.ts";
 import { Routes } from "../../central/router/routes.ts";
 import { SiteRegistry } from "../../central/site/registry.ts";
 import { Sessions } from "../../central/site/sessions.ts";
+import { SharedCommits } from "../../central/storage/shared-commits.ts";
 import { openStorage, type StorageTarget } from "../../central/storage/storage.ts";
 import { openLogger } from "../../central/telemetry/logger.ts";
 import { type Clock, systemClock } from "../../protocol/index.ts";
@@ -19,7 +20,8 @@ export async function openLedger(target: StorageTarget, clock: Clock = systemClo
   const storage = await openStorage(target);
   const log = openLogger({ level: "silent" });
   const [routes, frames, hints, alarms] = [new Routes(), new Frames(), new Hints(), new Alarms({ clock, log })];
-  const deps = { storage, routes, frames, hints, alarms, clock, log };
+  const commits = new SharedCommits(storage);
+  const deps = { storage, commits, routes, frames, hints, alarms, clock, log };
   const projector = new Projector(deps);
   return {
     ...deps,

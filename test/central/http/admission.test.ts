@@ -3,11 +3,11 @@ import { type Admission, Admissions } from "../../../central/http/admission.ts";
 
 const mebibyte = 1024 * 1024;
 
-function admissions(options: { backlogMs?: () => number; random?: () => number } = {}) {
+function admissions(options: { batchMs?: () => number; random?: () => number } = {}) {
   let now = 0;
   const admitted = new Admissions({
     clock: { monotonic: () => now },
-    load: () => ({ backlogMs: options.backlogMs?.() ?? 0, batchMs: 20, lagMs: 0 }),
+    load: () => ({ batchMs: options.batchMs?.() ?? 1, lagMs: 0 }),
     random: options.random ?? (() => 0.999),
   });
   return {
@@ -48,7 +48,8 @@ it("lets a site have a quarter of the bytes, and all together no more than there
 
 it("turns no batch away twice while there is any room: what was refused before is let in before others", () => {
   const load = { ms: 0 };
-  const { admit } = admissions({ backlogMs: () => load.ms });
+  const { admit } = admissions({ batchMs: () => load.ms });
+  admit("z");
   load.ms = 500;
   expect([admit("a").kind, admit("a", 1, "telemetry", 1001).kind, admit("b").kind]).toEqual(["busy", "busy", "busy"]);
   load.ms = 5000;
@@ -62,7 +63,7 @@ it("turns no batch away twice while there is any room: what was refused before i
 
 it("lets a batch in again whose predecessor was refused, as that one is", () => {
   const load = { ms: 0 };
-  const { admit } = admissions({ backlogMs: () => load.ms });
+  const { admit } = admissions({ batchMs: () => load.ms });
   const later = admit("a", 1, "telemetry", 1001);
   load.ms = 500;
   expect(admit("a").kind).toBe("busy");
@@ -71,8 +72,39 @@ it("lets a batch in again whose predecessor was refused, as that one is", () => 
   expect([admit("a").kind, admit("a", 1, "telemetry", 1001).kind]).toEqual(["admitted", "admitted"]);
 });
 
+it("tells a batch behind a refused one to come back with it, and lets both in then", () => {
+  const load = { ms: 0 };
+  const { admit, pass } = admissions({ batchMs: () => load.ms, random: () => 0.5 });
+  const work = admit("z");
+  load.ms = 5000;
+  const head = admit("a");
+  const seconds = head.kind === "busy" ? head.retryAfterSeconds : 0;
+  expect(seconds).toBeGreaterThan(1);
+  pass(1000);
+  release(work);
+  // there is room again, but without the first one there is nothing to do
+  expect(admit("a", 1, "telemetry", 1001)).toEqual({ kind: "busy", retryAfterSeconds: seconds - 1 });
+  expect(admit("a", 1, "transaction", 1001).kind).toBe("admitted");
+  pass((seconds - 1) * 1000);
+  expect([admit("a", 1, "telemetry", 1001).kind, admit("a").kind]).toEqual(["admitted", "admitted"]);
+});
+
+it("waits in vain for no batch that does not come back", () => {
+  const load = { ms: 0 };
+  const { admit, pass } = admissions({ batchMs: () => load.ms });
+  const work = admit("z");
+  load.ms = 500;
+  expect(admit("a").kind).toBe("busy");
+  release(work);
+  pass(60_000);
+  expect(admit("a", 1, "telemetry", 1001).kind).toBe("admitted");
+});
+
 it("spreads those that it refuses over the longer a time, the more they are", () => {
-  const { admit, pass } = admissions({ backlogMs: () => 1000 });
+  const load = { ms: 0 };
+  const { admit, pass } = admissions({ batchMs: () => load.ms });
+  admit("z");
+  load.ms = 1000;
   const seconds = (site: string): number => {
     const admission = admit(site);
     return admission.kind === "admitted" ? 0 : admission.retryAfterSeconds;

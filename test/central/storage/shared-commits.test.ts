@@ -1,0 +1,81 @@
+import { expect, it } from "vitest";
+import { type OpenDatabase, openSqlite } from "../../../central/storage/database.ts";
+import { SharedCommits } from "../../../central/storage/shared-commits.ts";
+import { openStorage, type StorageTransaction } from "../../../central/storage/storage.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+
+async function open() {
+  const told: string[] = [];
+  let full = false;
+  const openDatabase: OpenDatabase = (file) => {
+    const database = openSqlite(file);
+    return {
+      close: () => database.close(),
+      prepare(text) {
+        const statement = database.prepare(text);
+        return {
+          ...statement,
+          run(parameters) {
+            if (text === "commit") told.push("commit");
+            if (full && text.startsWith("insert")) {
+              database.prepare("rollback").run([]);
+              throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+            }
+            return statement.run(parameters);
+          },
+        };
+      },
+    };
+  };
+  const folder = temporaryFolder();
+  const storage = await openStorage({ kind: "sqlite", file: `${folder.path}/ledger.db`, openDatabase });
+  told.length = 0;
+  const note = (id: string) => async (tx: StorageTransaction) => {
+    const row = { id, site: "plant-a", boot_id: "boot", gateway_version: "1", started_at: 0 };
+    await tx.insertInto("sessions").values(row).execute();
+    return id;
+  };
+  return {
+    commits: new SharedCommits(storage),
+    note,
+    told,
+    fill: () => {
+      full = true;
+    },
+    noted: async () => (await storage.selectFrom("sessions").select("id").orderBy("id").execute()).map(({ id }) => id),
+    async [Symbol.asyncDispose]() {
+      await storage.destroy();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+it("lets changes that wait together share one flush, and answers none before it", async () => {
+  await using own = await open();
+  const changes = ["a", "b", "c"].map((id) => own.commits.run(own.note(id)).then(() => own.told.push(id)));
+  await Promise.all(changes);
+  expect(own.told).toEqual(["commit", "a", "b", "c"]);
+  expect(await own.noted()).toEqual(["a", "b", "c"]);
+});
+
+it("undoes the one that fails, and only it", async () => {
+  await using own = await open();
+  const fails = own.commits.run(async (tx) => {
+    await own.note("b")(tx);
+    throw new Error("not this one");
+  });
+  const settled = await Promise.allSettled([own.commits.run(own.note("a")), fails, own.commits.run(own.note("c"))]);
+  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await own.noted()).toEqual(["a", "c"]);
+});
+
+it("refuses all of them when the disk is full", async () => {
+  await using own = await open();
+  own.fill();
+  const settled = await Promise.allSettled([own.commits.run(own.note("a")), own.commits.run(own.note("b"))]);
+  expect(settled).toMatchObject([
+    { status: "rejected", reason: { errcode: 13 } },
+    { status: "rejected", reason: { errcode: 13 } },
+  ]);
+  expect(await own.noted()).toEqual([]);
+});
