@@ -82,15 +82,17 @@ class EpochConflict extends Error {
 export async function sessionState(db: Storage | StorageTransaction, site: string, session: string): Promise<SessionState> {
   const row = await db.selectFrom("sites").select("session").where("name", "=", site).executeTakeFirst();
   if (row?.session === session) return "current";
+  // nobody has said hello since the ledger was restored, or the site was added again
+  if (!row || row.session === null) return "session-unknown";
   const boots = await db
     .selectFrom("sessions")
     .select(["id", "boot_id"])
-    .where("id", "in", [session, row?.session ?? ""])
+    .where("id", "in", [session, row.session])
     .where("site", "=", site)
     .execute();
   const older = boots.find(({ id }) => id === session);
   // the same process said hello again meanwhile: this request of its own came late
-  const sameProcess = older?.boot_id === boots.find(({ id }) => id === row?.session)?.boot_id;
+  const sameProcess = older?.boot_id === boots.find(({ id }) => id === row.session)?.boot_id;
   return older && !sameProcess ? "fenced" : "session-unknown";
 }
 

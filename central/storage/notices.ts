@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import pg from "pg";
 import { type Clock, type Lane, lanes } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { clientConfig } from "./postgres.ts";
+import { clientConfig } from "./pool.ts";
 import type { Storage } from "./storage.ts";
 
 /** What a replica tells the others. */
