@@ -11,6 +11,8 @@ export interface FramePlace {
   readonly batch: number;
   readonly bodyOffset: number;
   readonly bodyBytes: number;
+  /** When the batch was recorded. A ledger that lost its end gives a number out again, for something else. */
+  readonly receivedAt: number;
 }
 
 /** Inflated texts and compressed bodies that were used last; both the projector and those who read behind it come here. */
@@ -27,7 +29,7 @@ export class Frames {
    * @throws when the batch is not there, or what lies there cannot be inflated
    */
   async use<Value>(db: Storage | StorageTransaction, place: FramePlace, use: (text: Buffer) => Value): Promise<Value> {
-    const batch = `${place.site}/${place.lane}/${place.batch}`;
+    const batch = nameOf(place);
     const key = `${batch}/${place.bodyOffset}+${place.bodyBytes}`;
     const known = this.#texts.get(key);
     if (known) return use(known);
@@ -38,8 +40,8 @@ export class Frames {
   }
 
   /** Forgets a batch that could not be read: what is on the disk may change. */
-  forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
-    this.#bodies.delete(`${place.site}/${place.lane}/${place.batch}`);
+  forget(place: Pick<FramePlace, "site" | "lane" | "batch" | "receivedAt">): void {
+    this.#bodies.delete(nameOf(place));
   }
 
   /** A body is read whole where most of it is wanted soon: the stretches of a batch follow each other. */
@@ -59,4 +61,8 @@ export class Frames {
     }
     return body.subarray(offset, offset + bytes);
   }
+}
+
+function nameOf({ site, lane, batch, receivedAt }: Pick<FramePlace, "site" | "lane" | "batch" | "receivedAt">): string {
+  return `${site}/${lane}/${batch}@${receivedAt}`;
 }

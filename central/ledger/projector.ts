@@ -254,7 +254,7 @@ export class Projector {
         judging.push({ stretch, lines });
       } catch (error) {
         if (isOutage(error) || cursor.kind === "damaged") throw error;
-        frames.forget({ ...cursor, batch: batch.number });
+        frames.forget({ ...cursor, batch: batch.number, receivedAt: batch.receivedAt });
         const before = batches.filter(({ number }) => number < batch.number);
         if (before.length > 0) {
           return { step: planStep(cursor, before), judged: judged() };
@@ -271,7 +271,8 @@ export class Projector {
 
   #use<Value>(db: Storage | StorageTransaction, stretch: Stretch, use: (text: Buffer) => Value): Promise<Value> {
     const { batch, bodyOffset, bodyBytes } = stretch;
-    return this.#deps.frames.use(db, { site: batch.site, lane: batch.lane, batch: batch.number, bodyOffset, bodyBytes }, use);
+    const { site, lane, number, receivedAt } = batch;
+    return this.#deps.frames.use(db, { site, lane, batch: number, bodyOffset, bodyBytes, receivedAt }, use);
   }
 }
 
