@@ -123,7 +123,14 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const notices =
       url === undefined
         ? noNotices
-        : openNotices({ storage, url, clock, log }, ({ lanes = [], sites = [], ledger }) => {
+        : openNotices({ storage, url, clock, log }, (heard) => {
+            if (heard === "everything") {
+              projector.wake();
+              ingest.lookAgain();
+              hints.wakeEverybody();
+              return;
+            }
+            const { lanes = [], sites = [], ledger } = heard;
             if (lanes.length > 0) {
               projector.wake(lanes);
               ingest.lookAgain();

@@ -95,7 +95,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
       if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
       comesBack = outcome.kind === "gap";
       if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
-      if (outcome.kind === "backlogged") throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
+      if (outcome.kind === "backlogged" || outcome.kind === "locked") throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
       if (outcome.kind !== "recorded") {
         await deps.sessions.judge(site, head.session);
         throw sessionProblem(outcome.kind);
@@ -163,10 +163,11 @@ function parseHead(site: string, lane: string, headers: Record<string, string>):
   };
 }
 
-function pushBack(kind: "limited" | "busy" | "backlogged", retryAfterSeconds: number): ProblemError {
+function pushBack(kind: "limited" | "busy" | "backlogged" | "locked", retryAfterSeconds: number): ProblemError {
   const details = {
     limited: "this site has as many batches in work as one site may",
     busy: "central takes in as much as it can",
+    locked: "this lane is held by another replica of central, or by a session that begins",
     backlogged: "more of this site waits for projection than one site may have waiting",
   };
   const code = kind === "limited" ? "limited" : "busy";

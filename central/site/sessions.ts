@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { sql } from "kysely";
 import type { Clock, Epoch, Hello, HelloAnswer } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { chainGenesis } from "../ledger/batch.ts";
 import { wholeStep } from "../ledger/plan.ts";
-import { locking } from "../storage/dialect.ts";
+import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
@@ -19,6 +20,9 @@ export interface SessionDeps {
   readonly alarms: Alarms;
 }
 
+/** How long a hello waits for a lane: several transactions of other replicas. */
+const lockWaitMs = 1000;
+
 /** Sessions of the sites' gateways: the newest wins, older ones are fenced (rule 5). */
 export class Sessions {
   readonly #deps: SessionDeps;
@@ -29,15 +33,18 @@ export class Sessions {
 
   /**
    * Begins a session and takes up the lanes' epochs; on return the session is durable and all older ones are fenced: the lanes' rows are
-   * locked before watermarks are read, so that no batch of an older session comes behind them.
+   * locked before watermarks are read, so that no batch of an older session comes behind them. They are locked before the site's row, so
+   * that whoever waits for a lane holds up nobody who sends to the site; and once more behind it, as another hello may have made them.
    */
   async begin(site: string, hello: Hello): Promise<HelloOutcome> {
     const { commits, clock, alarms } = this.#deps;
     const begun = await commits
       .run(async (tx): Promise<{ outcome: HelloOutcome; alarms: readonly Alarm[] }> => {
         const session = randomUUID();
+        if (isPostgres(tx)) await sql.raw(`SET LOCAL lock_timeout = ${lockWaitMs}`).execute(tx);
+        await lockLanes(tx, site);
         await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
-        await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
+        await lockLanes(tx, site);
         const watermarks: HelloAnswer["watermarks"] = [];
         const raised: Alarm[] = [];
         for (const epoch of hello.epochs) {
@@ -69,6 +76,12 @@ export class Sessions {
     alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
     return state;
   }
+}
+
+/** @throws what counts as an outage where one of them does not become free soon: a hello that waits has a connection to itself */
+async function lockLanes(tx: StorageTransaction, site: string): Promise<void> {
+  if (!isPostgres(tx)) return;
+  await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
 }
 
 /** Ends a hello without a trace of it. */
