@@ -1,10 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
 import { describe, expect, it } from "vitest";
+import { claimCursor, setAside } from "../../../central/ledger/cursor.ts";
 import { startTestCentral } from "../../support/central.ts";
 import { TestLane } from "../../support/gateway-client.ts";
-import { beginSession, headOf, type Ledger, openLedger } from "../../support/ledger.ts";
-import { pick } from "../../support/messages.ts";
+import { beginSession, headOf, type Ledger, openLedger, readAll } from "../../support/ledger.ts";
+import { delivered, pick } from "../../support/messages.ts";
 import { createDatabase, postgresServer, type TestDatabase } from "../../support/postgres.ts";
 
 /** A transaction of somebody else's, such as a replica that froze in one. */
@@ -84,5 +85,49 @@ describe.skipIf((await postgresServer()) === undefined)("on PostgreSQL", () => {
     expect(Number(batch.headers.get("retry-after"))).toBeGreaterThan(0);
     await holder.end("ROLLBACK");
     expect((await plant.send(lane)).status).toBe(200);
+  });
+
+  it("a damaged batch and its lane lock the same row first, so that neither waits for the other in a circle", async () => {
+    await using database = await createDatabase();
+    await using ledger = await openLedger({ kind: "postgres", url: database.url });
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    lane.append([delivered("plant-a", pick("plant-a", "T-1"), "accepted")]);
+    await record(ledger, session, lane);
+    const which = { site: "plant-a", lane: "transaction" as const };
+    await ledger.storage.transaction().execute(async (tx) => {
+      const cursor = (await claimCursor(tx, which))!;
+      await setAside(tx, cursor, { batch: 2, done: 0, size: 1000, attempts: 0, noted_by: "", noted_at: 0 });
+    });
+    const claim = () =>
+      ledger.storage.transaction().execute(async (tx) => {
+        const cursor = await claimCursor(tx, { ...which, damagedBatch: 1 });
+        const [free] = await database.query("SELECT 1 FROM projections WHERE site = 'plant-a' FOR UPDATE SKIP LOCKED");
+        return { claimed: cursor?.batch, laneIsFree: free !== undefined };
+      });
+    expect(await claim()).toEqual({ claimed: 1, laneIsFree: false });
+    await using step = await openTransaction(database);
+    await step.query("SELECT 1 FROM projections WHERE site = 'plant-a' FOR UPDATE");
+    expect(await claim()).toEqual({ claimed: undefined, laneIsFree: false });
+  });
+
+  it("a replica's attempt that was noted by a clock far ahead holds nobody up", async () => {
+    await using database = await createDatabase();
+    await using ledger = await openLedger({ kind: "postgres", url: database.url });
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    lane.append([delivered("plant-a", pick("plant-a", "T-1"), "accepted")]);
+    await record(ledger, session, lane);
+    const noted = { attempts: 1, noted_by: "another replica", noted_at: Date.now() };
+    await ledger.storage.updateTable("projections").set(noted).execute();
+    await ledger.projector.step();
+    expect(await readAll(ledger)).toHaveLength(0);
+    await ledger.storage
+      .updateTable("projections")
+      .set({ noted_at: Date.now() + 3_600_000 })
+      .execute();
+    ledger.projector.wake([{ site: "plant-a", lane: "transaction" }]);
+    await ledger.projector.step();
+    expect(await readAll(ledger)).toHaveLength(1);
   });
 });
