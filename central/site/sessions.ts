@@ -13,6 +13,14 @@ export type HelloOutcome =
   | { readonly kind: "begun"; readonly session: string; readonly watermarks: HelloAnswer["watermarks"] }
   | { readonly kind: "conflict"; readonly detail: string };
 
+/** Who calls, as far as it tells whether it still lives. */
+export interface Caller {
+  /** The site's newest session when the call came. */
+  readonly newestThen: string | null;
+  /** Whether nobody waits for the answer any more. */
+  readonly isGone: () => boolean;
+}
+
 export interface SessionDeps {
   readonly storage: Storage;
   readonly commits: SharedCommits;
@@ -22,6 +30,9 @@ export interface SessionDeps {
 
 /** How long a hello waits for a lane: several transactions of other replicas. */
 const lockWaitMs = 1000;
+
+/** How long it may take until it is seen that a caller is gone. */
+const hangUpMs = 50;
 
 /** Sessions of the sites' gateways: the newest wins, older ones are fenced (rule 5). */
 export class Sessions {
@@ -66,11 +77,17 @@ export class Sessions {
     return begun.outcome;
   }
 
-  /** Judges a session; an older one of another boot leaves a mark on the site: two gateways may be running as one. */
-  async judge(site: string, session: string): Promise<SessionState> {
+  /**
+   * Judges the session of a call. An older one of another boot leaves a mark on the site: two gateways may be running as one. Not so what
+   * a gateway had under way when it died: it came while its session was the newest, or nobody waits for its answer any more.
+   */
+  async judge(site: string, session: string, caller: Caller): Promise<SessionState> {
     const { storage, clock, alarms } = this.#deps;
     const state = await sessionState(storage, site, session);
-    if (state !== "fenced") return state;
+    if (state !== "fenced" || caller.newestThen === session) return state;
+    // the end of a connection is read behind what it brought
+    await clock.sleep(hangUpMs);
+    if (caller.isGone()) return state;
     await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
     const reason = `a gateway with an older session of ${site} called and was turned away: is a clone of it running?`;
     alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
