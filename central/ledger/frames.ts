@@ -1,6 +1,6 @@
 import { sql } from "kysely";
-import { batchLimits, type Lane } from "../../protocol/index.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { batchLimits, type Lane, PlantgateError } from "../../protocol/index.ts";
+import { isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { inflate, release } from "./inflate.ts";
 
@@ -55,12 +55,19 @@ export class Frames {
         .where("site", "=", site)
         .where("lane", "=", lane)
         .where("number", "=", batch)
-        .executeTakeFirstOrThrow();
+        .executeTakeFirstOrThrow()
+        .catch(damaged);
       body = Buffer.from(row.body.buffer, row.body.byteOffset, row.body.byteLength);
       if (bytes < body.byteLength) this.#bodies.set(key, body);
     }
     return body.subarray(offset, offset + bytes);
   }
+}
+
+/** What the storage cannot read of one batch is damage of that batch, and no reason for all others to wait. */
+function damaged(cause: unknown): never {
+  if (!isStorageDamage(cause)) throw cause;
+  throw new PlantgateError("FRAME_CORRUPT", "a recorded batch cannot be read from the storage", { cause });
 }
 
 function nameOf({ site, lane, batch, receivedAt }: Pick<FramePlace, "site" | "lane" | "batch" | "receivedAt">): string {

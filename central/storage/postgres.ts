@@ -28,11 +28,16 @@ class ReadCommittedDriver extends PostgresDriver {
 /**
  * What a server says when it cannot work now: SQLSTATE classes 08 connection, 53 resources (disk full, too many connections), 57
  * intervention (shutdown, cancelled statement), 58 system; 25006 a read-only standby, 25P03 a transaction cut for idleness, 40001, 40P01
- * and 55P03 a lost race for locks.
+ * and 55P03 a lost race for locks, 42501 a right that its role has lost.
  */
 export function isPostgresOutage(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return false;
-  return /^(?:08|53|57|58)/.test(error.code) || ["25006", "25P03", "40001", "40P01", "55P03"].includes(error.code);
+  return /^(?:08|53|57|58)/.test(error.code) || ["25006", "25P03", "40001", "40P01", "42501", "55P03"].includes(error.code);
+}
+
+/** XX001 data corrupted, XX002 index corrupted. */
+export function isPostgresDamage(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === "XX001" || error.code === "XX002");
 }
 
 /** Where a database is, for a log or a person: never with its password. */

@@ -4,7 +4,7 @@ import { PlantgateError } from "../../protocol/index.ts";
 import { type OpenDatabase, openSqlite } from "./database.ts";
 import { LedgerGate } from "./gate.ts";
 import { migrations } from "./migrations.ts";
-import { describeDatabase, isPostgresOutage, postgresDialect } from "./postgres.ts";
+import { describeDatabase, isPostgresDamage, isPostgresOutage, postgresDialect } from "./postgres.ts";
 import type { Schema } from "./schema.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 
@@ -59,11 +59,25 @@ async function migrate(
   return new PlantgateError(code, `${where} cannot be opened`, { cause: error });
 }
 
-/** Whether the storage itself cannot work now (full disk, I/O error, no connection), so that nothing is said about the data at hand. */
+/**
+ * Whether the storage itself cannot work now (full disk, I/O error, no connection, no right to write, damage), so that nothing is said about
+ * the data at hand.
+ */
 export function isOutage(error: unknown): boolean {
   if (error instanceof PlantgateError) return ["PEER_UNREACHABLE", "CONFIG_INVALID", "LEDGER_REPLACED"].includes(error.code);
   if (isPostgresOutage(error)) return true;
-  const code = (error as { errcode?: unknown }).errcode;
-  // SQLite's primary result codes: 5 BUSY, 7 NOMEM, 10 IOERR, 13 FULL, 14 CANTOPEN
-  return typeof code === "number" && [5, 7, 10, 13, 14].includes(code & 0xff);
+  const code = sqliteCode(error);
+  // 5 BUSY, 7 NOMEM, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN, 26 NOTADB
+  return isStorageDamage(error) || (code !== undefined && [5, 7, 8, 10, 13, 14, 26].includes(code));
+}
+
+/** Whether the storage found what it holds damaged (SQLite's CORRUPT): where one batch is read, that batch; elsewhere an outage. */
+export function isStorageDamage(error: unknown): boolean {
+  return isPostgresDamage(error) || sqliteCode(error) === 11;
+}
+
+/** SQLite's primary result code. */
+function sqliteCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown } | undefined)?.errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
 }
