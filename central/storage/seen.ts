@@ -48,18 +48,20 @@ export function readSeen(dataDir: string): Seen | undefined {
  */
 export async function watchLedger(deps: SeenDeps, first: Seen, signal: AbortSignal): Promise<void> {
   const { clock, log, gate } = deps;
-  let seen = first;
-  writeSeen(deps.dataDir, seen);
-  // once more when it ends
+  let [seen, failed] = [first, false];
+  // at once, as another incarnation may have been noted here; and once more when it ends
   for (let last = false; !last && !gate.isShut; ) {
-    await clock.sleep(lookEveryMs, signal);
-    last = signal.aborted;
     try {
       seen = await look(deps, seen);
+      failed = false;
     } catch (err) {
       if (gate.isShut) return;
-      log.warn({ event: "ledger.look.failed", err }, "nobody can tell whether the ledger is still the same; it is looked at again");
+      const said = { event: "ledger.look.failed", err };
+      if (!failed) log.warn(said, "nobody can tell whether the ledger is still the same; it is looked at again");
+      failed = true;
     }
+    last = signal.aborted;
+    await clock.sleep(lookEveryMs, signal);
   }
 }
 
@@ -69,7 +71,8 @@ async function look({ storage, gate, dataDir }: SeenDeps, before: Seen): Promise
     throw gate.shut(`the ledger is ${now?.incarnation ?? "empty"} now, ${before.incarnation} before: it was restored`);
   if (now.positions < before.positions)
     throw gate.shut(`the ledger ends at ${now.positions} now, at ${before.positions} before: it was restored`);
-  if (now.positions > before.positions) writeSeen(dataDir, now);
+  const noted = readSeen(dataDir);
+  if (noted?.incarnation !== now.incarnation || noted.positions < now.positions) writeSeen(dataDir, now);
   return now;
 }
 
