@@ -3,7 +3,7 @@ import { maxPerLane } from "./lane-shares.ts";
 
 const targetMs = 400;
 const startBytes = 16 * 1024;
-const largestBytes = 2 * 1024 * 1024;
+const largestBytes = 1024 * 1024;
 const leastSilenceMs = 15_000;
 const mostSilenceMs = 120_000;
 
