@@ -30,8 +30,8 @@ import { adoptIncarnation } from "./storage/incarnation.ts";
 import { noNotices, openNotices } from "./storage/notices.ts";
 import { describeDatabase } from "./storage/postgres.ts";
 import { joinDatabase } from "./storage/replica.ts";
-import { SharedCommits } from "./storage/shared-commits.ts";
 import { readSeen, watchLedger } from "./storage/seen.ts";
+import { SharedCommits } from "./storage/shared-commits.ts";
 import { openReading, openStorage, type StorageTarget } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 import { LoopLag } from "./telemetry/loop-lag.ts";
@@ -155,7 +155,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, registry, revisions, hints, alarms, clock }),
-      overview: new Overview({ storage: reading, registry: new SiteRegistry({ storage: reading, clock }), presence, clock, leaseSeconds: settings.leaseSeconds }),
+      overview: new Overview({
+        storage: reading,
+        registry: new SiteRegistry({ storage: reading, clock }),
+        presence,
+        clock,
+        leaseSeconds: settings.leaseSeconds,
+      }),
       timeline: new Timeline(reading, frames),
       pages: new Pages({ storage: reading, frames, hints, clock }),
       completeness: new Completeness(reading),

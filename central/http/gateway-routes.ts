@@ -96,7 +96,8 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
       if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
       comesBack = outcome.kind === "gap";
       if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
-      if (outcome.kind === "backlogged" || outcome.kind === "locked") throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
+      if (outcome.kind === "backlogged" || outcome.kind === "locked")
+        throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
       if (outcome.kind !== "recorded") {
         await deps.sessions.judge(site, head.session, callerOf(c));
         throw sessionProblem(outcome.kind);

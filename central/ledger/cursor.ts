@@ -40,10 +40,20 @@ export async function claimCursor(tx: StorageTransaction, which: Which): Promise
   const shared = isPostgres(tx);
   const now = shared ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
   const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
-  const ofLane = tx.selectFrom("projections").select(columns).select(now.as("now")).where("site", "=", site).where("lane", "=", lane);
+  const ofLane = tx
+    .selectFrom("projections")
+    .select(columns)
+    .select(now.as("now"))
+    .where("site", "=", site)
+    .where("lane", "=", lane);
   let row = await lockingFree(tx, ofLane).executeTakeFirst();
   if (row && damagedBatch !== undefined) {
-    const ofBatch = tx.selectFrom("damaged").select(columns).select(now.as("now")).where("site", "=", site).where("lane", "=", lane);
+    const ofBatch = tx
+      .selectFrom("damaged")
+      .select(columns)
+      .select(now.as("now"))
+      .where("site", "=", site)
+      .where("lane", "=", lane);
     row = await lockingFree(tx, ofBatch.where("batch", "=", damagedBatch)).executeTakeFirst();
   }
   return row && { kind, site, lane, shared, ...row };

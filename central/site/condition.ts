@@ -34,7 +34,10 @@ function judgeLink(facts: SiteFacts): Judgement {
   if (facts.revokedAt !== null) return { condition: "revoked", reason: "its access was revoked" };
   if (lastHeardAt === null) return { condition: "new", reason: "its gateway was never heard" };
   if (lastHeardAt === "unclear")
-    return { condition: "unknown", reason: "silent, and nobody can tell since when: central's clock was ahead when it was last heard" };
+    return {
+      condition: "unknown",
+      reason: "silent, and nobody can tell since when: central's clock was ahead when it was last heard",
+    };
   const silentMs = now - lastHeardAt;
   if (silentMs > facts.leaseMs) {
     return {

@@ -128,7 +128,9 @@ function unreachable(cause: unknown): never {
 /** Asks a new connection whether its server flushes, and which one it is. @throws PlantgateError CONFIG_INVALID, LEDGER_REPLACED */
 async function inspect(client: pg.ClientBase, gate: LedgerGate): Promise<void> {
   const names = required.map(({ name }) => `current_setting('${name}') AS ${name}`);
-  const { rows } = await client.query<Record<string, string>>(`SELECT ${names.join(", ")}, identity.server FROM (${serverIdentity}) AS identity`);
+  const { rows } = await client.query<Record<string, string>>(
+    `SELECT ${names.join(", ")}, identity.server FROM (${serverIdentity}) AS identity`,
+  );
   const [row = {}] = rows;
   const loose = required.filter(({ name, refused }) => row[name] === refused);
   if (loose.length > 0) {

@@ -8,7 +8,12 @@ import { storages } from "../../support/storages.ts";
 
 /** A clock on the wall that can be set; time itself goes on. */
 function wallClock(): Clock & { aheadMs: number } {
-  const clock = { aheadMs: 0, monotonic: systemClock.monotonic, sleep: systemClock.sleep, now: () => systemClock.now() + clock.aheadMs };
+  const clock = {
+    aheadMs: 0,
+    monotonic: systemClock.monotonic,
+    sleep: systemClock.sleep,
+    now: () => systemClock.now() + clock.aheadMs,
+  };
   return clock;
 }
 const years = 5 * 365 * 86_400_000;

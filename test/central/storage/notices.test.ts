@@ -24,10 +24,16 @@ describe.skipIf((await postgresServer()) === undefined)("replicas' notices", () 
       const unreadable = ["", "not json", "null", "[]", '{"l": 1}', '{"s": [1]}'];
       for (const [index, payload] of unreadable.entries()) {
         await database.query("SELECT pg_notify('plantgate', $1)", [payload]);
-        await eventually(async () => all(), (count) => count === index + 1);
+        await eventually(
+          async () => all(),
+          (count) => count === index + 1,
+        );
       }
       notices.tell({ lanes: Array.from({ length: 1000 }, (_, n) => ({ site: `plant-${n}`, lane: "transaction" as Lane })) });
-      await eventually(async () => all(), (count) => count === unreadable.length + 1);
+      await eventually(
+        async () => all(),
+        (count) => count === unreadable.length + 1,
+      );
     } finally {
       await notices.stop();
       await storage.destroy();
