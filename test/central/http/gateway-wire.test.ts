@@ -211,11 +211,11 @@ describe.each(await storages())("on %s", (storage) => {
     });
 
     it("pushes back with Retry-After when announced bodies exceed what there is, and takes batches again once they are gone", async () => {
-      const others = await Promise.all(Array.from({ length: 4 }, (_, index) => central.addSite(`plant-full-${index}`)));
+      const others = await Promise.all(Array.from({ length: 8 }, (_, index) => central.addSite(`plant-full-${index}`)));
       const epochs = await Promise.all(others.map(async (site) => (await freshLane(1, 1, site)).epoch));
       const lane = await freshLane(1);
       const open = await Promise.all(
-        others.flatMap((site, index) => Array.from({ length: 4 }, () => announce(epochs[index]!, 4 * 1024 * 1024, site))),
+        others.flatMap((site, index) => Array.from({ length: 2 }, () => announce(epochs[index]!, 4 * 1024 * 1024, site))),
       );
       // the bodies are announced, none has come
       const refused = await untilBusy(() => plant.send(lane));
