@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MessagesAnswer } from "../../../central/http/views.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import type { TestGateway, TestLane } from "../../support/gateway-client.ts";
 import { pick } from "../../support/messages.ts";
 import { createDatabase, once, postgresServer, startOwnServer, type TestDatabase } from "../../support/postgres.ts";
+import { startPlantgate } from "../../support/process.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 
 const restored = async (central: TestCentral): Promise<number> => {
@@ -127,5 +129,29 @@ describe.skipIf((await postgresServer()) === undefined)("a database on PostgreSQ
     rmSync(join(central.dataDir, "ledger.seen"));
     await central.restart();
     expect((await hq.hello()).body.incarnation).toBe(incarnation);
+  });
+
+  it("that was restored and said to be is another incarnation", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    const hq = await central.addSite("hq");
+    const before = (await hq.hello()).body.incarnation;
+    await central.stop();
+    // as packaging/docs/postgresql.md asks for
+    await central.database!.query("DELETE FROM meta WHERE name = 'seen'");
+    await central.restart();
+    expect((await hq.hello()).body.incarnation).not.toBe(before);
+    expect(await restored(central)).toBe(1);
+  });
+
+  it("that was replaced ends the process with 70, for its supervisor to start it again", async () => {
+    await using database = await createDatabase();
+    using folder = temporaryFolder();
+    const args = ["--data", folder.path, "--port", "0", "--database", database.url];
+    await using central = startPlantgate(["central", ...args]);
+    await central.logged("central.process.started");
+    await database.query("UPDATE meta SET value = 'another' WHERE name = 'incarnation'");
+    expect(await central.ended).toBe(70);
+    expect(await central.logged("ledger.replaced")).toMatchObject({ level: expect.anything() });
+    expect(central.output.at(-1)).toMatch(/^plantgate central: the ledger is another now, .* central has to be started again$/);
   });
 });
