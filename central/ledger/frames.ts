@@ -40,8 +40,8 @@ export class Frames {
   }
 
   /** Forgets a batch that could not be read: what is on the disk may change. */
-  forget(place: Pick<FramePlace, "site" | "lane" | "batch" | "receivedAt">): void {
-    this.#bodies.delete(nameOf(place));
+  forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
+    this.#bodies.deleteAll(beginningOf(place));
   }
 
   /** A body is read whole where most of it is wanted soon: the stretches of a batch follow each other. */
@@ -70,6 +70,11 @@ function damaged(cause: unknown): never {
   throw new PlantgateError("FRAME_CORRUPT", "a recorded batch cannot be read from the storage", { cause });
 }
 
-function nameOf({ site, lane, batch, receivedAt }: Pick<FramePlace, "site" | "lane" | "batch" | "receivedAt">): string {
-  return `${site}/${lane}/${batch}@${receivedAt}`;
+function nameOf(place: FramePlace): string {
+  return `${beginningOf(place)}${place.receivedAt}`;
+}
+
+/** Of the names of all batches that had a number. */
+function beginningOf({ site, lane, batch }: Pick<FramePlace, "site" | "lane" | "batch">): string {
+  return `${site}/${lane}/${batch}@`;
 }

@@ -254,7 +254,7 @@ export class Projector {
         judging.push({ stretch, lines });
       } catch (error) {
         if (isOutage(error) || cursor.kind === "damaged") throw error;
-        frames.forget({ ...cursor, batch: batch.number, receivedAt: batch.receivedAt });
+        frames.forget({ ...cursor, batch: batch.number });
         const before = batches.filter(({ number }) => number < batch.number);
         if (before.length > 0) {
           return { step: planStep(cursor, before), judged: judged() };
