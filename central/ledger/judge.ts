@@ -9,6 +9,7 @@ import {
   parseEvent,
 } from "../../protocol/index.ts";
 import type { Routes } from "../router/routes.ts";
+import { lineEnd, lineStart, linesMissing } from "./lines.ts";
 import { type SampleLines, sampleLines } from "./sample-line.ts";
 
 export type QuarantineCode =
@@ -38,7 +39,10 @@ export interface LineSender {
 
 const recognizers = new Map<string, SampleLines>();
 
-/** Judges `count` lines of some frames' text, behind the first `skip`: whole, of their sender's site and lane, of a type that it may send. */
+/**
+ * Judges `count` lines of some frames' text, behind the first `skip`: whole, of their sender's site and lane, of a type that it may send.
+ * @throws PlantgateError FRAME_CORRUPT where there are fewer
+ */
 export function judgeLines(
   frames: Buffer,
   skip: number,
@@ -51,7 +55,7 @@ export function judgeLines(
   const valid = isUtf8(frames);
   const text = valid ? frames.toString("utf8") : "";
   const recognize = valid && sender.lane === "telemetry" && routes.maySend(sender.site, equipmentSampled.type);
-  let [samples, at] = [0, lineStart(frames, text, skip)];
+  let [samples, at] = [0, valid ? textLineStart(text, skip) : lineStart(frames, skip)];
   for (let index = 0; index < count; ) {
     if (recognize) {
       const { lines, end } = recognizerOf(sender.site).count(text, at, count - index);
@@ -60,7 +64,7 @@ export function judgeLines(
       at = end;
       if (index === count) break;
     }
-    const end = valid ? text.indexOf("\n", at) : frames.indexOf(0x0a, at);
+    const end = valid ? textLineEnd(text, at) : lineEnd(frames, at);
     const line = valid ? text.slice(at, end) : decode(frames.subarray(at, end));
     const judged = typeof line === "string" ? judgeLine(line, sender, routes) : line;
     if ("event" in judged) accepted.push({ index, ...judged });
@@ -105,10 +109,14 @@ function decode(bytes: Buffer): string | Refusal {
   return isUtf8(bytes) ? line : { line, code: "undecodable", reason: "the line is not UTF-8" };
 }
 
-/** Where the line begins that `skip` lines come before: in characters of the text, in bytes where there is none. */
-function lineStart(frames: Buffer, text: string, skip: number): number {
+function textLineEnd(text: string, at: number): number {
+  const end = text.indexOf("\n", at);
+  if (end === -1) throw linesMissing();
+  return end;
+}
+function textLineStart(text: string, skip: number): number {
   let at = 0;
-  for (let line = 0; line < skip; line++) at = (text === "" ? frames.indexOf(0x0a, at) : text.indexOf("\n", at)) + 1;
+  for (let line = 0; line < skip; line++) at = textLineEnd(text, at) + 1;
   return at;
 }
 

@@ -1,5 +1,5 @@
 import { findMessageType, toInstant } from "../../protocol/index.ts";
-import { historicalMs, lineStart, type SliceRow } from "./lines.ts";
+import { historicalMs, lineEnd, lineStart, type SliceRow } from "./lines.ts";
 
 /** Which messages of a slice are wanted. */
 export interface Wanted {
@@ -16,7 +16,6 @@ export interface Spliced {
   readonly last: number;
 }
 
-const newline = 0x0a;
 const closingBrace = 0x7d;
 /** What stands around an event: at most, and usually. */
 const framingBytes = 1024;
@@ -40,9 +39,9 @@ export function spliceMessages(slice: SliceRow, frames: Buffer, wanted: Wanted):
   let out = Buffer.allocUnsafe(
     Math.min(frames.length, Math.ceil((2 * frames.length * most) / slice.count)) + most * usualFraming + framingBytes,
   );
-  let [at, size, count, last] = [lineStart(frames, slice, from), 0, 0, wanted.after];
+  let [at, size, count, last] = [lineStart(frames, slice.skip_lines + from), 0, 0, wanted.after];
   for (let index = from; index < slice.count && count < wanted.most; index++) {
-    const end = frames.indexOf(newline, at);
+    const end = lineEnd(frames, at);
     const start = at;
     at = end + 1;
     const skipped = skips.get(index);
