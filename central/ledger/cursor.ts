@@ -2,8 +2,8 @@ import { sql } from "kysely";
 import type { Lane } from "../../protocol/index.ts";
 import { isPostgres, lockingFree } from "../storage/dialect.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { recordedEntries } from "./append.ts";
 import { type BatchRow, wholeStep } from "./plan.ts";
+import { recordedEntries } from "./recorded-chains.ts";
 import type { Turn } from "./turns.ts";
 
 /** A lane, or one batch of it that was damaged. */

@@ -62,7 +62,7 @@ const ledgerStatements = [
   `CREATE TABLE batches (
     site TEXT NOT NULL, lane TEXT NOT NULL, number INTEGER NOT NULL, epoch TEXT NOT NULL, first_sequence INTEGER NOT NULL,
     last_sequence INTEGER NOT NULL, count INTEGER NOT NULL, frames TEXT NOT NULL, chain_before TEXT NOT NULL,
-    inflated_bytes INTEGER NOT NULL, received_at INTEGER NOT NULL, age_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    chains BLOB NOT NULL, inflated_bytes INTEGER NOT NULL, received_at INTEGER NOT NULL, age_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (site, lane, number))`,
   "CREATE UNIQUE INDEX batches_range ON batches (site, lane, epoch, last_sequence)",
   `CREATE TABLE slices (

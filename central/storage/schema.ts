@@ -82,6 +82,8 @@ export interface Schema {
     frames: string;
     /** The chain's value before its first frame. */
     chain_before: string;
+    /** The chain's value behind each of its frames and holes, 32 bytes each. */
+    chains: Uint8Array;
     body: Uint8Array;
     inflated_bytes: number;
     received_at: number;
