@@ -9,6 +9,7 @@ import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
 import { type Listening, listen } from "./http/listen.ts";
 import { Completeness } from "./ledger/completeness.ts";
+import { Damage } from "./ledger/damage.ts";
 import { Frames } from "./ledger/frames.ts";
 import { Ingest } from "./ledger/ingest.ts";
 import { Pages } from "./ledger/pages.ts";
@@ -85,6 +86,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const routes = new Routes();
     const hints = new Hints();
     const frames = new Frames();
+    const damage = new Damage({ storage, frames, alarms, clock });
     const revisions = new Revisions({ storage, clock, signing: identity.signing });
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
@@ -137,10 +139,10 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
-      downlink: new Downlink({ storage, frames, registry, revisions, hints, alarms, clock }),
+      downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
-      timeline: new Timeline(storage, frames),
-      pages: new Pages({ storage, frames, hints, clock }),
+      timeline: new Timeline({ storage, frames, damage }),
+      pages: new Pages({ storage, frames, damage, hints, clock }),
       completeness: new Completeness(storage),
       records: new Records(storage),
       admissions,

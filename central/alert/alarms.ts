@@ -12,6 +12,7 @@ export const alarmKinds = {
   "lost-by-receiver": { severity: "error", sentence: "central lost messages that it had acknowledged" },
   clone: { severity: "error", sentence: "a gateway with an older session of the site was turned away: two may run as one" },
   "ledger-damaged": { severity: "error", sentence: "recorded messages cannot be read from the ledger's disk" },
+  "configuration-damaged": { severity: "error", sentence: "a site's stored configuration cannot be read" },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
   disk: { severity: "error", sentence: "a gateway's disk is full" },

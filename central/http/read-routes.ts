@@ -130,15 +130,18 @@ async function answerLines(parts: AsyncGenerator<Spliced>): Promise<Response> {
 
 /** The same as one `MessagesAnswer`. */
 async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promise<Response> {
-  const texts: string[] = [];
-  let [count, last] = [0, 0];
+  const texts: Record<Spliced["kind"], string[]> = { messages: [], gap: [] };
+  let [count, last, ended] = [0, 0, "messages" as Spliced["kind"]];
   for await (const part of parts) {
-    texts.push(part.text.toString("utf8").slice(0, -1).replaceAll("\n", ","));
+    texts[part.kind].push(part.text.toString("utf8").slice(0, -1).replaceAll("\n", ","));
     count += part.count;
     last = part.last;
+    ended = part.kind;
   }
-  const next = count === limit ? last : null;
-  const body = `{"messages":[${texts.join(",")}],"next":${next}}`;
+  // a gap at the end is passed, so that whoever waits behind it does not meet it again
+  const next = count === limit || ended === "gap" ? last : null;
+  const gaps = texts.gap.length === 0 ? "" : `"gaps":[${texts.gap.join(",")}],`;
+  const body = `{"messages":[${texts.messages.join(",")}],${gaps}"next":${next}}`;
   return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
 }
 

@@ -81,7 +81,7 @@ export const tooMuch = `the batch inflates to more than ${batchLimits.inflatedBy
  * Inflates each frame and counts its lines, never holding more than one frame nor more than the limit of a batch: 8 KB of zstd can
  * hold 256 MiB. On the main thread: a frame takes less time than the way to another thread and back.
  */
-export function judgeContent(head: BatchHead, body: Uint8Array): Content {
+export function judgeContent(head: Pick<BatchHead, "entries">, body: Uint8Array): Content {
   const wrong = (detail: string): Content => ({ kind: "wrong", detail });
   let [offset, inflatedBytes, index] = [0, 0, 0];
   for (const entry of head.entries) {

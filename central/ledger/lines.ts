@@ -94,6 +94,15 @@ export class Lines {
   }
 }
 
+/** A recorded line's event. @throws PlantgateError FRAME_CORRUPT for what never was one */
+export function parseLine(line: string): CloudEvent {
+  try {
+    return JSON.parse(line) as CloudEvent;
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "a recorded line is not JSON any more", { cause });
+  }
+}
+
 /** The event at a position of the ledger. @throws when there is none */
 export async function eventAt(db: Storage | StorageTransaction, frames: Frames, position: number): Promise<CloudEvent> {
   const slice = await db
@@ -103,5 +112,5 @@ export async function eventAt(db: Storage | StorageTransaction, frames: Frames, 
     .orderBy("position", "desc")
     .limit(1)
     .executeTakeFirstOrThrow();
-  return JSON.parse(await new Lines(db, frames).at(slice, position)) as CloudEvent;
+  return parseLine(await new Lines(db, frames).at(slice, position));
 }

@@ -2,10 +2,11 @@ import { sql } from "kysely";
 import { type Clock, type Lane, messageTypes } from "../../protocol/index.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Damage } from "./damage.ts";
 import type { Frames } from "./frames.ts";
 import { placeOf, type SliceRow, sliceColumns } from "./lines.ts";
 import { sliceMessages } from "./plan.ts";
-import { fullType, type Spliced, spliceMessages } from "./splice.ts";
+import { fullType, type Spliced, spliceGap, spliceMessages } from "./splice.ts";
 
 export interface MessagesQuery {
   readonly after: number;
@@ -20,6 +21,7 @@ export interface MessagesQuery {
 export interface PagesDeps {
   readonly storage: Storage;
   readonly frames: Frames;
+  readonly damage: Damage;
   readonly hints: Hints;
   readonly clock: Clock;
 }
@@ -38,7 +40,8 @@ export class Pages {
   }
 
   /**
-   * Parts of the answer to a query, each some `LedgerMessage` texts with a newline behind each. Waits for a first one up to `waitMs`.
+   * Parts of the answer to a query, each some `LedgerMessage` texts with a newline behind each, or one `LedgerGap`. Waits for a first one
+   * up to `waitMs`.
    */
   async *read(query: MessagesQuery, signal: AbortSignal): AsyncGenerator<Spliced> {
     const { clock, hints } = this.#deps;
@@ -56,7 +59,7 @@ export class Pages {
   }
 
   async *#scan(query: MessagesQuery): AsyncGenerator<Spliced> {
-    const { storage, frames } = this.#deps;
+    const { storage, frames, damage } = this.#deps;
     const { state = "recorded" } = query;
     const type = query.type === undefined ? undefined : fullType(query.type);
     // a slice that begins before may reach behind `after`: none has more messages than that
@@ -66,8 +69,10 @@ export class Pages {
       for (const row of rows) {
         if (row.position + row.count - 1 <= query.after) continue;
         const wanted = { after, most: left, state, type };
-        const part = await frames.use(storage, placeOf(row), (text) => spliceMessages(row, text, wanted));
-        if (part.count === 0) continue;
+        const place = placeOf(row);
+        const read = await damage.read(place, () => frames.use(storage, place, (text) => spliceMessages(row, text, wanted)));
+        const part = read ? read.value : spliceGap(row, after);
+        if (part.text.byteLength === 0) continue;
         after = part.last;
         left -= part.count;
         yield part;

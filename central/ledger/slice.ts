@@ -1,5 +1,6 @@
 import { type CloudEvent, equipmentSampled, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { keyNumber } from "../router/parked.ts";
 import type { Routes } from "../router/routes.ts";
 import { insertRows } from "../storage/bulk.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
@@ -206,13 +207,16 @@ async function send(tx: StorageTransaction, site: string, messages: readonly Rec
     .returning("downlink_last")
     .executeTakeFirstOrThrow();
   const first = last - messages.length + 1;
-  const rows = messages.map(({ position, slice }, index) => ({
+  const rows = messages.map(({ position, slice, event }, index) => ({
     site,
     sequence: first + index,
     position,
     slice,
     routed_at: now,
     acked_at: null,
+    key: keyNumber(event.partitionkey),
+    parked_at: null,
   }));
-  await insertRows(tx, "downlink", ["site", "sequence", "position", "slice", "routed_at", "acked_at"], rows);
+  const columns = ["site", "sequence", "position", "slice", "routed_at", "acked_at", "key", "parked_at"] as const;
+  await insertRows(tx, "downlink", columns, rows);
 }

@@ -11,6 +11,7 @@ export interface Wanted {
 }
 /** Messages as text, and where the last of them stands. */
 export interface Spliced {
+  readonly kind: "messages" | "gap";
   readonly text: Buffer;
   readonly count: number;
   readonly last: number;
@@ -59,7 +60,16 @@ export function spliceMessages(slice: SliceRow, frames: Buffer, wanted: Wanted):
     size += out.write(`,"sequence":"${String(sequence).padStart(20, "0")}"}}\n`, size, "latin1");
     count++;
   }
-  return { text: out.subarray(0, size), count, last };
+  return { kind: "messages", text: out.subarray(0, size), count, last };
+}
+
+/** What stands for the messages of a slice that cannot be read, behind a position: a `LedgerGap`, with a newline. */
+export function spliceGap(slice: SliceRow, after: number): Spliced {
+  const { site, lane, epoch, position, count, first_sequence } = slice;
+  const from = Math.max(0, after + 1 - position);
+  const [last, sequences] = [position + count - 1, { first: first_sequence + from, last: first_sequence + count - 1 }];
+  const gap = { position: last, site, lane, epoch, unreadable: { firstPosition: position + from, ...sequences } };
+  return { kind: "gap", text: Buffer.from(`${JSON.stringify(gap)}\n`), count: 0, last };
 }
 
 /** How gateways begin a line; an escape in what comes before the type, or another order, is read the long way. */

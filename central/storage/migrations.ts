@@ -51,7 +51,9 @@ const ledgerStatements = [
     attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, projected INTEGER NOT NULL, PRIMARY KEY (site, lane)) WITHOUT ROWID`,
   `CREATE TABLE damaged (
     site TEXT NOT NULL, lane TEXT NOT NULL, batch INTEGER NOT NULL, done INTEGER NOT NULL, size INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, PRIMARY KEY (site, lane, batch)) WITHOUT ROWID`,
+    attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, looks INTEGER NOT NULL, looked_at INTEGER NOT NULL,
+    PRIMARY KEY (site, lane, batch)) WITHOUT ROWID`,
+  "CREATE INDEX damaged_turn ON damaged (looked_at)",
   `CREATE TABLE epochs (
     site TEXT NOT NULL REFERENCES sites, lane TEXT NOT NULL, epoch TEXT NOT NULL, first_sequence INTEGER NOT NULL,
     first_chain TEXT NOT NULL, predecessor_epoch TEXT, predecessor_last INTEGER, watermark INTEGER NOT NULL, chain TEXT NOT NULL, lost INTEGER NOT NULL,
@@ -90,8 +92,9 @@ const ledgerStatements = [
     conflicts_with INTEGER, line TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (site, lane, epoch, sequence))`,
   `CREATE TABLE downlink (
     site TEXT NOT NULL, sequence INTEGER NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, routed_at INTEGER NOT NULL,
-    acked_at INTEGER, PRIMARY KEY (site, sequence)) WITHOUT ROWID`,
+    acked_at INTEGER, key INTEGER NOT NULL, parked_at INTEGER, PRIMARY KEY (site, sequence)) WITHOUT ROWID`,
   "CREATE UNIQUE INDEX downlink_once ON downlink (position, site)",
+  "CREATE INDEX downlink_parked ON downlink (site, key) WHERE parked_at IS NOT NULL",
   `CREATE TABLE exceptions (
     site TEXT NOT NULL, kind TEXT NOT NULL, lane TEXT NOT NULL, type TEXT NOT NULL, target TEXT NOT NULL, severity TEXT NOT NULL,
     reason TEXT NOT NULL, count INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, ended_at INTEGER,
