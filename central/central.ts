@@ -52,6 +52,8 @@ export interface CentralParts {
 const saveEveryMs = 2000;
 /** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
 const requestTimeoutMs = 120_000;
+/** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
+const maxConnections = 10_000;
 /** A batch's frames are in a header; what proxies add comes on top. */
 const maxHeaderBytes = 32 * 1024;
 
@@ -161,7 +163,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       await presence.save();
     });
     const server = makeServer(app.fetch);
-    const listening = await listen(server, settings);
+    const listening = await listen(server, { ...settings, maxConnections });
     scope.defer("http", () => {
       // open polls and event streams end with this signal, so that closing does not wait for them
       stopping.abort();
