@@ -165,6 +165,24 @@ export interface CompletenessAnswer {
   readonly lanes: readonly LaneCompleteness[];
 }
 
+/** `GET /v1/quarantine?limit=`: messages that were set aside, the newest first, as many as 4 MiB hold. */
+export interface QuarantinedView {
+  readonly site: string;
+  readonly lane: Lane;
+  readonly epoch: string;
+  readonly sequence: number;
+  readonly code: string;
+  readonly reason: string;
+  /** The position of the message that it contradicts. */
+  readonly conflictsWith: number | null;
+  /** The beginning of the line as it came; less of it, or nothing, where much was set aside together. All of it stays in its batch. */
+  readonly line: string;
+  /** Of the whole line. */
+  readonly lineBytes: number;
+  readonly lineSha256: string;
+  readonly recordedAt: string;
+}
+
 /** `GET /v1/exceptions?site=`: messages that nobody takes, and what else people are told of (packaging/docs/protocol.md). */
 export interface ExceptionView {
   /** Null: central itself. */

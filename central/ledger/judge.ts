@@ -10,19 +10,13 @@ import {
 } from "../../protocol/index.ts";
 import type { Routes } from "../router/routes.ts";
 import { lineEnd, lineStart, linesMissing } from "./lines.ts";
+import { type Evidence, evidenceOf, type QuarantineCode } from "./quarantine.ts";
 import { type SampleLines, sampleLines } from "./sample-line.ts";
 
-export type QuarantineCode =
-  | "undecodable"
-  | "site-mismatch"
-  | "lane-mismatch"
-  | "type-not-granted"
-  | "conflict"
-  | "projection-failed";
 /** A line that is set aside, by its index in the stretch. */
 export interface Refused {
   readonly index: number;
-  readonly line: string;
+  readonly evidence: Evidence;
   readonly code: QuarantineCode;
   readonly reason: string;
 }
@@ -83,7 +77,7 @@ function judgeLine(
   sender: LineSender,
   routes: Pick<Routes, "maySend">,
 ): { line: string; event: CloudEvent } | Refusal {
-  const refuse = (code: QuarantineCode, reason: string): Refusal => ({ line, code, reason });
+  const refuse = (code: QuarantineCode, reason: string): Refusal => ({ evidence: evidenceOf(line), code, reason });
   // characters first: only a long text's bytes are counted
   if (line.length * 3 > maxMessageBytes && Buffer.byteLength(line) > maxMessageBytes)
     return refuse("undecodable", `the message is larger than ${maxMessageBytes} bytes`);
@@ -105,8 +99,8 @@ function judgeLine(
 }
 
 function decode(bytes: Buffer): string | Refusal {
-  const line = bytes.toString("utf8");
-  return isUtf8(bytes) ? line : { line, code: "undecodable", reason: "the line is not UTF-8" };
+  if (isUtf8(bytes)) return bytes.toString("utf8");
+  return { evidence: evidenceOf(bytes), code: "undecodable", reason: "the line is not UTF-8" };
 }
 
 function textLineEnd(text: string, at: number): number {

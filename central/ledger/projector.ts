@@ -22,7 +22,8 @@ import type { Frames } from "./frames.ts";
 import { type JudgedLines, judgeLines } from "./judge.ts";
 import { eventAt, lineEnd, lineStart } from "./lines.ts";
 import { type BatchRow, planStep, type Step, type Stretch, wholeStep } from "./plan.ts";
-import { type JudgedStretch, projectStretches, storable, tally } from "./slice.ts";
+import { evidenceOf, setLinesAside } from "./quarantine.ts";
+import { type JudgedStretch, projectStretches, tally } from "./slice.ts";
 import { type Turn, Turns } from "./turns.ts";
 
 export interface ProjectorDeps {
@@ -240,17 +241,13 @@ export class Projector {
 
   /** Sets one message aside whose projection fails by itself. */
   async #quarantine(tx: StorageTransaction, { stretch }: JudgedStretch) {
-    const { site, lane, epoch, receivedAt } = stretch.batch;
-    const line = await this.#use(tx, stretch, (text) => {
+    const { site, lane, epoch } = stretch.batch;
+    const evidence = await this.#use(tx, stretch, (text) => {
       const start = lineStart(text, stretch.skipLines);
-      return text.toString("utf8", start, lineEnd(text, start));
+      return evidenceOf(text.subarray(start, lineEnd(text, start)));
     });
     const reason = `its projection failed ${maxAttempts} times`;
-    const row = { site, lane, epoch, sequence: stretch.firstSequence, code: "projection-failed", reason, conflicts_with: null };
-    await tx
-      .insertInto("quarantine")
-      .values({ ...row, line: storable(line), received_at: receivedAt })
-      .execute();
+    await setLinesAside(tx, stretch.batch, [{ sequence: stretch.firstSequence, code: "projection-failed", reason, evidence }]);
     await tally(tx, { site, lane, epoch }, { messages: 0, repeats: 0, quarantined: 1 });
     return { sites: new Set<string>(), alarms: [] };
   }

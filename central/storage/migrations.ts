@@ -89,7 +89,9 @@ const ledgerStatements = [
     message_id TEXT NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, PRIMARY KEY (message_id, position)) WITHOUT ROWID`,
   `CREATE TABLE quarantine (
     site TEXT NOT NULL, lane TEXT NOT NULL, epoch TEXT NOT NULL, sequence INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
-    conflicts_with INTEGER, line TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (site, lane, epoch, sequence))`,
+    conflicts_with INTEGER, line TEXT NOT NULL, line_bytes INTEGER NOT NULL, line_sha256 TEXT NOT NULL, received_at INTEGER NOT NULL,
+    PRIMARY KEY (site, lane, epoch, sequence))`,
+  "CREATE INDEX quarantine_recent ON quarantine (received_at)",
   `CREATE TABLE downlink (
     site TEXT NOT NULL, sequence INTEGER NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, routed_at INTEGER NOT NULL,
     acked_at INTEGER, key INTEGER NOT NULL, parked_at INTEGER, PRIMARY KEY (site, sequence)) WITHOUT ROWID`,

@@ -144,7 +144,10 @@ export interface Schema {
     reason: string;
     /** The position of the message that this one contradicts. */
     conflicts_with: number | null;
+    /** Its beginning; all of it lies in its batch. */
     line: string;
+    line_bytes: number;
+    line_sha256: string;
     received_at: number;
   };
   downlink: {
