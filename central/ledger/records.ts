@@ -1,4 +1,5 @@
 import { toInstant } from "../../protocol/index.ts";
+import { rankedAlarms } from "../alert/standing.ts";
 import type { ExceptionView, QuarantinedView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -28,15 +29,15 @@ export class Records {
     return { quarantine };
   }
 
-  /** Alarms and messages that nobody takes, the last seen first. */
+  /** Alarms and messages that nobody takes, the last seen first; where there are too many, fewer of each site. */
   async exceptions(site?: string): Promise<{ exceptions: readonly ExceptionView[] }> {
-    const rows = await this.#storage
-      .selectFrom("exceptions")
+    const rows = await rankedAlarms(this.#storage, { site })
       .selectAll()
-      .$if(site !== undefined, (query) => query.where("site", "=", site ?? ""))
+      .orderBy("place")
       .orderBy("last_at", "desc")
       .limit(1000)
       .execute();
+    rows.sort((a, b) => b.last_at - a.last_at);
     const orNull = (text: string): string | null => (text === "" ? null : text);
     return {
       exceptions: rows.map((row) => ({
