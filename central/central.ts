@@ -12,6 +12,7 @@ import { Completeness } from "./ledger/completeness.ts";
 import { Damage } from "./ledger/damage.ts";
 import { Frames } from "./ledger/frames.ts";
 import { Ingest } from "./ledger/ingest.ts";
+import { OrderSearch } from "./ledger/order-search.ts";
 import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
@@ -143,6 +144,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       ingest,
       downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
+      orders: new OrderSearch(storage),
       timeline: new Timeline({ storage, frames, damage }),
       pages: new Pages({ storage, frames, damage, hints, clock }),
       completeness: new Completeness(storage),

@@ -6,6 +6,9 @@ export interface Wanted {
   /** Positions behind this one. */
   readonly after: number;
   readonly most: number;
+  /** Bytes of their text at most; the first message passes where nothing came before it. */
+  readonly mostBytes: number;
+  readonly first: boolean;
   readonly state: "recorded" | "repeat";
   readonly type: string | undefined;
 }
@@ -15,6 +18,8 @@ export interface Spliced {
   readonly text: Buffer;
   readonly count: number;
   readonly last: number;
+  /** There is more, for which there was no room. */
+  readonly full: boolean;
 }
 
 const closingBrace = 0x7d;
@@ -48,6 +53,9 @@ export function spliceMessages(slice: SliceRow, frames: Buffer, wanted: Wanted):
     const skipped = skips.get(index);
     if (skipped === undefined ? wanted.state !== "recorded" : wanted.state !== "repeat" || skipped === 0) continue;
     if (!every && typeOf(frames, start, end) !== wanted.type) continue;
+    if (size + (end - start) > wanted.mostBytes && !(wanted.first && count === 0)) {
+      return { kind: "messages", text: out.subarray(0, size), count, last, full: true };
+    }
     const needed = size + (end - start) + framingBytes;
     if (needed > out.length) out = Buffer.concat([out.subarray(0, size)], needed * 2);
     const sequence = slice.first_sequence + index;
@@ -60,7 +68,7 @@ export function spliceMessages(slice: SliceRow, frames: Buffer, wanted: Wanted):
     size += out.write(`,"sequence":"${String(sequence).padStart(20, "0")}"}}\n`, size, "latin1");
     count++;
   }
-  return { kind: "messages", text: out.subarray(0, size), count, last };
+  return { kind: "messages", text: out.subarray(0, size), count, last, full: false };
 }
 
 /** What stands for the messages of a slice that cannot be read, behind a position: a `LedgerGap`, with a newline. */
@@ -69,7 +77,7 @@ export function spliceGap(slice: SliceRow, after: number): Spliced {
   const from = Math.max(0, after + 1 - position);
   const [last, sequences] = [position + count - 1, { first: first_sequence + from, last: first_sequence + count - 1 }];
   const gap = { position: last, site, lane, epoch, unreadable: { firstPosition: position + from, ...sequences } };
-  return { kind: "gap", text: Buffer.from(`${JSON.stringify(gap)}\n`), count: 0, last };
+  return { kind: "gap", text: Buffer.from(`${JSON.stringify(gap)}\n`), count: 0, last, full: false };
 }
 
 /** How gateways begin a line; an escape in what comes before the type, or another order, is read the long way. */

@@ -1,7 +1,5 @@
-import { sql } from "kysely";
 import { type CloudEvent, toInstant } from "../../protocol/index.ts";
-import type { Hop, OrderMessage, OrdersAnswer, OrderView } from "../http/views.ts";
-import { isPostgres } from "../storage/dialect.ts";
+import type { Hop, OrderMessage, OrderView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Damage } from "./damage.ts";
 import type { Frames } from "./frames.ts";
@@ -10,7 +8,7 @@ import { summarize } from "./summary.ts";
 
 const maxMessages = 2000;
 
-/** Orders and their way: from the source, over gateways and central, to where their messages were taken. */
+/** An order's way: from the source, over gateways and central, to where their messages were taken. */
 export class Timeline {
   readonly #storage: Storage;
   readonly #frames: Frames;
@@ -20,40 +18,6 @@ export class Timeline {
     this.#storage = deps.storage;
     this.#frames = deps.frames;
     this.#damage = deps.damage;
-  }
-
-  /** Orders whose id or name holds the text, the most recently touched first; without text all. */
-  async search(text: string, limit: number): Promise<OrdersAnswer> {
-    const part = `%${text.replace(/[\\%_]/g, "\\$&")}%`;
-    // SQLite's LIKE ignores case as it is
-    const like = isPostgres(this.#storage) ? sql`ilike` : sql`like`;
-    const rows = await this.#storage
-      .selectFrom("orders")
-      .selectAll()
-      .$if(text !== "", (query) =>
-        query.where((eb) =>
-          eb.or([
-            sql<boolean>`mo_id ${like} ${part} escape '\\'`,
-            sql<boolean>`order_name ${like} ${part} escape '\\'`,
-            eb(
-              "mo_id",
-              "in",
-              eb.selectFrom("order_names").select("order_names.mo_id").where("order_names.order_name", "=", text),
-            ),
-          ]),
-        ),
-      )
-      .orderBy("last_position", "desc")
-      .limit(limit)
-      .execute();
-    const orders = rows.map((row) => ({
-      moId: row.mo_id,
-      orderName: row.order_name,
-      plant: row.plant,
-      lastAt: row.last_at,
-      messages: row.messages,
-    }));
-    return { orders };
   }
 
   /** An order by its id, else by its name; names come again over the years, so the newest with that name. */

@@ -74,6 +74,8 @@ const ledgerStatements = [
     age_ms INTEGER NOT NULL)`,
   "CREATE INDEX slices_lane ON slices (lane, position)",
   "CREATE INDEX slices_site ON slices (site, position)",
+  "CREATE INDEX slices_site_lane ON slices (site, lane, position)",
+  "CREATE INDEX slices_repeats ON slices (position) WHERE repeats > 0",
   `CREATE TABLE tallies (
     site TEXT NOT NULL, lane TEXT NOT NULL, epoch TEXT NOT NULL, messages INTEGER NOT NULL, repeats INTEGER NOT NULL,
     quarantined INTEGER NOT NULL, PRIMARY KEY (site, lane, epoch)) WITHOUT ROWID`,
@@ -83,8 +85,10 @@ const ledgerStatements = [
   `CREATE TABLE orders (
     mo_id TEXT PRIMARY KEY, order_name TEXT, plant TEXT, item TEXT, quantity TEXT, revision INTEGER NOT NULL,
     last_at TEXT NOT NULL, last_position INTEGER NOT NULL, messages INTEGER NOT NULL)`,
-  "CREATE INDEX orders_recent ON orders (last_position)",
+  "CREATE INDEX orders_recent ON orders (last_position, mo_id)",
+  "CREATE INDEX orders_search ON orders (lower(mo_id))",
   "CREATE TABLE order_names (order_name TEXT NOT NULL, mo_id TEXT NOT NULL, last_position INTEGER NOT NULL, PRIMARY KEY (order_name, mo_id)) WITHOUT ROWID",
+  "CREATE INDEX order_names_search ON order_names (lower(order_name))",
   `CREATE TABLE deliveries (
     message_id TEXT NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, PRIMARY KEY (message_id, position)) WITHOUT ROWID`,
   `CREATE TABLE quarantine (
