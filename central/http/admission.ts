@@ -7,19 +7,27 @@ export interface AdmissionDeps {
   readonly random?: () => number;
 }
 export type Admission =
-  /** `release`: it is answered; one that comes back soon, as its predecessor was refused, is then let in like a refused one. */
-  | { readonly kind: "admitted"; readonly release: (comesBack: boolean) => void }
+  /**
+   * `arrived`: its body is here. `release`: it is answered; one that comes back soon, as its predecessor was refused, is then let in like
+   * a refused one.
+   */
+  | { readonly kind: "admitted"; readonly arrived: () => void; readonly release: (comesBack: boolean) => void }
   /** `limited`: this site has more than its share. `busy`: central has all that it can take. */
   | { readonly kind: "limited" | "busy"; readonly retryAfterSeconds: number };
 
 /** Bodies of batches that are in memory at once, by their announced length; what one site may have of them (rule 21). */
 const totalBytes = 64 * 1024 * 1024;
-const siteBytes = totalBytes / 4;
+const siteBytes = totalBytes / 8;
+/** Of them, kept for live facts: no slow upload of a backlog stands in their way (P7). */
+const factBytes = totalBytes / 8;
+const factBatchBytes = 256 * 1024;
 /** Batches in work at once: of a lane, of a site. */
 const laneBatches = 4;
 const siteBatches = 8;
 /** Whoever would wait longer is refused, so that whoever is admitted is answered soon. */
 const maxWaitMs = 300;
+/** What has not arrived by then comes over a slow link, and waits for nobody but its own sender. */
+const arrivesWithinMs = 200;
 const manyBatches = 16;
 /** Over so long refusals are counted: so many come back. */
 const windowMs = 10_000;
@@ -33,6 +41,12 @@ export interface Announced {
   readonly lane: Lane;
   readonly firstSequence: number;
   readonly bytes: number;
+}
+
+/** A batch that was admitted: on its way, in work, or on a slow way. */
+interface Admitted {
+  readonly at: number;
+  state: "arriving" | "arrived" | "late" | "released";
 }
 
 interface SiteShare {
@@ -54,7 +68,10 @@ export class Admissions {
   /** The first batch of a lane that was refused, and when it was told to come back. */
   readonly #heads = new Map<string, { readonly firstSequence: number; readonly backAt: number }>();
   #bytes = 0;
+  /** Batches that are in work, or will be in a moment. */
   #batches = 0;
+  /** The oldest first. */
+  #arriving: Admitted[] = [];
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
@@ -71,7 +88,9 @@ export class Admissions {
     // behind one that was refused it could only wait for it
     if (head && !returns) return this.#refuse(batch, head.backAt);
     // a part is kept for those who were refused before, and no backlog keeps them out a second time
-    if (this.#bytes + bytes > (returns ? totalBytes : totalBytes * 0.75)) return this.#refuse(batch);
+    const isFact = lane === "transaction" && bytes <= factBatchBytes;
+    const most = totalBytes - (isFact ? 0 : factBytes) - (returns ? 0 : totalBytes / 8);
+    if (this.#bytes + bytes > most) return this.#refuse(batch);
     if (!returns && this.#waitMs() > maxWaitMs) {
       const refusal = this.#refuse(batch);
       const backAt = this.#deps.clock.monotonic() + refusal.retryAfterSeconds * 1000;
@@ -80,18 +99,26 @@ export class Admissions {
     }
     this.#refused.delete(batch);
     this.#count(site, share, lane, bytes, 1);
-    let held = true;
-    const release = (comesBack: boolean): void => {
-      if (held) this.#count(site, share, lane, -bytes, -1);
-      if (held && comesBack) this.#refused.set(batch, this.#deps.clock.monotonic());
-      held = false;
+    const admitted: Admitted = { at: this.#deps.clock.monotonic(), state: "arriving" };
+    this.#arriving.push(admitted);
+    this.#batches += 1;
+    const arrived = (): void => {
+      if (admitted.state === "late") this.#batches += 1;
+      if (admitted.state !== "released") admitted.state = "arrived";
     };
-    return { kind: "admitted", release };
+    const release = (comesBack: boolean): void => {
+      if (admitted.state === "released") return;
+      if (admitted.state !== "late") this.#batches -= 1;
+      admitted.state = "released";
+      this.#count(site, share, lane, -bytes, -1);
+      if (comesBack) this.#refused.set(batch, this.#deps.clock.monotonic());
+    };
+    return { kind: "admitted", arrived, release };
   }
 
   /** More plants than a few are at it at once: what can wait should. */
   get pressed(): boolean {
-    return this.#batches >= manyBatches;
+    return this.#inWork() >= manyBatches;
   }
 
   /** When a site should come back that was refused for a reason of its own backlog. */
@@ -125,8 +152,19 @@ export class Admissions {
   /** A process that is late with few batches in work is late with something else, which is soon over. */
   #waitMs(): number {
     const { batchMs, lagMs } = this.#deps.load();
-    const waitMs = this.#batches * batchMs;
-    return this.#batches < manyBatches ? waitMs : waitMs + lagMs;
+    const batches = this.#inWork();
+    return batches < manyBatches ? batches * batchMs : batches * batchMs + lagMs;
+  }
+
+  #inWork(): number {
+    const since = this.#deps.clock.monotonic() - arrivesWithinMs;
+    while (this.#arriving[0] && (this.#arriving[0].state !== "arriving" || this.#arriving[0].at < since)) {
+      const admitted = this.#arriving.shift();
+      if (admitted?.state !== "arriving") continue;
+      admitted.state = "late";
+      this.#batches -= 1;
+    }
+    return this.#batches;
   }
 
   /** From one second on, evenly over so many; whole seconds, as the header has them. */
@@ -137,7 +175,6 @@ export class Admissions {
 
   #count(site: string, share: SiteShare, lane: Lane, bytes: number, batches: number): void {
     this.#bytes += bytes;
-    this.#batches += batches;
     share.bytes += bytes;
     share.batches += batches;
     share.lanes.set(lane, (share.lanes.get(lane) ?? 0) + batches);

@@ -91,6 +91,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
     let comesBack = false;
     try {
       const body = bytes === 0 ? new Uint8Array() : new Uint8Array(await c.req.arrayBuffer());
+      admission.arrived();
       const outcome = await deps.ingest.record(head, body);
       if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
       comesBack = outcome.kind === "gap";

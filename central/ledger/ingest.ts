@@ -16,8 +16,8 @@ export interface IngestDeps {
   readonly recorded: (lanes: readonly { readonly site: string; readonly lane: Lane; readonly fresh: number }[]) => void;
 }
 
-/** What one transaction takes at most. */
-const groupLimits = { batches: 32, bytes: 16 * 1024 * 1024 } as const;
+/** What one transaction takes at most: what comes next waits so long. */
+const groupLimits = { batches: 32, bytes: 4 * 1024 * 1024 } as const;
 /** The longest that batches are judged without a turn for others. */
 const turnMs = 8;
 /** How long a batch waits for one before it that is on its way, over another connection or to another replica. */
@@ -41,7 +41,8 @@ interface Waiting {
  */
 export class Ingest {
   readonly #deps: IngestDeps;
-  #queue: Waiting[] = [];
+  /** Facts, and all else: they take turns, so that no fact waits for more than one group of samples (P7). */
+  readonly #queues: [Waiting[], Waiting[]] = [[], []];
   /** Batches whose predecessor is not there yet. */
   readonly #gaps = new Set<Waiting>();
   #working = false;
@@ -74,7 +75,7 @@ export class Ingest {
   }
 
   #enqueue(waiting: Waiting): void {
-    this.#queue.push(waiting);
+    this.#queues[waiting.head.lane === "transaction" ? 0 : 1].push(waiting);
     if (this.#working) return;
     this.#working = true;
     // all that the sockets hold now is read before the first transaction
@@ -83,24 +84,16 @@ export class Ingest {
 
   async #work(): Promise<void> {
     let began = performance.now();
-    while (this.#queue.length > 0) {
-      const group = this.#takeGroup();
+    for (let turn = 0; this.#queues.some((queue) => queue.length > 0); turn ^= 1) {
+      const group = takeGroup(this.#queues[turn] ?? []);
+      if (group.length === 0) continue;
       await this.#recordGroup(group);
-      if (this.#queue.length > 0) await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
       const now = performance.now();
       this.#batchMs += ((now - began) / group.length - this.#batchMs) * 0.2;
       began = now;
     }
     this.#working = false;
-  }
-
-  #takeGroup(): Waiting[] {
-    let bytes = 0;
-    const end = this.#queue.findIndex(({ body }, index) => {
-      bytes += body.byteLength;
-      return index === groupLimits.batches || (index > 0 && bytes > groupLimits.bytes);
-    });
-    return this.#queue.splice(0, end === -1 ? this.#queue.length : end);
   }
 
   async #recordGroup(group: readonly Waiting[]): Promise<void> {
@@ -165,6 +158,15 @@ export class Ingest {
       this.#enqueue(waiting);
     }
   }
+}
+
+function takeGroup(queue: Waiting[]): Waiting[] {
+  let bytes = 0;
+  const end = queue.findIndex(({ body }, index) => {
+    bytes += body.byteLength;
+    return index === groupLimits.batches || (index > 0 && bytes > groupLimits.bytes);
+  });
+  return queue.splice(0, end === -1 ? queue.length : end);
 }
 
 /** How a batch ends that is wrong by itself; undefined for one that may be recorded. */

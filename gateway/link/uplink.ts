@@ -4,7 +4,7 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
 import { BatchSize } from "./batch-size.ts";
-import { type LaneShares, maxPerLane } from "./lane-shares.ts";
+import type { LaneShares } from "./lane-shares.ts";
 import type { UplinkProgress } from "./progress.ts";
 import type { OnlineLink, Session } from "./session.ts";
 
@@ -115,6 +115,7 @@ class LaneUplink {
       await queue.setBack(lane, this.#sent);
     }
     this.#session = online.session;
+    this.#size.begins();
     this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
     progress.moved(lane);
   }
@@ -124,7 +125,7 @@ class LaneUplink {
     const { shares, clock } = this.#deps;
     const { session } = this.#deps;
     while (this.#ended.length === 0 && !this.#signal.aborted && session.isCurrent(online.session)) {
-      if (this.#underWay.size >= maxPerLane) return this.#wake.wait(this.#signal);
+      if (this.#underWay.size >= this.#size.window) return this.#wake.wait(this.#signal);
       const batch = await this.#next();
       if (!batch) {
         if (this.#underWay.size === 0) this.#deps.progress.moved(this.#lane);

@@ -37,13 +37,31 @@ it("lets a lane have four batches in work, a site eight, and takes the next one 
   expect(admit("a").kind).toBe("limited");
 });
 
-it("lets a site have a quarter of the bytes, and all together no more than there are", () => {
+it("lets a site have an eighth of the bytes, and keeps an eighth of them all for small batches of facts", () => {
   const { admit } = admissions();
-  for (let batch = 0; batch < 4; batch++) expect(admit("a", 4 * mebibyte).kind).toBe("admitted");
+  for (let batch = 0; batch < 2; batch++) expect(admit("a", 4 * mebibyte).kind).toBe("admitted");
   expect(admit("a", 4 * mebibyte, "bulk").kind).toBe("limited");
-  const others = ["b", "c"].flatMap((site) => Array.from({ length: 4 }, () => admit(site, 4 * mebibyte)));
+  const others = ["b", "c", "d", "e", "f"].flatMap((site) => [admit(site, 4 * mebibyte), admit(site, 4 * mebibyte)]);
   expect(others.every(({ kind }) => kind === "admitted")).toBe(true);
-  expect(admit("d", 4 * mebibyte).kind).toBe("busy");
+  expect(admit("g", 4 * mebibyte).kind).toBe("busy");
+  expect(admit("g", 4 * mebibyte, "transaction").kind).toBe("busy");
+  expect(admit("g", 1000, "transaction", 5).kind).toBe("admitted");
+  // room for those who were refused before
+  expect(admit("g", 4 * mebibyte).kind).toBe("admitted");
+});
+
+it("does not take batches for work that come over slow links", () => {
+  const load = { ms: 0 };
+  const { admit, pass } = admissions({ batchMs: () => load.ms });
+  const slow = Array.from({ length: 100 }, (_, index) => admit(`slow-${index}`, 50_000));
+  load.ms = 5;
+  expect(admit("a").kind).toBe("busy");
+  pass(1000);
+  expect(admit("b").kind).toBe("admitted");
+  for (const admission of slow) if (admission.kind === "admitted") admission.arrived();
+  expect(admit("c").kind).toBe("busy");
+  for (const admission of slow) release(admission);
+  expect(admit("d").kind).toBe("admitted");
 });
 
 it("turns no batch away twice while there is any room: what was refused before is let in before others", () => {

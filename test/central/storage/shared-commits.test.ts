@@ -31,8 +31,10 @@ async function open() {
   const storage = await openStorage({ kind: "sqlite", file: `${folder.path}/ledger.db`, openDatabase });
   told.length = 0;
   const note = (id: string) => async (tx: StorageTransaction) => {
-    const row = { id, site: "plant-a", boot_id: "boot", gateway_version: "1", started_at: 0 };
-    await tx.insertInto("sessions").values(row).execute();
+    await tx
+      .insertInto("meta")
+      .values({ name: `note ${id}`, value: "" })
+      .execute();
     return id;
   };
   return {
@@ -42,7 +44,10 @@ async function open() {
     fill: () => {
       full = true;
     },
-    noted: async () => (await storage.selectFrom("sessions").select("id").orderBy("id").execute()).map(({ id }) => id),
+    noted: async () =>
+      (await storage.selectFrom("meta").select("name").where("name", "like", "note %").orderBy("name").execute()).map(
+        ({ name }) => name.slice(5),
+      ),
     async [Symbol.asyncDispose]() {
       await storage.destroy();
       folder[Symbol.dispose]();

@@ -109,10 +109,12 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
     running = await tryStart(victim, ends);
   }
   if (!running) findings.push(`it does not start any more: ${ends.at(-1)}`);
+  await using _supervisor = supervise(victim, ends);
   rig.link.fault = undefined;
   const before = load.acknowledged;
   await sleep(quick ? 1000 : 2000);
-  if (load.acknowledged === before) findings.push("nothing is acknowledged any more");
+  if (load.acknowledged === before)
+    findings.push(`nothing is acknowledged any more; it said: ${victim.process.output.slice(-3).join(" | ").slice(0, 1000)}`);
   const { outcome, judge } = await rig.judge({ settleMs: 20_000, stalledMs: 15_000, expectLosses: true });
   const reported = judgeReported(judge, rig.log);
   for (const alarm of alarms(victim.process)) said.add(alarm);
@@ -149,6 +151,25 @@ async function isReadable(rig: Rig): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Starts it anew when it ends by itself, as often as a supervisor does that gives up on what ends again and again. */
+function supervise(node: Rig["gateway"] | Rig["central"], ends: string[]): AsyncDisposable {
+  const over = new AbortController();
+  const stopped = new Promise<"stopped">((resolve) => over.signal.addEventListener("abort", () => resolve("stopped")));
+  const watching = (async () => {
+    for (let start = 0; start < mostStarts; start++) {
+      if ((await Promise.race([node.process.ended, stopped])) === "stopped") return;
+      ends.push(node.process.output.at(-1)?.slice(0, 300) ?? "");
+      await Promise.race([node.start().catch(() => {}), stopped]);
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      over.abort();
+      await watching;
+    },
+  };
 }
 
 /** Starts it, again where it ends by itself; its last words go to `ends`. */

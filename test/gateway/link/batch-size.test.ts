@@ -5,10 +5,24 @@ it("grows while answers are quick, and shrinks when they are slow", () => {
   const size = new BatchSize();
   const start = size.limits.bytes;
   for (let n = 0; n < 20; n++) size.answered(size.limits.bytes, 50);
-  expect(size.limits.bytes).toBe(2 * 1024 * 1024);
+  expect(size.limits.bytes).toBe(1024 * 1024);
   for (let n = 0; n < 3; n++) size.answered(size.limits.bytes, 3000);
-  expect(size.limits.bytes).toBeLessThan(2 * 1024 * 1024);
-  expect(start).toBeLessThan(2 * 1024 * 1024);
+  expect(size.limits.bytes).toBeLessThan(1024 * 1024);
+  expect(start).toBeLessThan(1024 * 1024);
+});
+
+it("begins each session with one small batch under way, and more of them once answers are quick", () => {
+  const size = new BatchSize();
+  expect(size.window).toBe(1);
+  for (let n = 0; n < 20; n++) size.answered(size.limits.bytes, 50);
+  expect(size.window).toBe(4);
+  size.answered(1000, 3000);
+  expect(size.window).toBe(2);
+  size.lost();
+  expect(size.window).toBe(1);
+  for (let n = 0; n < 20; n++) size.answered(size.limits.bytes, 50);
+  size.begins();
+  expect([size.window, size.limits.bytes]).toEqual([1, 16 * 1024]);
 });
 
 it("does not grow by batches that were small because little waited", () => {
