@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { batchLimits, type Lane, PlantgateError } from "../../protocol/index.ts";
-import { isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
+import { isOutage, isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { inflate, release } from "./inflate.ts";
 
@@ -26,14 +26,14 @@ export class Frames {
 
   /**
    * Calls back with the text of some frames, which is there during the call alone.
-   * @throws when the batch is not there, or what lies there cannot be inflated
+   * @throws PlantgateError FRAME_CORRUPT when the batch is not there, or what lies there cannot be inflated
    */
   async use<Value>(db: Storage | StorageTransaction, place: FramePlace, use: (text: Buffer) => Value): Promise<Value> {
     const batch = nameOf(place);
     const key = `${batch}/${place.bodyOffset}+${place.bodyBytes}`;
     const known = this.#texts.get(key);
     if (known) return use(known);
-    const text = inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
+    const text = await this.#inflated(db, place, batch);
     const value = use(text);
     this.#texts.set(key, text);
     return value;
@@ -42,6 +42,16 @@ export class Frames {
   /** Forgets a batch that could not be read: what is on the disk may change. */
   forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
     this.#bodies.deleteAll(beginningOf(place));
+  }
+
+  async #inflated(db: Storage | StorageTransaction, place: FramePlace, batch: string): Promise<Buffer> {
+    try {
+      return inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
+    } catch (cause) {
+      // what the storage cannot read of one batch is damage of that batch, and no reason for all others to wait
+      if (isOutage(cause) && !isStorageDamage(cause)) throw cause;
+      throw new PlantgateError("FRAME_CORRUPT", "frames of a recorded batch cannot be read", { context: { ...place }, cause });
+    }
   }
 
   /** A body is read whole where most of it is wanted soon: the stretches of a batch follow each other. */
@@ -55,19 +65,12 @@ export class Frames {
         .where("site", "=", site)
         .where("lane", "=", lane)
         .where("number", "=", batch)
-        .executeTakeFirstOrThrow()
-        .catch(damaged);
+        .executeTakeFirstOrThrow();
       body = Buffer.from(row.body.buffer, row.body.byteOffset, row.body.byteLength);
       if (bytes < body.byteLength) this.#bodies.set(key, body);
     }
     return body.subarray(offset, offset + bytes);
   }
-}
-
-/** What the storage cannot read of one batch is damage of that batch, and no reason for all others to wait. */
-function damaged(cause: unknown): never {
-  if (!isStorageDamage(cause)) throw cause;
-  throw new PlantgateError("FRAME_CORRUPT", "a recorded batch cannot be read from the storage", { cause });
 }
 
 function nameOf(place: FramePlace): string {
