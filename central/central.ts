@@ -59,6 +59,8 @@ const saveEveryMs = 2000;
 const requestTimeoutMs = 120_000;
 /** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
 const maxConnections = 10_000;
+/** A connection that is closed while its gateway takes it up again costs that gateway a request: longer than what it is told to wait. */
+const keepAliveMs = 75_000;
 /** A batch's frames are in a header; what proxies add comes on top. */
 const maxHeaderBytes = 32 * 1024;
 
@@ -229,6 +231,7 @@ function makeServer(fetch: Parameters<typeof createAdaptorServer>[0]["fetch"]): 
   const serverOptions = {
     requestTimeout: requestTimeoutMs,
     headersTimeout: 10_000,
+    keepAliveTimeout: keepAliveMs,
     connectionsCheckingInterval: 5000,
     maxHeaderSize: maxHeaderBytes,
   };
