@@ -9,8 +9,10 @@ import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
 import { type Listening, listen } from "./http/listen.ts";
 import { Completeness } from "./ledger/completeness.ts";
+import { Damage } from "./ledger/damage.ts";
 import { Frames } from "./ledger/frames.ts";
 import { Ingest } from "./ledger/ingest.ts";
+import { OrderSearch } from "./ledger/order-search.ts";
 import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
@@ -53,6 +55,8 @@ const saveEveryMs = 2000;
 const requestTimeoutMs = 120_000;
 /** A connection that is closed while its gateway takes it up again costs that gateway a request: longer than what it is told to wait. */
 const keepAliveMs = 75_000;
+/** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
+const maxConnections = 10_000;
 /** A batch's frames are in a header; what proxies add comes on top. */
 const maxHeaderBytes = 32 * 1024;
 
@@ -87,6 +91,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const routes = new Routes();
     const hints = new Hints();
     const frames = new Frames();
+    const damage = new Damage({ storage, frames, alarms, clock });
     const revisions = new Revisions({ storage, clock, signing: identity.signing });
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
@@ -139,10 +144,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
-      downlink: new Downlink({ storage, frames, registry, revisions, hints, alarms, clock }),
+      downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
       overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
-      timeline: new Timeline(storage, frames),
-      pages: new Pages({ storage, frames, hints, clock }),
+      orders: new OrderSearch(storage),
+      timeline: new Timeline({ storage, frames, damage }),
+      pages: new Pages({ storage, frames, damage, hints, clock }),
       completeness: new Completeness(storage),
       records: new Records(storage),
       admissions,
@@ -161,7 +167,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       await presence.save();
     });
     const server = makeServer(app.fetch);
-    const listening = await listen(server, settings);
+    const listening = await listen(server, { ...settings, maxConnections });
     scope.defer("http", () => {
       // open polls and event streams end with this signal, so that closing does not wait for them
       stopping.abort();

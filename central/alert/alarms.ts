@@ -2,8 +2,15 @@ import type { Clock, HoleReason, Lane } from "../../protocol/index.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
+interface AlarmMeaning {
+  readonly severity: "error" | "warn";
+  readonly sentence: string;
+  /** It says how something is: it stands until that ends, however long. */
+  readonly lasts?: true;
+}
+
 /** What people are told of. `error`: a person must act. `warn`: something was lost or changed that the configuration allows. */
-export const alarmKinds = {
+const kinds = {
   unrouted: { severity: "warn", sentence: "messages that no site takes" },
   "epoch-changed": { severity: "error", sentence: "a lane goes on under another epoch" },
   discarded: { severity: "warn", sentence: "a gateway discarded messages past its budget" },
@@ -11,12 +18,18 @@ export const alarmKinds = {
   locked: { severity: "error", sentence: "messages on a gateway's disk are encrypted and their key is missing" },
   "lost-by-receiver": { severity: "error", sentence: "central lost messages that it had acknowledged" },
   clone: { severity: "error", sentence: "a gateway with an older session of the site was turned away: two may run as one" },
-  "ledger-damaged": { severity: "error", sentence: "recorded messages cannot be read from the ledger's disk" },
+  "ledger-damaged": { severity: "error", sentence: "recorded messages cannot be read from the ledger's disk", lasts: true },
+  "configuration-damaged": { severity: "error", sentence: "a site's stored configuration cannot be read", lasts: true },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
-  disk: { severity: "error", sentence: "a gateway's disk is full" },
-} as const satisfies Record<string, { severity: "error" | "warn"; sentence: string }>;
-export type AlarmKind = keyof typeof alarmKinds;
+  disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },
+} as const satisfies Record<string, AlarmMeaning>;
+export type AlarmKind = keyof typeof kinds;
+export const alarmKinds: Readonly<Record<AlarmKind, AlarmMeaning>> = kinds;
+
+/** Events of one site, kind and lane that have a row each; those beyond are counted in one more, {@link others}. */
+const maxRows = 20;
+const others = "(others)";
 
 export interface Alarm {
   /** Empty: central itself. */
@@ -64,6 +77,14 @@ export class Alarms {
   }
 
   async #raise(tx: StorageTransaction | Storage, alarm: Alarm): Promise<boolean> {
+    const known = await rowOf(tx, alarm);
+    // what a gateway names, such as epochs and targets, it may name without end
+    if (known || alarmKinds[alarm.kind].lasts || !(await isCrowded(tx, alarm))) return this.#write(tx, alarm, known);
+    const merged = { ...alarm, type: "", target: others };
+    return this.#write(tx, merged, await rowOf(tx, merged));
+  }
+
+  async #write(tx: StorageTransaction | Storage, alarm: Alarm, known: AlarmRow | undefined): Promise<boolean> {
     const { site, kind, reason, count, lane = "", type = "", target = "", position = null, range } = alarm;
     const now = this.#deps.clock.now();
     const last = {
@@ -74,15 +95,6 @@ export class Alarms {
       first_sequence: range?.first ?? null,
       last_sequence: range?.last ?? null,
     };
-    const known = await tx
-      .selectFrom("exceptions")
-      .select("ended_at")
-      .where("site", "=", site)
-      .where("kind", "=", kind)
-      .where("lane", "=", lane)
-      .where("type", "=", type)
-      .where("target", "=", target)
-      .executeTakeFirst();
     await tx
       .insertInto("exceptions")
       .values({ site, kind, lane, type, target, severity: alarmKinds[kind].severity, count, first_at: now, ...last })
@@ -117,6 +129,35 @@ export class Alarms {
       this.#deps.log[severity]({ event: `alarm.${kind}.raised`, site: site === "" ? undefined : site, ...fields }, sentence);
     }
   }
+}
+
+interface AlarmRow {
+  readonly ended_at: number | null;
+}
+
+function rowOf(db: Storage | StorageTransaction, alarm: Alarm): Promise<AlarmRow | undefined> {
+  const { site, kind, lane = "", type = "", target = "" } = alarm;
+  return db
+    .selectFrom("exceptions")
+    .select("ended_at")
+    .where("site", "=", site)
+    .where("kind", "=", kind)
+    .where("lane", "=", lane)
+    .where("type", "=", type)
+    .where("target", "=", target)
+    .executeTakeFirst();
+}
+
+async function isCrowded(db: Storage | StorageTransaction, { site, kind, lane }: Alarm): Promise<boolean> {
+  const rows = await db
+    .selectFrom("exceptions")
+    .select("target")
+    .where("site", "=", site)
+    .where("kind", "=", kind)
+    .where("lane", "=", lane ?? "")
+    .limit(maxRows)
+    .execute();
+  return rows.length === maxRows;
 }
 
 /** What a hole in a lane is to people. */

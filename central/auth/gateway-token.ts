@@ -36,13 +36,14 @@ export class GatewayTokens {
   async judge(authorization: string | undefined, pathSite: string): Promise<TokenJudgement> {
     const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization ?? "")?.[1];
     if (token === undefined) return no("not-signed", "send Authorization: Bearer with the site's token");
-    let claimed: string | undefined;
+    let claimed: unknown;
     try {
       claimed = decodeJwt(token).sub;
     } catch {
       return no("token-invalid", "the token cannot be read");
     }
-    if (claimed === undefined) return no("token-invalid", "the token names no site (sub)");
+    // nothing is known of the token yet: its payload may be any JSON
+    if (typeof claimed !== "string") return no("token-invalid", "the token names no site (sub)");
     const site = await this.#deps.registry.find(claimed);
     if (!site) return no("site-unknown", `there is no site "${claimed}"`);
     const digest = hash("sha256", token);

@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { z } from "zod";
 import type { Operators } from "../auth/operators.ts";
 import type { Revisions } from "../document/revisions.ts";
@@ -11,6 +11,8 @@ export interface AdminRouteDeps {
   readonly registry: SiteRegistry;
   readonly revisions: Revisions;
   readonly signingKey: string;
+  /** Admits bodies of JSON. */
+  readonly json: MiddlewareHandler;
   /** Told with the site after its rights, routes or desired revision may have changed. */
   readonly siteChanged: (site: string) => void;
 }
@@ -31,8 +33,9 @@ const push = z.strictObject({
 export function adminRoutes(deps: AdminRouteDeps): Hono {
   const app = new Hono();
   const admin = adminOnly(deps.operators);
+  const { json } = deps;
 
-  app.post("/sites", admin, async (c) => {
+  app.post("/sites", admin, json, async (c) => {
     const { name, publicKey } = await parseBody(c, newSite);
     const outcome = await deps.registry.add(name, publicKey);
     if (outcome.kind === "key-invalid") throw new ProblemError("invalid", "publicKey: an Ed25519 public key in PEM (SPKI)");
@@ -49,7 +52,7 @@ export function adminRoutes(deps: AdminRouteDeps): Hono {
     return c.json({ site, revoked: true });
   });
 
-  app.post("/sites/:site/revisions", admin, async (c) => {
+  app.post("/sites/:site/revisions", admin, json, async (c) => {
     const site = c.req.param("site");
     const { files } = await parseBody(c, push);
     if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);

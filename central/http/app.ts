@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Identity } from "../storage/folder.ts";
@@ -11,19 +10,17 @@ import type { Logger } from "../telemetry/logger.ts";
 import { gatewayOnly } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
+import { jsonBodies } from "./json-body.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
 import { signinRoutes } from "./signin-routes.ts";
 
-export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRouteDeps, "signingKey"> {
+export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRouteDeps, "signingKey" | "json"> {
   readonly tokens: GatewayTokens;
   readonly identity: Identity;
   readonly consoleDir: string | undefined;
   readonly log: Logger;
 }
-
-/** Bodies of JSON; batches have limits of their own. */
-const maxJsonBytes = 8 * 1024 * 1024;
 
 /** Everything that central answers, all errors as problem details. */
 export function makeApp(deps: AppDeps): Hono {
@@ -64,13 +61,6 @@ export function makeApp(deps: AppDeps): Hono {
       xFrameOptions: "DENY",
     }),
   );
-  const limited = bodyLimit({
-    maxSize: maxJsonBytes,
-    onError: () => {
-      throw new ProblemError("too-large", `a body of JSON has ${maxJsonBytes} bytes at most`);
-    },
-  });
-
   app.get("/health", (c) => c.json({ status: "up", incarnation: deps.incarnation }));
   app.get("/v1/signing-key", (c) =>
     c.json({ kid: identity.signing.kid, algorithm: "EdDSA", publicKey: identity.signing.publicKey }),
@@ -78,14 +68,14 @@ export function makeApp(deps: AppDeps): Hono {
   app.route("/", signinRoutes(deps.operators));
   app.use("/v1/*", async (c, next) => {
     c.header("cache-control", "no-store");
-    if (c.req.path.endsWith("/batches")) await next();
-    else return limited(c, next);
+    await next();
   });
-  app.route("/v1", adminRoutes({ ...deps, signingKey: identity.signing.publicKey }));
+  const json = jsonBodies((variables) => (variables as { site?: { name: string } }).site?.name ?? "");
+  app.route("/v1", adminRoutes({ ...deps, json, signingKey: identity.signing.publicKey }));
   app.route("/v1", readRoutes(deps));
   const gateway = gatewayOnly(deps);
-  for (const path of ["sessions", "lanes/*", "downlink", "status", "bundles/*"])
-    app.use(`/v1/sites/:site/${path}`, gateway as never);
+  for (const path of ["lanes/*", "bundles/*"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
+  for (const path of ["sessions", "downlink", "status"]) app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));
   app.all("/v1/*", (c) => c.notFound());
   if (deps.consoleDir !== undefined) serveConsole(app, deps.consoleDir);

@@ -19,9 +19,21 @@ const backlog = 4096;
  */
 const sockets = process.platform === "linux" ? 64 : 1;
 
-/** Listens with an HTTP server. @throws PlantgateError PEER_UNREACHABLE when the address is taken or not ours */
-export async function listen(http: HttpServer, address: { readonly host: string; readonly port: number }): Promise<Listening> {
+/**
+ * Listens with an HTTP server. Connections beyond `maxConnections` are closed as they come, whichever socket accepted them.
+ * @throws PlantgateError PEER_UNREACHABLE when the address is taken or not ours
+ */
+export async function listen(
+  http: HttpServer,
+  address: { readonly host: string; readonly port: number; readonly maxConnections: number },
+): Promise<Listening> {
   const { host } = address;
+  let open = 0;
+  http.on("connection", (socket) => {
+    open++;
+    socket.once("close", () => open--);
+    if (open > address.maxConnections) socket.destroy();
+  });
   const more: Server[] = [];
   try {
     // a socket that shares its port may share it with a stranger's: whether the port is free is asked by one that does not

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { laneName } from "../../protocol/index.ts";
 import type { Operators } from "../auth/operators.ts";
 import type { Completeness } from "../ledger/completeness.ts";
+import type { OrderSearch } from "../ledger/order-search.ts";
 import type { Pages } from "../ledger/pages.ts";
 import type { Records } from "../ledger/records.ts";
 import type { Spliced } from "../ledger/splice.ts";
@@ -18,6 +19,7 @@ export interface ReadRouteDeps {
   readonly registry: SiteRegistry;
   readonly overview: Overview;
   readonly timeline: Timeline;
+  readonly orders: OrderSearch;
   readonly pages: Pages;
   readonly completeness: Completeness;
   readonly records: Records;
@@ -28,6 +30,8 @@ const number = (max: number, fallback: number) => z.coerce.number().pipe(z.int()
 /** Messages of one answer at most: of lines, and of one JSON text. */
 const lineLimit = 50_000;
 const jsonLimit = 5000;
+/** Text of the messages of one JSON answer. */
+const jsonBytes = 16 * 1024 * 1024;
 const messagesQuery = z.object({
   after: number(Number.MAX_SAFE_INTEGER, 0),
   limit: number(lineLimit, 200).transform((limit) => Math.max(1, limit)),
@@ -48,7 +52,7 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
 
   app.get("/orders", reader, async (c) => {
     const { q, limit } = parseInput(z.object({ q: z.string().max(128).default(""), limit: number(500, 50) }), c.req.query());
-    return c.json(await deps.timeline.search(q.trim(), limit));
+    return c.json(await deps.orders.search(q.trim(), limit));
   });
 
   // an order's name holds slashes: WH/MO/00042
@@ -64,7 +68,7 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
     const signal = AbortSignal.any([c.req.raw.signal, deps.stopping]);
     if ((c.req.header("accept") ?? "").includes(lines)) return answerLines(deps.pages.read(query, signal));
     if (query.limit > jsonLimit) throw new ProblemError("invalid", `limit: ${jsonLimit} at most, ${lineLimit} as ${lines}`);
-    return answerJson(deps.pages.read(query, signal), query.limit);
+    return answerJson(deps.pages.read({ ...query, maxBytes: jsonBytes }, signal), query.limit);
   });
 
   app.get("/quarantine", reader, async (c) => {
@@ -130,15 +134,18 @@ async function answerLines(parts: AsyncGenerator<Spliced>): Promise<Response> {
 
 /** The same as one `MessagesAnswer`. */
 async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promise<Response> {
-  const texts: string[] = [];
-  let [count, last] = [0, 0];
+  const texts: Record<Spliced["kind"], string[]> = { messages: [], gap: [] };
+  let [count, last, passed] = [0, 0, false];
   for await (const part of parts) {
-    texts.push(part.text.toString("utf8").slice(0, -1).replaceAll("\n", ","));
+    if (part.text.byteLength > 0) texts[part.kind].push(part.text.toString("utf8").slice(0, -1).replaceAll("\n", ","));
     count += part.count;
     last = part.last;
+    passed = part.kind === "gap" || part.full;
   }
-  const next = count === limit ? last : null;
-  const body = `{"messages":[${texts.join(",")}],"next":${next}}`;
+  // a gap at the end is passed, so that whoever waits behind it does not meet it again
+  const next = count === limit || passed ? last : null;
+  const gaps = texts.gap.length === 0 ? "" : `"gaps":[${texts.gap.join(",")}],`;
+  const body = `{"messages":[${texts.messages.join(",")}],${gaps}"next":${next}}`;
   return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
 }
 

@@ -92,6 +92,8 @@ export interface OrderView {
   readonly item: string | null;
   readonly quantity: string | null;
   readonly messages: readonly OrderMessage[];
+  /** Messages of it that cannot be read from central's disk now. */
+  readonly unreadable: readonly (Pick<OrderMessage, "site" | "lane" | "epoch" | "sequence"> & { readonly recordedAt: string })[];
 }
 export interface OrdersAnswer {
   readonly orders: readonly {
@@ -119,8 +121,20 @@ export interface LedgerMessage {
   readonly historical?: true;
   readonly event: Record<string, unknown>;
 }
+/** Messages that cannot be read from central's disk now; under the same positions they come back once it is repaired. */
+export interface LedgerGap {
+  /** The last one, to go on behind it. */
+  readonly position: number;
+  readonly site: string;
+  readonly lane: Lane;
+  readonly epoch: string;
+  /** The first position, and the range of sequences, of which some may be repeats or of other types than were asked for. */
+  readonly unreadable: { readonly firstPosition: number; readonly first: number; readonly last: number };
+}
 export interface MessagesAnswer {
   readonly messages: readonly LedgerMessage[];
+  /** Only where there are some; as lines they stand between the messages. */
+  readonly gaps?: readonly LedgerGap[];
   readonly next: number | null;
 }
 
@@ -149,6 +163,24 @@ export interface LaneCompleteness {
 export interface CompletenessAnswer {
   readonly site: string;
   readonly lanes: readonly LaneCompleteness[];
+}
+
+/** `GET /v1/quarantine?limit=`: messages that were set aside, the newest first, as many as 4 MiB hold. */
+export interface QuarantinedView {
+  readonly site: string;
+  readonly lane: Lane;
+  readonly epoch: string;
+  readonly sequence: number;
+  readonly code: string;
+  readonly reason: string;
+  /** The position of the message that it contradicts. */
+  readonly conflictsWith: number | null;
+  /** The beginning of the line as it came; less of it, or nothing, where much was set aside together. All of it stays in its batch. */
+  readonly line: string;
+  /** Of the whole line. */
+  readonly lineBytes: number;
+  readonly lineSha256: string;
+  readonly recordedAt: string;
 }
 
 /** `GET /v1/exceptions?site=`: messages that nobody takes, and what else people are told of (packaging/docs/protocol.md). */

@@ -4,8 +4,9 @@ import { type Alarm, type Alarms, holeAlarmOf } from "../alert/alarms.ts";
 import { sessionState } from "../site/sessions.ts";
 import { locking } from "../storage/dialect.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
-import { type BatchHead, formatEntries, parseEntries } from "./batch.ts";
-import { type EpochState, type Fresh, judgeOverlap, walkChain } from "./overlap.ts";
+import { type BatchHead, formatEntries } from "./batch.ts";
+import { type EpochState, type Fresh, judgeOverlap } from "./overlap.ts";
+import { recordedChains } from "./recorded-chains.ts";
 
 /** One batch to be recorded, judged by itself already. */
 export interface Incoming {
@@ -30,7 +31,7 @@ interface LaneState {
   recorded: number;
   epochs: Map<string, RecordedEpoch | undefined>;
 }
-interface RecordedEpoch extends EpochState {
+export interface RecordedEpoch extends EpochState {
   readonly firstChain: string;
   readonly lost: number;
 }
@@ -72,8 +73,8 @@ async function appendOne(
   const epoch = state && (await epochOf(tx, state, head));
   if (!state || !epoch) return { kind: "session-unknown" };
   const { watermark } = epoch;
-  const known = head.firstSequence <= watermark ? await recordedChains(tx, head, epoch) : new Map<number, string>();
-  const overlap = judgeOverlap(head, body, epoch, (sequence) => known.get(sequence));
+  const known = head.firstSequence <= watermark ? await recordedChains(tx, head, epoch) : undefined;
+  const overlap = judgeOverlap(head, body, epoch, (sequence) => known?.get(sequence));
   if (overlap.kind === "known") return { kind: "recorded", watermark, fresh: 0 };
   if (overlap.kind !== "fresh") return { kind: overlap.kind, watermark };
   if (head.lane !== "transaction" && (await backlogOf(tx, head.site)) > deps.maxBacklog) return { kind: "backlogged" };
@@ -164,6 +165,7 @@ async function insertBatch(
       count: fresh.count,
       frames: formatEntries(fresh.entries),
       chain_before: fresh.chainBefore,
+      chains: Buffer.from(fresh.chains.join(""), "hex"),
       inflated_bytes: inflatedBytes,
       received_at: now,
       age_ms: ageMs,
@@ -179,50 +181,6 @@ async function insertHoles(tx: StorageTransaction, { site, lane, epoch }: BatchH
       .values({ site, lane, epoch, first_sequence: first, last_sequence: last, reason, chain, at })
       .execute();
   }
-}
-
-/** The chain's value wherever a recorded frame or hole ends that a batch touches; values inside of batches are computed again. */
-async function recordedChains(tx: StorageTransaction, head: BatchHead, epoch: RecordedEpoch): Promise<Map<number, string>> {
-  const chains = new Map<number, string>();
-  chains.set(epoch.first - 1, epoch.firstChain);
-  const [from, to] = [head.firstSequence - 1, head.firstSequence + head.count - 1];
-  const batches = await tx
-    .selectFrom("batches")
-    .select(["first_sequence", "frames", "chain_before", "body"])
-    .where("site", "=", head.site)
-    .where("lane", "=", head.lane)
-    .where("epoch", "=", head.epoch)
-    .where("last_sequence", ">=", from)
-    .where("first_sequence", "<=", to)
-    .execute();
-  for (const batch of batches) {
-    const recorded = {
-      first: batch.first_sequence,
-      chainBefore: batch.chain_before,
-      entries: recordedEntries(batch.frames),
-      body: batch.body,
-    };
-    chains.set(batch.first_sequence - 1, batch.chain_before);
-    walkChain(recorded, (sequence, chain) => chains.set(sequence, chain));
-  }
-  const holes = await tx
-    .selectFrom("holes")
-    .select(["last_sequence", "chain"])
-    .where("site", "=", head.site)
-    .where("lane", "=", head.lane)
-    .where("epoch", "=", head.epoch)
-    .where("last_sequence", ">=", from)
-    .where("last_sequence", "<=", to)
-    .execute();
-  for (const hole of holes) chains.set(hole.last_sequence, hole.chain);
-  return chains;
-}
-
-/** Entries of a recorded batch. @throws RangeError for what was never written */
-export function recordedEntries(frames: string) {
-  const entries = parseEntries(frames);
-  if (!entries) throw new RangeError("the frames of a recorded batch cannot be read");
-  return entries;
 }
 
 export function laneKey({ site, lane }: { readonly site: string; readonly lane: Lane }): string {

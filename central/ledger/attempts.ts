@@ -50,7 +50,12 @@ export class Attempts {
   }
 
   failed(which: Which, error: unknown): void {
-    if (isOutage(error)) this.#blameless.add(keyOf(which));
+    if (isOutage(error)) this.excuse(which);
+  }
+
+  /** What was begun ended for no reason of its messages. */
+  excuse(which: Which): void {
+    this.#blameless.add(keyOf(which));
   }
 
   #note(which: Which): Promise<CursorState | "elsewhere" | "nothing"> {

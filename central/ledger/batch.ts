@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { batchLimits, frameLimits, type HoleReason, holeReasons, type Lane } from "../../protocol/index.ts";
 import { inflate, release } from "./inflate.ts";
+import { zstdFrameBytes } from "./zstd-frame.ts";
 
 /** What a batch holds, in order: a frame with its bytes in the body, or a hole (tombstone) with the chain's value behind it. */
 export type BatchEntry =
@@ -80,17 +81,22 @@ export const tooMuch = `the batch inflates to more than ${batchLimits.inflatedBy
  * Inflates each frame and counts its lines, never holding more than one frame nor more than the limit of a batch: 8 KB of zstd can
  * hold 256 MiB. On the main thread: a frame takes less time than the way to another thread and back.
  */
-export function judgeContent(head: BatchHead, body: Uint8Array): Content {
+export function judgeContent(head: Pick<BatchHead, "entries">, body: Uint8Array): Content {
   const wrong = (detail: string): Content => ({ kind: "wrong", detail });
   let [offset, inflatedBytes, index] = [0, 0, 0];
   for (const entry of head.entries) {
     index++;
     if (entry.kind === "hole") continue;
     const left = batchLimits.inflatedBytes - inflatedBytes;
+    const compressed = body.subarray(offset, offset + entry.bytes);
+    const ends = zstdFrameBytes(compressed);
+    // frames are inflated joined: bytes between two of them would hide the second
+    if (ends !== undefined && ends !== entry.bytes) return wrong(`frame ${index} says ${entry.bytes} bytes and has ${ends}`);
     let text: Buffer;
     try {
       if (left === 0) return wrong(tooMuch);
-      text = inflate(body.subarray(offset, offset + entry.bytes), left);
+      if (ends === undefined) return wrong(`frame ${index} is not zstd`);
+      text = inflate(compressed, left);
     } catch (error) {
       if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") return wrong(tooMuch);
       return wrong(`frame ${index} is not zstd`);

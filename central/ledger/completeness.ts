@@ -52,12 +52,13 @@ async function count(tx: StorageTransaction, site: string): Promise<Completeness
     .orderBy("epochs.lane")
     .orderBy("started_at")
     .execute();
+  const waitingIn = await waitingOf(tx, site);
   const lanes: LaneCompleteness[] = [];
   for (const row of epochs) {
     const { lane, epoch, first_sequence: first, watermark: last, predecessor_epoch, predecessor_last } = row;
     const { holes, lost } = await holesOf(tx, site, lane, epoch);
     const recorded = last - first + 1 - lost;
-    const waiting = await waitingOf(tx, site, lane, epoch);
+    const waiting = waitingIn.get(`${lane}/${epoch}`) ?? 0;
     const [messages, repeats, quarantined] = [row.messages ?? 0, row.repeats ?? 0, row.quarantined ?? 0];
     const missing = recorded - messages - repeats - quarantined - waiting;
     lanes.push({
@@ -102,19 +103,31 @@ async function holesOf(
   return { holes, lost: sum?.lost ?? 0 };
 }
 
-/** Messages of batches behind the projector's cursor, and of those that cannot be read. */
-async function waitingOf(tx: StorageTransaction, site: string, lane: Lane, epoch: string): Promise<number> {
-  const { rows } = await sql<{ waiting: number | null }>`
-    SELECT sum(batches.count - CASE WHEN batches.number = place.batch THEN place.done ELSE 0 END) AS waiting
-    FROM batches
-    JOIN (
-      SELECT batch, done, 1 AS onwards FROM projections WHERE site = ${site} AND lane = ${lane}
-      UNION ALL
-      SELECT batch, done, 0 AS onwards FROM damaged WHERE site = ${site} AND lane = ${lane}
-    ) AS place ON batches.number = place.batch OR (place.onwards = 1 AND batches.number > place.batch)
-    WHERE batches.site = ${site} AND batches.lane = ${lane} AND batches.epoch = ${epoch}
-  `.execute(tx);
-  return rows[0]?.waiting ?? 0;
+/** Messages of batches behind the projector's cursor, and of those that cannot be read, by lane and epoch. */
+async function waitingOf(tx: StorageTransaction, site: string): Promise<ReadonlyMap<string, number>> {
+  const waiting = new Map<string, number>();
+  const add = (lane: Lane, rows: readonly { readonly epoch: string; readonly waiting: number }[]): void => {
+    for (const row of rows) waiting.set(`${lane}/${row.epoch}`, (waiting.get(`${lane}/${row.epoch}`) ?? 0) + row.waiting);
+  };
+  const places = await tx.selectFrom("projections").select(["lane", "batch", "done"]).where("site", "=", site).execute();
+  for (const { lane, batch, done } of places) {
+    const left = sql<number>`sum(count - CASE WHEN number = ${batch} THEN ${done} ELSE 0 END)`.as("waiting");
+    const behind = tx.selectFrom("batches").select(["epoch", left]).where("site", "=", site).where("lane", "=", lane);
+    add(lane, await behind.where("number", ">=", batch).groupBy("epoch").execute());
+  }
+  const damaged = await tx
+    .selectFrom("damaged")
+    .innerJoin("batches", (join) =>
+      join
+        .onRef("batches.site", "=", "damaged.site")
+        .onRef("batches.lane", "=", "damaged.lane")
+        .onRef("batches.number", "=", "damaged.batch"),
+    )
+    .select(["damaged.lane", "batches.epoch", sql<number>`batches.count - damaged.done`.as("waiting")])
+    .where("damaged.site", "=", site)
+    .execute();
+  for (const row of damaged) add(row.lane, [row]);
+  return waiting;
 }
 
 /** What lies between the holes. */

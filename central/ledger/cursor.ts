@@ -1,9 +1,9 @@
 import { sql } from "kysely";
-import type { Lane } from "../../protocol/index.ts";
 import { isPostgres, lockingFree } from "../storage/dialect.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { recordedEntries } from "./append.ts";
+import { unlooked } from "./damage.ts";
 import { type BatchRow, wholeStep } from "./plan.ts";
+import { recordedEntries } from "./recorded-chains.ts";
 import type { Turn } from "./turns.ts";
 
 /** A lane, or one batch of it that was damaged. */
@@ -87,7 +87,7 @@ export async function setAside(tx: StorageTransaction, cursor: Cursor, next: Cur
   const { site, lane, batch, done } = cursor;
   await tx
     .insertInto("damaged")
-    .values({ site, lane, batch, done, size: wholeStep(lane), attempts: 0, noted_by: "", noted_at: 0 })
+    .values({ site, lane, batch, ...unlooked, done, size: wholeStep(lane) })
     .execute();
   await writeCursor(tx, cursor, next);
 }
@@ -130,21 +130,4 @@ export async function lanesBehind(db: Storage): Promise<Turn[]> {
     .orderBy("lanes.site")
     .execute();
   return rows;
-}
-
-/** One damaged batch behind the one given, in turn. */
-export async function nextDamaged(db: Storage, after: string): Promise<(Turn & { readonly batch: number }) | undefined> {
-  const rows = await db
-    .selectFrom("damaged")
-    .select(["site", "lane", "batch"])
-    .orderBy("site")
-    .orderBy("lane")
-    .orderBy("batch")
-    .limit(1000)
-    .execute();
-  return rows.find((row) => damagedKey(row) > after) ?? rows[0];
-}
-
-export function damagedKey({ site, lane, batch }: { site: string; lane: Lane; batch: number }): string {
-  return `${site}/${lane}/${String(batch).padStart(16, "0")}`;
 }

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
-import { batchLimits, type Lane } from "../../protocol/index.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { batchLimits, type Lane, PlantgateError } from "../../protocol/index.ts";
+import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { inflate, release } from "./inflate.ts";
 
@@ -24,14 +24,14 @@ export class Frames {
 
   /**
    * Calls back with the text of some frames, which is there during the call alone.
-   * @throws when the batch is not there, or what lies there cannot be inflated
+   * @throws PlantgateError FRAME_CORRUPT when the batch is not there, or what lies there cannot be inflated
    */
   async use<Value>(db: Storage | StorageTransaction, place: FramePlace, use: (text: Buffer) => Value): Promise<Value> {
     const batch = `${place.site}/${place.lane}/${place.batch}`;
     const key = `${batch}/${place.bodyOffset}+${place.bodyBytes}`;
     const known = this.#texts.get(key);
     if (known) return use(known);
-    const text = inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
+    const text = await this.#inflated(db, place, batch);
     const value = use(text);
     this.#texts.set(key, text);
     return value;
@@ -40,6 +40,15 @@ export class Frames {
   /** Forgets a batch that could not be read: what is on the disk may change. */
   forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
     this.#bodies.delete(`${place.site}/${place.lane}/${place.batch}`);
+  }
+
+  async #inflated(db: Storage | StorageTransaction, place: FramePlace, batch: string): Promise<Buffer> {
+    try {
+      return inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
+    } catch (cause) {
+      if (isOutage(cause)) throw cause;
+      throw new PlantgateError("FRAME_CORRUPT", "frames of a recorded batch cannot be read", { context: { ...place }, cause });
+    }
   }
 
   /** A body is read whole where most of it is wanted soon: the stretches of a batch follow each other. */

@@ -9,19 +9,14 @@ import {
   parseEvent,
 } from "../../protocol/index.ts";
 import type { Routes } from "../router/routes.ts";
+import { lineEnd, lineStart, linesMissing } from "./lines.ts";
+import { type Evidence, evidenceOf, type QuarantineCode } from "./quarantine.ts";
 import { type SampleLines, sampleLines } from "./sample-line.ts";
 
-export type QuarantineCode =
-  | "undecodable"
-  | "site-mismatch"
-  | "lane-mismatch"
-  | "type-not-granted"
-  | "conflict"
-  | "projection-failed";
 /** A line that is set aside, by its index in the stretch. */
 export interface Refused {
   readonly index: number;
-  readonly line: string;
+  readonly evidence: Evidence;
   readonly code: QuarantineCode;
   readonly reason: string;
 }
@@ -38,7 +33,10 @@ export interface LineSender {
 
 const recognizers = new Map<string, SampleLines>();
 
-/** Judges `count` lines of some frames' text, behind the first `skip`: whole, of their sender's site and lane, of a type that it may send. */
+/**
+ * Judges `count` lines of some frames' text, behind the first `skip`: whole, of their sender's site and lane, of a type that it may send.
+ * @throws PlantgateError FRAME_CORRUPT where there are fewer
+ */
 export function judgeLines(
   frames: Buffer,
   skip: number,
@@ -51,7 +49,7 @@ export function judgeLines(
   const valid = isUtf8(frames);
   const text = valid ? frames.toString("utf8") : "";
   const recognize = valid && sender.lane === "telemetry" && routes.maySend(sender.site, equipmentSampled.type);
-  let [samples, at] = [0, lineStart(frames, text, skip)];
+  let [samples, at] = [0, valid ? textLineStart(text, skip) : lineStart(frames, skip)];
   for (let index = 0; index < count; ) {
     if (recognize) {
       const { lines, end } = recognizerOf(sender.site).count(text, at, count - index);
@@ -60,7 +58,7 @@ export function judgeLines(
       at = end;
       if (index === count) break;
     }
-    const end = valid ? text.indexOf("\n", at) : frames.indexOf(0x0a, at);
+    const end = valid ? textLineEnd(text, at) : lineEnd(frames, at);
     const line = valid ? text.slice(at, end) : decode(frames.subarray(at, end));
     const judged = typeof line === "string" ? judgeLine(line, sender, routes) : line;
     if ("event" in judged) accepted.push({ index, ...judged });
@@ -79,7 +77,7 @@ function judgeLine(
   sender: LineSender,
   routes: Pick<Routes, "maySend">,
 ): { line: string; event: CloudEvent } | Refusal {
-  const refuse = (code: QuarantineCode, reason: string): Refusal => ({ line, code, reason });
+  const refuse = (code: QuarantineCode, reason: string): Refusal => ({ evidence: evidenceOf(line), code, reason });
   // characters first: only a long text's bytes are counted
   if (line.length * 3 > maxMessageBytes && Buffer.byteLength(line) > maxMessageBytes)
     return refuse("undecodable", `the message is larger than ${maxMessageBytes} bytes`);
@@ -101,14 +99,18 @@ function judgeLine(
 }
 
 function decode(bytes: Buffer): string | Refusal {
-  const line = bytes.toString("utf8");
-  return isUtf8(bytes) ? line : { line, code: "undecodable", reason: "the line is not UTF-8" };
+  if (isUtf8(bytes)) return bytes.toString("utf8");
+  return { evidence: evidenceOf(bytes), code: "undecodable", reason: "the line is not UTF-8" };
 }
 
-/** Where the line begins that `skip` lines come before: in characters of the text, in bytes where there is none. */
-function lineStart(frames: Buffer, text: string, skip: number): number {
+function textLineEnd(text: string, at: number): number {
+  const end = text.indexOf("\n", at);
+  if (end === -1) throw linesMissing();
+  return end;
+}
+function textLineStart(text: string, skip: number): number {
   let at = 0;
-  for (let line = 0; line < skip; line++) at = (text === "" ? frames.indexOf(0x0a, at) : text.indexOf("\n", at)) + 1;
+  for (let line = 0; line < skip; line++) at = textLineEnd(text, at) + 1;
   return at;
 }
 

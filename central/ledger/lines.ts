@@ -1,4 +1,4 @@
-import type { CloudEvent, Lane } from "../../protocol/index.ts";
+import { type CloudEvent, type Lane, PlantgateError } from "../../protocol/index.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import type { FramePlace, Frames } from "./frames.ts";
 
@@ -47,10 +47,24 @@ export function placeOf(slice: SliceRow): FramePlace {
   return { site, lane, batch, bodyOffset, bodyBytes };
 }
 
-/** Where the line with an index begins in a slice's text. */
-export function lineStart(text: Buffer, slice: Pick<SliceRow, "skip_lines">, index: number): number {
+/**
+ * Where the line ends that begins at `at`.
+ * @throws PlantgateError FRAME_CORRUPT where there is none: the frames hold less than their batch says
+ */
+export function lineEnd(text: Buffer, at: number): number {
+  const end = text.indexOf(newline, at);
+  if (end === -1) throw linesMissing();
+  return end;
+}
+
+export function linesMissing(): PlantgateError {
+  return new PlantgateError("FRAME_CORRUPT", "the frames of a recorded batch hold fewer lines than it says");
+}
+
+/** Where the line begins that `skip` lines come before. @throws PlantgateError FRAME_CORRUPT where there are fewer */
+export function lineStart(text: Buffer, skip: number): number {
   let at = 0;
-  for (let line = slice.skip_lines + index; line > 0; line--) at = text.indexOf(newline, at) + 1;
+  for (let line = skip; line > 0; line--) at = lineEnd(text, at) + 1;
   return at;
 }
 
@@ -71,11 +85,21 @@ export class Lines {
     const before = this.#before;
     const near = before?.slice === slice.position && before.index <= index ? before : undefined;
     return this.#frames.use(this.#db, placeOf(slice), (text) => {
-      let start = near?.start ?? lineStart(text, slice, 0);
-      for (let line = near?.index ?? 0; line < index; line++) start = text.indexOf(newline, start) + 1;
+      let start = near?.start ?? lineStart(text, slice.skip_lines);
+      for (let line = near?.index ?? 0; line < index; line++) start = lineEnd(text, start) + 1;
+      const end = lineEnd(text, start);
       this.#before = { slice: slice.position, index, start };
-      return text.toString("utf8", start, text.indexOf(newline, start));
+      return text.toString("utf8", start, end);
     });
+  }
+}
+
+/** A recorded line's event. @throws PlantgateError FRAME_CORRUPT for what never was one */
+export function parseLine(line: string): CloudEvent {
+  try {
+    return JSON.parse(line) as CloudEvent;
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "a recorded line is not JSON any more", { cause });
   }
 }
 
@@ -88,5 +112,5 @@ export async function eventAt(db: Storage | StorageTransaction, frames: Frames, 
     .orderBy("position", "desc")
     .limit(1)
     .executeTakeFirstOrThrow();
-  return JSON.parse(await new Lines(db, frames).at(slice, position)) as CloudEvent;
+  return parseLine(await new Lines(db, frames).at(slice, position));
 }

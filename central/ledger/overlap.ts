@@ -22,6 +22,8 @@ export interface Fresh {
   /** The chain's value before its first entry. */
   readonly chainBefore: string;
   readonly entries: readonly BatchEntry[];
+  /** The chain's value behind each entry, hex. */
+  readonly chains: readonly string[];
   readonly bodyOffset: number;
   readonly bodyBytes: number;
   /** Messages in its frames. */
@@ -64,6 +66,7 @@ export function judgeOverlap(
       const first = Math.max(sequence, watermark + 1);
       fresh.holes.push({ first, last, reason: entry.reason, chain });
       fresh.entries.push({ ...entry, count: last - first + 1 });
+      fresh.chains.push(chain);
     } else {
       // another cut of what is recorded
       if (sequence <= watermark) return { kind: "fork" };
@@ -71,6 +74,7 @@ export function judgeOverlap(
       fresh.bodyBytes += entry.bytes;
       fresh.count += entry.count;
       fresh.entries.push(entry);
+      fresh.chains.push(chain);
     }
     if (entry.kind === "frame") offset += entry.bytes;
     sequence = last + 1;
@@ -85,6 +89,7 @@ function startFresh(epoch: EpochState) {
     first: epoch.watermark + 1,
     chainBefore: epoch.chain,
     entries: [] as BatchEntry[],
+    chains: [] as string[],
     holes: [] as FreshHole[],
     bodyOffset: 0,
     bodyBytes: 0,

@@ -1,11 +1,12 @@
-import { sql } from "kysely";
-import { type Clock, type Lane, messageTypes } from "../../protocol/index.ts";
+import type { Clock, Lane } from "../../protocol/index.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Damage } from "./damage.ts";
 import type { Frames } from "./frames.ts";
-import { placeOf, type SliceRow, sliceColumns } from "./lines.ts";
+import { placeOf } from "./lines.ts";
 import { sliceMessages } from "./plan.ts";
-import { fullType, type Spliced, spliceMessages } from "./splice.ts";
+import { filterOf, lastOf, type RowFilter, rowsOf } from "./slice-rows.ts";
+import { type Spliced, spliceGap, spliceMessages } from "./splice.ts";
 
 export interface MessagesQuery {
   readonly after: number;
@@ -14,18 +15,21 @@ export interface MessagesQuery {
   readonly lane?: Lane | undefined;
   readonly type?: string | undefined;
   readonly state?: "recorded" | "repeat" | undefined;
+  /** Of all messages' texts together. */
+  readonly maxBytes?: number | undefined;
   /** How long to wait where nothing is there yet. */
   readonly waitMs?: number | undefined;
 }
 export interface PagesDeps {
   readonly storage: Storage;
   readonly frames: Frames;
+  readonly damage: Damage;
   readonly hints: Hints;
   readonly clock: Clock;
 }
 
-/** Rows that are looked at between two turns of the event loop. */
-const rowsPerLook = 200;
+/** Rows that are looked at between two turns of the event loop, at first and at most: more where few of them are wanted. */
+const rowsPerLook = { first: 200, most: 6400 } as const;
 /** The longest that a wait goes without looking: another replica's hint may be lost. */
 const lookEveryMs = 1000;
 
@@ -38,14 +42,16 @@ export class Pages {
   }
 
   /**
-   * Parts of the answer to a query, each some `LedgerMessage` texts with a newline behind each. Waits for a first one up to `waitMs`.
+   * Parts of the answer to a query, each some `LedgerMessage` texts with a newline behind each, or one `LedgerGap`. Waits for a first one
+   * up to `waitMs`.
    */
   async *read(query: MessagesQuery, signal: AbortSignal): AsyncGenerator<Spliced> {
     const { clock, hints } = this.#deps;
     const deadline = clock.monotonic() + (query.waitMs ?? 0);
+    const scan = new Scan(this.#deps, query);
     for (;;) {
       let found = false;
-      for await (const part of this.#scan(query)) {
+      for await (const part of scan.parts()) {
         found = true;
         yield part;
       }
@@ -54,48 +60,47 @@ export class Pages {
       await hints.wait(ledgerHint, Math.min(left, lookEveryMs), signal);
     }
   }
+}
 
-  async *#scan(query: MessagesQuery): AsyncGenerator<Spliced> {
-    const { storage, frames } = this.#deps;
-    const { state = "recorded" } = query;
-    const type = query.type === undefined ? undefined : fullType(query.type);
+/** One walk through the ledger; asked again, it goes on behind what it has looked at. Positions show in their order. */
+class Scan {
+  readonly #deps: PagesDeps;
+  readonly #query: MessagesQuery;
+  readonly #filter: RowFilter;
+  /** The first position that was not looked at. */
+  #from: number;
+
+  constructor(deps: PagesDeps, query: MessagesQuery) {
+    this.#deps = deps;
+    this.#query = query;
+    this.#filter = filterOf(query);
     // a slice that begins before may reach behind `after`: none has more messages than that
-    let [from, left, after] = [query.after + 1 - sliceMessages, query.limit, query.after];
-    for (;;) {
-      const rows = await this.#rows(from, query, type, state);
-      for (const row of rows) {
-        if (row.position + row.count - 1 <= query.after) continue;
-        const wanted = { after, most: left, state, type };
-        const part = await frames.use(storage, placeOf(row), (text) => spliceMessages(row, text, wanted));
-        if (part.count === 0) continue;
-        after = part.last;
-        left -= part.count;
-        yield part;
-        if (left <= 0) return;
-      }
-      if (rows.length < rowsPerLook) return;
-      from = (rows.at(-1) as SliceRow).position + 1;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    this.#from = query.after + 1 - sliceMessages;
   }
 
-  #rows(from: number, query: MessagesQuery, type: string | undefined, state: "recorded" | "repeat"): Promise<SliceRow[]> {
-    const { site } = query;
-    // a type belongs to one lane, whose index is short where samples are many
-    const lane = query.lane ?? messageTypes.find((each) => each.type === type)?.lane;
-    return this.#deps.storage
-      .selectFrom("slices")
-      .select(sliceColumns)
-      .where("position", ">=", from)
-      .$if(site !== undefined, (q) => q.where("site", "=", site ?? ""))
-      .$if(lane !== undefined, (q) => q.where("lane", "=", lane ?? "transaction"))
-      .$if(state === "repeat", (q) => q.where("repeats", ">", 0))
-      .$if(state === "recorded" && type === undefined, (q) => q.where("types", "<>", "{}"))
-      .$if(state === "recorded" && type !== undefined, (q) =>
-        q.where(sql<boolean>`types like ${`%${JSON.stringify(type).replace(/[\\%_]/g, "\\$&")}:%`} escape '\\'`),
-      )
-      .orderBy("position")
-      .limit(rowsPerLook)
-      .execute();
+  async *parts(): AsyncGenerator<Spliced> {
+    const { storage, frames, damage } = this.#deps;
+    const { state = "recorded", limit, maxBytes = Number.POSITIVE_INFINITY } = this.#query;
+    const { type } = this.#filter;
+    let [left, bytes, after] = [limit, maxBytes, this.#query.after];
+    for (let rowsAtOnce: number = rowsPerLook.first; ; rowsAtOnce = Math.min(rowsAtOnce * 2, rowsPerLook.most)) {
+      const to = await lastOf(storage, this.#filter, this.#from, rowsAtOnce);
+      if (to === null) return;
+      for (const row of await rowsOf(storage, this.#filter, this.#from, to)) {
+        if (row.position + row.count - 1 <= after) continue;
+        const wanted = { after, most: left, mostBytes: bytes, first: bytes === maxBytes, state, type };
+        const place = placeOf(row);
+        const read = await damage.read(place, () => frames.use(storage, place, (text) => spliceMessages(row, text, wanted)));
+        const part = read ? read.value : spliceGap(row, after);
+        if (part.text.byteLength === 0 && !part.full) continue;
+        after = part.last;
+        left -= part.count;
+        bytes -= part.text.byteLength;
+        yield part;
+        if (left <= 0 || part.full) return;
+      }
+      this.#from = to + 1;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 }

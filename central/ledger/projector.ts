@@ -1,7 +1,8 @@
-import type { Clock } from "../../protocol/index.ts";
-import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { type Clock, PlantgateError } from "../../protocol/index.ts";
+import type { Alarms } from "../alert/alarms.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
-import type { Routes } from "../router/routes.ts";
+import { releaseParked } from "../router/parked.ts";
+import { type Routes, tellUnreadable } from "../router/routes.ts";
 import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Attempts, maxAttempts } from "./attempts.ts";
@@ -11,18 +12,18 @@ import {
   type Cursor,
   type CursorState,
   claimCursor,
-  damagedKey,
   lanesBehind,
-  nextDamaged,
   setAside,
   type Which,
   writeCursor,
 } from "./cursor.ts";
+import { beginLook, damageAlarm, damageOf, isDamage, look } from "./damage.ts";
 import type { Frames } from "./frames.ts";
 import { type JudgedLines, judgeLines } from "./judge.ts";
-import { eventAt } from "./lines.ts";
+import { eventAt, lineEnd, lineStart } from "./lines.ts";
 import { type BatchRow, planStep, type Step, type Stretch, wholeStep } from "./plan.ts";
-import { type JudgedStretch, projectStretches, storable, tally } from "./slice.ts";
+import { evidenceOf, setLinesAside } from "./quarantine.ts";
+import { type JudgedStretch, projectStretches, tally } from "./slice.ts";
 import { type Turn, Turns } from "./turns.ts";
 
 export interface ProjectorDeps {
@@ -41,8 +42,10 @@ export interface ProjectorDeps {
 
 type Outcome =
   | { readonly kind: "projected"; readonly next: CursorState; readonly more: boolean }
-  /** Another replica works on it, or went on with it meanwhile; or nothing is left. */
-  | { readonly kind: "elsewhere" | "moved" | "nothing" };
+  /** Another replica works on it, or went on with it meanwhile; or nothing is left; or it is damaged, or damaged again. */
+  | { readonly kind: "elsewhere" | "moved" | "nothing" | "damaged" }
+  /** What its site may send cannot be read: its messages wait. */
+  | { readonly kind: "held" };
 
 const idleMs = 1000;
 const outageMs = 1000;
@@ -61,7 +64,10 @@ export class Projector {
   readonly #turns = new Turns();
   readonly #attempts: Attempts;
   readonly #unreadable = new Map<string, number>();
-  #damagedBefore = "";
+  /** A damaged batch that was found whole again, until all of it is projected. */
+  #repaired: Which | undefined;
+  /** The configuration of which people were told what cannot be read. */
+  #toldVersion = -1;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #wake: AbortController | undefined;
 
@@ -91,7 +97,10 @@ export class Projector {
         else await new Promise((resolve) => setImmediate(resolve));
       } catch (error) {
         if (isOutage(error)) {
-          log.error({ event: "projector.storage.failed", err: error }, "the ledger's storage fails, projection waits");
+          log.error(
+            { event: "projector.storage.failed", err: error },
+            "the ledger's storage fails, or its configuration cannot be loaded: projection waits",
+          );
           await clock.sleep(outageMs, signal);
         } else {
           log.warn(
@@ -116,35 +125,57 @@ export class Projector {
       this.#lookedAt = clock.monotonic();
       for (const turn of await lanesBehind(storage)) this.#turns.add(turn);
     }
+    await this.#tellUnreadable();
     const turn = this.#turns.next();
     if (!turn) return this.#stepDamaged();
     try {
       const outcome = await this.#attempt(turn);
       if (outcome.kind === "moved" || (outcome.kind === "projected" && outcome.more)) this.#turns.add(turn);
-      return outcome.kind !== "elsewhere" || !this.#turns.empty;
+      return !["elsewhere", "held"].includes(outcome.kind) || !this.#turns.empty;
     } catch (error) {
       this.#turns.add(turn);
       throw error;
     }
   }
 
-  /** One of the batches that could not be read is looked at again when there is nothing else. */
+  /** When there is nothing else: a damaged batch is looked at again, and what waited for one that is whole again goes on. */
   async #stepDamaged(): Promise<boolean> {
-    const { storage } = this.#deps;
-    const found = await nextDamaged(storage, this.#damagedBefore);
-    if (!found) return false;
-    this.#damagedBefore = damagedKey(found);
-    const { site, lane, batch } = found;
-    try {
-      const [row] = await batchesFrom(storage, { kind: "damaged", site, lane, batch });
-      if (!row) return false;
-      for (const stretch of planStep({ lane, done: 0, size: row.count }, [row]).stretches)
-        await this.#use(storage, stretch, () => {});
-    } catch (error) {
-      if (isOutage(error)) throw error;
-      return false;
+    const { storage, hints, projected } = this.#deps;
+    const which = this.#repaired ?? (await this.#findRepaired());
+    this.#repaired = undefined;
+    if (!which) {
+      const sites = await releaseParked(storage);
+      if (sites.size === 0) return false;
+      hints.wakeAll(sites);
+      projected?.(sites);
+      return true;
     }
-    return (await this.#attempt({ site, lane, damagedBatch: batch })).kind === "projected";
+    try {
+      const outcome = await this.#attempt(which);
+      if (outcome.kind === "projected" && outcome.more) this.#repaired = which;
+      return outcome.kind === "projected";
+    } catch (error) {
+      // a message that fails is found in smaller parts
+      if (!isOutage(error)) this.#repaired = which;
+      throw error;
+    }
+  }
+
+  async #findRepaired(): Promise<Which | undefined> {
+    const { storage, clock, frames } = this.#deps;
+    const found = await beginLook(storage, clock.now());
+    if (!found || !(await look(storage, found))) return undefined;
+    frames.forget(found);
+    return { site: found.site, lane: found.lane, damagedBatch: found.batch };
+  }
+
+  /** Once a configuration is loaded: whose part of it cannot be read. */
+  async #tellUnreadable(): Promise<void> {
+    const { storage, routes, alarms } = this.#deps;
+    if (routes.version === this.#toldVersion) return;
+    const { version } = routes;
+    await tellUnreadable(storage, routes.unreadable, alarms);
+    this.#toldVersion = version;
   }
 
   async #attempt(which: Which): Promise<Outcome> {
@@ -153,6 +184,7 @@ export class Projector {
       if (typeof noted === "string") return { kind: noted };
       const outcome = await this.#stepOf(which, noted);
       if (outcome.kind === "projected") this.#attempts.succeeded(which, outcome.next);
+      else if (outcome.kind === "held") this.#attempts.excuse(which);
       return outcome;
     } catch (error) {
       this.#attempts.failed(which, error);
@@ -161,20 +193,22 @@ export class Projector {
   }
 
   async #stepOf(which: Which, noted: CursorState): Promise<Outcome> {
-    const { storage, hints, alarms, log, projected } = this.#deps;
+    const { storage, routes, hints, alarms, log, projected } = this.#deps;
     const done = await storage.transaction().execute(async (tx) => {
       const cursor = await claimCursor(tx, which);
       if (!cursor) return { kind: "elsewhere" as const };
       if (!this.#attempts.stands(cursor, noted)) return { kind: "moved" as const };
       const batches = await batchesFrom(tx, cursor);
       if (batches.length === 0) return { kind: "nothing" as const };
+      await this.#loadRoutes(tx);
+      if (routes.unreadable.has(cursor.site)) return { kind: "held" as const };
       // even reading it ended the process
       if (cursor.kind === "lane" && cursor.attempts > maxAttempts + 1) return this.#giveUp(tx, cursor, batches);
       const read = await this.#read(tx, cursor, batches);
-      if (!read) return this.#giveUp(tx, cursor, batches);
+      if (!read) return cursor.kind === "lane" ? this.#giveUp(tx, cursor, batches) : { kind: "damaged" as const };
       return this.#project(tx, cursor, batches, read);
     });
-    if (done.kind === "moved" || done.kind === "elsewhere" || done.kind === "nothing") return done;
+    if (done.kind !== "written") return done;
     alarms.log(done.alarms);
     if (done.note) log.error(done.note.fields, done.note.sentence);
     hints.wakeAll(done.sites);
@@ -201,20 +235,19 @@ export class Projector {
     await writeCursor(tx, cursor, next, step.count);
     if (cursor.kind === "damaged" && batch > cursor.batch) await alarms.end(tx, damageOf(cursor));
     const last = batches.at(-1) as BatchRow;
-    const more = cursor.kind === "lane" && (batch <= last.number || batches.length === batchesAhead);
+    const more = batch <= last.number || (cursor.kind === "lane" && batches.length === batchesAhead);
     return { kind: "written" as const, ...written, next, more, note: failed && quarantined(failed) };
   }
 
   /** Sets one message aside whose projection fails by itself. */
   async #quarantine(tx: StorageTransaction, { stretch }: JudgedStretch) {
-    const { site, lane, epoch, receivedAt } = stretch.batch;
-    const line = await this.#use(tx, stretch, (text) => text.toString("utf8").split("\n")[stretch.skipLines] ?? "");
+    const { site, lane, epoch } = stretch.batch;
+    const evidence = await this.#use(tx, stretch, (text) => {
+      const start = lineStart(text, stretch.skipLines);
+      return evidenceOf(text.subarray(start, lineEnd(text, start)));
+    });
     const reason = `its projection failed ${maxAttempts} times`;
-    const row = { site, lane, epoch, sequence: stretch.firstSequence, code: "projection-failed", reason, conflicts_with: null };
-    await tx
-      .insertInto("quarantine")
-      .values({ ...row, line: storable(line), received_at: receivedAt })
-      .execute();
+    await setLinesAside(tx, stretch.batch, [{ sequence: stretch.firstSequence, code: "projection-failed", reason, evidence }]);
     await tally(tx, { site, lane, epoch }, { messages: 0, repeats: 0, quarantined: 1 });
     return { sites: new Set<string>(), alarms: [] };
   }
@@ -227,7 +260,7 @@ export class Projector {
     const { site, lane, batch } = cursor;
     const next = this.#attempts.first(cursor, { batch: batch + 1, done: 0, size: wholeStep(lane) });
     await setAside(tx, cursor, next);
-    const alarms = damaged ? await this.#deps.alarms.raise(tx, [damageAlarm(damaged)]) : [];
+    const alarms = damaged ? await this.#deps.alarms.raise(tx, [damageAlarm(damaged, cursor.done)]) : [];
     const fields = { event: "projector.batch.damaged", site, lane, batch };
     const note = { fields, sentence: "a recorded batch cannot be read from the disk" };
     return { kind: "written" as const, sites: new Set<string>(), alarms, next, more: true, note };
@@ -235,12 +268,10 @@ export class Projector {
 
   /**
    * Reads and judges the lines of the next step; what lies before a batch that cannot be read is a step of its own. Undefined: the batch
-   * is given up.
+   * is damaged.
    */
   async #read(tx: StorageTransaction, cursor: Cursor, batches: readonly BatchRow[]): Promise<Read | undefined> {
     const { routes, frames } = this.#deps;
-    // what a site may send or gets, as of the newest configuration that its messages can know of
-    await routes.refresh(tx);
     const step = planStep(cursor, batches);
     const judging: { stretch: Stretch; lines: () => JudgedLines }[] = [];
     const judged = (): JudgedStretch[] => judging.map(({ stretch, lines }) => ({ stretch, ...lines() }));
@@ -253,8 +284,9 @@ export class Projector {
         this.#unreadable.delete(key);
         judging.push({ stretch, lines });
       } catch (error) {
-        if (isOutage(error) || cursor.kind === "damaged") throw error;
+        if (!isDamage(error)) throw error;
         frames.forget({ ...cursor, batch: batch.number });
+        if (cursor.kind === "damaged") return undefined;
         const before = batches.filter(({ number }) => number < batch.number);
         if (before.length > 0) {
           return { step: planStep(cursor, before), judged: judged() };
@@ -269,21 +301,20 @@ export class Projector {
     return { step, judged: judged() };
   }
 
+  /** What a site may send or gets, as of the newest configuration that its messages can know of. None of them is blamed for it. */
+  async #loadRoutes(tx: StorageTransaction): Promise<void> {
+    try {
+      await this.#deps.routes.refresh(tx);
+    } catch (cause) {
+      if (isOutage(cause)) throw cause;
+      throw new PlantgateError("CONFIG_INVALID", "who may send what to whom cannot be loaded", { cause });
+    }
+  }
+
   #use<Value>(db: Storage | StorageTransaction, stretch: Stretch, use: (text: Buffer) => Value): Promise<Value> {
     const { batch, bodyOffset, bodyBytes } = stretch;
     return this.#deps.frames.use(db, { site: batch.site, lane: batch.lane, batch: batch.number, bodyOffset, bodyBytes }, use);
   }
-}
-
-/** What names the alarm of one damaged batch. */
-function damageOf({ site, lane, batch }: Pick<Cursor, "site" | "lane" | "batch">) {
-  return { site, lane, kind: "ledger-damaged" as const, target: `batch ${batch}` };
-}
-
-function damageAlarm({ site, lane, number: batch, first, count }: BatchRow): Alarm {
-  const range = { first, last: first + count - 1 };
-  const reason = `${range.first.toLocaleString("en-US")} to ${range.last.toLocaleString("en-US")} of lane ${lane} cannot be read from central's disk; once it is repaired they are projected`;
-  return { ...damageOf({ site, lane, batch }), count, range, reason };
 }
 
 /** The value, or the error, once it is asked for. */
@@ -292,6 +323,7 @@ function attempt<Value>(make: () => Value): () => Value {
     const value = make();
     return () => value;
   } catch (error) {
+    if (isDamage(error)) throw error;
     return () => {
       throw error;
     };

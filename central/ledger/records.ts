@@ -1,6 +1,10 @@
 import { toInstant } from "../../protocol/index.ts";
-import type { ExceptionView } from "../http/views.ts";
+import { rankedAlarms } from "../alert/standing.ts";
+import type { ExceptionView, QuarantinedView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
+
+/** Text of one answer at most. */
+const maxAnswerBytes = 4 * 1024 * 1024;
 
 /** What was set aside, and what people are told of. */
 export class Records {
@@ -10,27 +14,30 @@ export class Records {
     this.#storage = storage;
   }
 
-  /** Messages that were set aside, newest first, with the line as it came. */
-  async quarantine(limit: number): Promise<{ quarantine: readonly Record<string, unknown>[] }> {
+  /** Messages that were set aside, newest first, with the beginning of the line as it came. */
+  async quarantine(limit: number): Promise<{ quarantine: readonly QuarantinedView[] }> {
     const rows = await this.#storage.selectFrom("quarantine").selectAll().orderBy("received_at", "desc").limit(limit).execute();
-    return {
-      quarantine: rows.map(({ received_at, conflicts_with, ...row }) => ({
-        ...row,
-        conflictsWith: conflicts_with,
-        recordedAt: toInstant(received_at),
-      })),
-    };
+    const quarantine: QuarantinedView[] = [];
+    let bytes = 0;
+    for (const { received_at, conflicts_with, line_bytes, line_sha256, ...row } of rows) {
+      const recordedAt = toInstant(received_at);
+      const view = { ...row, lineBytes: line_bytes, lineSha256: line_sha256, conflictsWith: conflicts_with, recordedAt };
+      bytes += JSON.stringify(view).length;
+      if (bytes > maxAnswerBytes) break;
+      quarantine.push(view);
+    }
+    return { quarantine };
   }
 
-  /** Alarms and messages that nobody takes, the last seen first. */
+  /** Alarms and messages that nobody takes, the last seen first; where there are too many, fewer of each site. */
   async exceptions(site?: string): Promise<{ exceptions: readonly ExceptionView[] }> {
-    const rows = await this.#storage
-      .selectFrom("exceptions")
+    const rows = await rankedAlarms(this.#storage, { site })
       .selectAll()
-      .$if(site !== undefined, (query) => query.where("site", "=", site ?? ""))
+      .orderBy("place")
       .orderBy("last_at", "desc")
       .limit(1000)
       .execute();
+    rows.sort((a, b) => b.last_at - a.last_at);
     const orNull = (text: string): string | null => (text === "" ? null : text);
     return {
       exceptions: rows.map((row) => ({

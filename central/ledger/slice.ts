@@ -1,5 +1,6 @@
 import { type CloudEvent, equipmentSampled, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { keyNumber } from "../router/parked.ts";
 import type { Routes } from "../router/routes.ts";
 import { insertRows } from "../storage/bulk.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
@@ -7,6 +8,7 @@ import type { JudgedLines, Refused } from "./judge.ts";
 import { takeKeys } from "./once.ts";
 import { deliveryCompleted, noteOrders } from "./orders.ts";
 import type { Stretch } from "./plan.ts";
+import { evidenceOf, setLinesAside } from "./quarantine.ts";
 
 /** Some lines of a batch, judged. */
 export interface JudgedStretch extends JudgedLines {
@@ -83,7 +85,7 @@ async function writeSlice(
       skips.push([index, before.of]);
     } else {
       const reason = `the idempotency key "${event.idempotencykey}" was recorded with another content`;
-      aside.push({ index, line, code: "conflict", reason, conflictsWith: before.of });
+      aside.push({ index, evidence: evidenceOf(line), code: "conflict", reason, conflictsWith: before.of });
     }
   }
   for (const { index } of aside) skips.push([index, 0]);
@@ -111,23 +113,15 @@ async function writeSlice(
       })
       .execute();
   }
-  const rows = aside.map(({ index, line, code, reason, conflictsWith }) => ({
-    site,
-    lane,
-    epoch: batch.epoch,
-    sequence: firstSequence + index,
-    code,
-    reason: storable(reason),
-    conflicts_with: conflictsWith ?? null,
-    line: storable(line),
-    received_at: batch.receivedAt,
-  }));
-  const columns = ["site", "lane", "epoch", "sequence", "code", "reason", "conflicts_with", "line", "received_at"] as const;
-  await insertRows(tx, "quarantine", columns, rows);
+  await setLinesAside(
+    tx,
+    { site, lane, epoch: batch.epoch, receivedAt: batch.receivedAt },
+    aside.map(({ index, ...line }) => ({ ...line, sequence: firstSequence + index })),
+  );
   await tally(
     tx,
     { site, lane, epoch: batch.epoch },
-    { messages: count - repeats - rows.length, repeats, quarantined: rows.length },
+    { messages: count - repeats - aside.length, repeats, quarantined: aside.length },
   );
 }
 
@@ -148,11 +142,6 @@ export async function tally(
       })),
     )
     .execute();
-}
-
-/** PostgreSQL's text holds every character but this one. */
-export function storable(text: string): string {
-  return text.replaceAll("\0", "\u2400");
 }
 
 /** Reserves numbers after the last one given out. From here to the commit projections of all replicas take turns. */
@@ -206,13 +195,16 @@ async function send(tx: StorageTransaction, site: string, messages: readonly Rec
     .returning("downlink_last")
     .executeTakeFirstOrThrow();
   const first = last - messages.length + 1;
-  const rows = messages.map(({ position, slice }, index) => ({
+  const rows = messages.map(({ position, slice, event }, index) => ({
     site,
     sequence: first + index,
     position,
     slice,
     routed_at: now,
     acked_at: null,
+    key: keyNumber(event.partitionkey),
+    parked_at: null,
   }));
-  await insertRows(tx, "downlink", ["site", "sequence", "position", "slice", "routed_at", "acked_at"], rows);
+  const columns = ["site", "sequence", "position", "slice", "routed_at", "acked_at", "key", "parked_at"] as const;
+  await insertRows(tx, "downlink", columns, rows);
 }

@@ -1,56 +1,23 @@
-import { sql } from "kysely";
 import { type CloudEvent, toInstant } from "../../protocol/index.ts";
-import type { Hop, OrderMessage, OrdersAnswer, OrderView } from "../http/views.ts";
-import { isPostgres } from "../storage/dialect.ts";
+import type { Hop, OrderMessage, OrderView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Damage } from "./damage.ts";
 import type { Frames } from "./frames.ts";
-import { Lines, type SliceRow, sliceColumns } from "./lines.ts";
+import { Lines, parseLine, placeOf, type SliceRow, sliceColumns } from "./lines.ts";
 import { summarize } from "./summary.ts";
 
 const maxMessages = 2000;
 
-/** Orders and their way: from the source, over gateways and central, to where their messages were taken. */
+/** An order's way: from the source, over gateways and central, to where their messages were taken. */
 export class Timeline {
   readonly #storage: Storage;
   readonly #frames: Frames;
+  readonly #damage: Damage;
 
-  constructor(storage: Storage, frames: Frames) {
-    this.#storage = storage;
-    this.#frames = frames;
-  }
-
-  /** Orders whose id or name holds the text, the most recently touched first; without text all. */
-  async search(text: string, limit: number): Promise<OrdersAnswer> {
-    const part = `%${text.replace(/[\\%_]/g, "\\$&")}%`;
-    // SQLite's LIKE ignores case as it is
-    const like = isPostgres(this.#storage) ? sql`ilike` : sql`like`;
-    const rows = await this.#storage
-      .selectFrom("orders")
-      .selectAll()
-      .$if(text !== "", (query) =>
-        query.where((eb) =>
-          eb.or([
-            sql<boolean>`mo_id ${like} ${part} escape '\\'`,
-            sql<boolean>`order_name ${like} ${part} escape '\\'`,
-            eb(
-              "mo_id",
-              "in",
-              eb.selectFrom("order_names").select("order_names.mo_id").where("order_names.order_name", "=", text),
-            ),
-          ]),
-        ),
-      )
-      .orderBy("last_position", "desc")
-      .limit(limit)
-      .execute();
-    const orders = rows.map((row) => ({
-      moId: row.mo_id,
-      orderName: row.order_name,
-      plant: row.plant,
-      lastAt: row.last_at,
-      messages: row.messages,
-    }));
-    return { orders };
+  constructor(deps: { readonly storage: Storage; readonly frames: Frames; readonly damage: Damage }) {
+    this.#storage = deps.storage;
+    this.#frames = deps.frames;
+    this.#damage = deps.damage;
   }
 
   /** An order by its id, else by its name; names come again over the years, so the newest with that name. */
@@ -75,7 +42,7 @@ export class Timeline {
       .orderBy("message_orders.position")
       .limit(maxMessages)
       .execute();
-    const found = await this.#events(rows);
+    const { found, unreadable } = await this.#events(rows);
     const positions = rows.map(({ at }) => at);
     const routed =
       positions.length === 0
@@ -96,7 +63,7 @@ export class Timeline {
         site,
         lane,
         epoch,
-        sequence: row.first_sequence + row.at - row.position,
+        sequence: sequenceOf(row),
         time,
         recordedtime,
         summary: summarize(event),
@@ -111,6 +78,13 @@ export class Timeline {
       item: order.item,
       quantity: order.quantity,
       messages,
+      unreadable: unreadable.map((row) => ({
+        site: row.site,
+        lane: row.lane,
+        epoch: row.epoch,
+        sequence: sequenceOf(row),
+        recordedAt: toInstant(row.received_at),
+      })),
     };
   }
 
@@ -126,19 +100,29 @@ export class Timeline {
       .where("deliveries.message_id", "in", messageIds)
       .orderBy("deliveries.position")
       .execute();
-    for (const { row, event } of await this.#events(rows))
+    for (const { row, event } of (await this.#events(rows)).found)
       hops.set(row.message_id, [...(hops.get(row.message_id) ?? []), outcomeHop(event)]);
     return hops;
   }
 
+  /** What damage has made unreadable is left out, and named. */
   async #events<Row extends SliceRow & { readonly at: number }>(
     rows: readonly Row[],
-  ): Promise<{ row: Row; event: CloudEvent }[]> {
+  ): Promise<{ found: { row: Row; event: CloudEvent }[]; unreadable: Row[] }> {
     const found: { row: Row; event: CloudEvent }[] = [];
+    const unreadable: Row[] = [];
     const lines = new Lines(this.#storage, this.#frames);
-    for (const row of rows) found.push({ row, event: JSON.parse(await lines.at(row, row.at)) as CloudEvent });
-    return found;
+    for (const row of rows) {
+      const read = await this.#damage.read(placeOf(row), async () => parseLine(await lines.at(row, row.at)));
+      if (read) found.push({ row, event: read.value });
+      else unreadable.push(row);
+    }
+    return { found, unreadable };
   }
+}
+
+function sequenceOf(row: SliceRow & { readonly at: number }): number {
+  return row.first_sequence + row.at - row.position;
 }
 
 const kindOrder: readonly Hop["kind"][] = [

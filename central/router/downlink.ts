@@ -1,13 +1,15 @@
 import type { Clock, DownlinkAnswer, DownlinkRequest } from "../../protocol/index.ts";
 import type { Alarms } from "../alert/alarms.ts";
 import type { Revisions } from "../document/revisions.ts";
+import type { Damage } from "../ledger/damage.ts";
 import type { Frames } from "../ledger/frames.ts";
-import { Lines, sliceColumns } from "../ledger/lines.ts";
+import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Hints } from "./hints.ts";
+import { park, parkedKeys } from "./parked.ts";
 
 export type DownlinkOutcome =
   | { readonly kind: "answer"; readonly answer: Omit<DownlinkAnswer, "incarnation"> }
@@ -20,6 +22,7 @@ const lookEveryMs = 1000;
 export interface DownlinkDeps {
   readonly storage: Storage;
   readonly frames: Frames;
+  readonly damage: Damage;
   readonly registry: SiteRegistry;
   readonly revisions: Revisions;
   readonly hints: Hints;
@@ -89,6 +92,7 @@ export class Downlink {
         .where("sequence", ">", before)
         .where("sequence", "<=", sequence)
         .where("acked_at", "is", null)
+        .where("parked_at", "is", null)
         .execute();
       await tx
         .updateTable("sites")
@@ -99,30 +103,62 @@ export class Downlink {
     });
   }
 
+  /** Messages behind a number; what cannot be read is parked with its key, and passed over, so that all other keys go on. */
   async #messages(site: string, after: number, acked: number): Promise<DownlinkAnswer["messages"]> {
-    const { storage, frames, clock } = this.#deps;
-    const rows = await storage
-      .selectFrom("downlink")
-      .innerJoin("slices", "slices.position", "downlink.slice")
-      .select(sliceColumns)
-      .select(["downlink.sequence", "downlink.position as at"])
-      .where("downlink.site", "=", site)
-      .where("downlink.sequence", ">", after)
-      .orderBy("downlink.sequence")
-      .limit(answerLimits.messages)
-      .execute();
+    for (;;) {
+      const rows = await downlinkRows(this.#deps.storage, site, after);
+      const { messages, unreadable, held } = await this.#read(site, rows, acked);
+      if (!held) return messages;
+      const waiting = rows.map(({ sequence, key }) => ({ sequence, key }));
+      await park(this.#deps.storage, site, { unreadable, waiting, now: this.#deps.clock.now() });
+      if (messages.length > 0) return messages;
+    }
+  }
+
+  async #read(site: string, rows: Awaited<ReturnType<typeof downlinkRows>>, acked: number) {
+    const { storage, frames, damage, clock } = this.#deps;
     const messages: DownlinkAnswer["messages"] = [];
+    const unreadable: number[] = [];
+    let held = false;
+    const keys = rows.length === 0 ? new Set<number>() : await parkedKeys(storage, site);
     const lines = new Lines(storage, frames);
     let bytes = 0;
     for (const row of rows) {
-      const line = await lines.at(row, row.at);
-      bytes += Buffer.byteLength(line);
+      const { sequence, key } = row;
+      held ||= keys.has(key);
+      if (keys.has(key)) continue;
+      const read = await damage.read(placeOf(row), async () => {
+        const line = await lines.at(row, row.at);
+        return { event: parseLine(line) as DownlinkAnswer["messages"][number]["event"], size: Buffer.byteLength(line) };
+      });
+      if (!read) {
+        unreadable.push(sequence);
+        keys.add(key);
+        held = true;
+        continue;
+      }
+      const { event, size } = read.value;
+      bytes += size;
       // a message that is larger than the limit by itself still has to pass
       if (messages.length > 0 && bytes > answerLimits.bytes) break;
       const waitedMs = row.age_ms + Math.max(0, clock.now() - row.received_at);
-      const { sequence } = row;
-      messages.push({ sequence, event: JSON.parse(line), waitedMs, ...(sequence <= acked ? { again: true } : {}) });
+      const again = sequence <= acked || row.acked_at !== null;
+      messages.push({ sequence, event, waitedMs, ...(again ? { again } : {}) });
     }
-    return messages;
+    return { messages, unreadable, held };
   }
+}
+
+function downlinkRows(storage: Storage, site: string, after: number) {
+  return storage
+    .selectFrom("downlink")
+    .innerJoin("slices", "slices.position", "downlink.slice")
+    .select(sliceColumns)
+    .select(["downlink.sequence", "downlink.position as at", "downlink.acked_at", "downlink.key"])
+    .where("downlink.site", "=", site)
+    .where("downlink.sequence", ">", after)
+    .where("downlink.parked_at", "is", null)
+    .orderBy("downlink.sequence")
+    .limit(answerLimits.messages)
+    .execute();
 }

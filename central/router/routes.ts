@@ -2,10 +2,12 @@ import {
   type Bundle,
   bundle as bundleSchema,
   type CloudEvent,
+  describeError,
   findMessageType,
   gatewayTypes,
   messageTypeOf,
 } from "../../protocol/index.ts";
+import type { Alarms } from "../alert/alarms.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
 /** What a site's configuration says about messages between sites. */
@@ -26,7 +28,21 @@ export type Routing =
 /** Who may send what, and who gets it: derived from the sites' revisions, held in memory, loaded anew after each change. */
 export class Routes {
   #sites = new Map<string, SiteRoutes>();
+  #unreadable = new Map<string, string>();
   #version = -1;
+
+  /** Which configuration is loaded. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * Sites whose stored configuration cannot be read, and why. Nothing is sent to them; what they sent waits, as nobody knows what they may
+   * send. All others go on.
+   */
+  get unreadable(): ReadonlyMap<string, string> {
+    return this.#unreadable;
+  }
 
   /**
    * Loads what changed since it was loaded last, by whichever replica. Asked inside a transaction that projects, so that a message is
@@ -53,18 +69,22 @@ export class Routes {
       .select(["name", "labels", "revoked_at", "desired_revision", "reported_revision"])
       .execute();
     const loaded = new Map<string, SiteRoutes>();
+    const unreadable = new Map<string, string>();
     for (const site of sites) {
-      const desired = await bundleOf(db, site.name, site.desired_revision);
-      const reported = await bundleOf(db, site.name, site.reported_revision);
-      loaded.set(site.name, {
-        labels: JSON.parse(site.labels) as Record<string, string>,
-        revoked: site.revoked_at !== null,
-        send: new Set([...(desired?.grants.send ?? []), ...(reported?.grants.send ?? [])].map(fullName)),
-        receive: new Set((desired?.grants.receive ?? []).map(fullName)),
-        consumes: desired ? consumed(desired) : [],
-      });
+      const texts = [
+        await bundleText(db, site.name, site.desired_revision),
+        await bundleText(db, site.name, site.reported_revision),
+      ] as const;
+      const revoked = site.revoked_at !== null;
+      try {
+        loaded.set(site.name, { revoked, ...parseRoutes(site.labels, ...texts) });
+      } catch (error) {
+        loaded.set(site.name, { revoked, labels: {}, send: new Set(), receive: new Set(), consumes: [] });
+        unreadable.set(site.name, describeError(error).slice(0, 500));
+      }
     }
     this.#sites = loaded;
+    this.#unreadable = unreadable;
   }
 
   /** Whether messages of this type may come from this site (rule 15). */
@@ -95,6 +115,7 @@ export class Routes {
     const site = this.#sites.get(target);
     if (!site) return `there is no site "${target}"`;
     if (site.revoked) return `site "${target}" was revoked`;
+    if (this.#unreadable.has(target)) return `the configuration of site "${target}" cannot be read`;
     if (!site.receive.has(type)) return `site "${target}" may not receive this type`;
     return `site "${target}" does not consume this type from the sender`;
   }
@@ -109,14 +130,58 @@ export async function configurationChanged(tx: Storage | StorageTransaction): Pr
     .execute();
 }
 
-async function bundleOf(db: Storage | StorageTransaction, site: string, revision: number): Promise<Bundle | undefined> {
+/** Raises the alarm of each site whose configuration cannot be read, where it does not stand, and ends it where it is read again. */
+export async function tellUnreadable(storage: Storage, unreadable: ReadonlyMap<string, string>, alarms: Alarms): Promise<void> {
+  const kind = "configuration-damaged" as const;
+  const raised = await storage.transaction().execute(async (tx) => {
+    const rows = await tx
+      .selectFrom("exceptions")
+      .select("site")
+      .where("kind", "=", kind)
+      .where("ended_at", "is", null)
+      .execute();
+    const standing = new Set(rows.map(({ site }) => site));
+    for (const site of standing) if (!unreadable.has(site)) await alarms.end(tx, { site, kind });
+    const fresh = [...unreadable].filter(([site]) => !standing.has(site));
+    return alarms.raise(
+      tx,
+      fresh.map(([site, why]) => ({
+        site,
+        kind,
+        count: 1,
+        reason: `the stored configuration of ${site} cannot be read: nothing is sent to it and its messages wait, until a readable one is pushed (${why})`,
+      })),
+    );
+  });
+  alarms.log(raised);
+}
+
+async function bundleText(db: Storage | StorageTransaction, site: string, revision: number): Promise<string | undefined> {
   const row = await db
     .selectFrom("revisions")
     .select("bundle")
     .where("site", "=", site)
     .where("revision", "=", revision)
     .executeTakeFirst();
-  return row ? bundleSchema.parse(JSON.parse(row.bundle)) : undefined;
+  return row?.bundle;
+}
+
+/** @throws for a text that is no bundle, or labels that are none */
+function parseRoutes(labels: string, desiredText?: string, reportedText?: string): Omit<SiteRoutes, "revoked"> {
+  const [desired, reported] = [desiredText, reportedText].map((text) => (text === undefined ? undefined : parseBundle(text)));
+  return {
+    labels: JSON.parse(labels) as Record<string, string>,
+    send: new Set([...(desired?.grants.send ?? []), ...(reported?.grants.send ?? [])].map(fullName)),
+    receive: new Set((desired?.grants.receive ?? []).map(fullName)),
+    consumes: desired ? consumed(desired) : [],
+  };
+}
+
+function parseBundle(text: string): Bundle {
+  const parsed = bundleSchema.safeParse(JSON.parse(text));
+  if (parsed.success) return parsed.data;
+  const [first] = parsed.error.issues;
+  throw new Error(`${first?.path.join(".")}: ${first?.message}`);
 }
 
 function consumed(bundle: Bundle): SiteRoutes["consumes"] {

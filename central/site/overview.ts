@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { type Clock, type Lane, type StatusReport, toInstant } from "../../protocol/index.ts";
+import { rankedAlarms } from "../alert/standing.ts";
 import type { SitesAnswer, SiteView } from "../http/views.ts";
 import { summarize } from "../ledger/completeness.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -137,28 +138,22 @@ function lastHolesOf(storage: Storage) {
 }
 
 function alarmsOf(storage: Storage, since: number) {
-  return storage
-    .selectFrom("exceptions")
-    .select(["site", "kind", "severity", "reason", "count", "first_at", "last_at", "ended_at"])
-    .where("last_at", ">=", since)
-    .orderBy("last_at", "desc")
-    .limit(1000)
+  return rankedAlarms(storage, { since })
+    .select(["site", "kind", "severity", "reason", "count", "first_at", "last_at"])
+    .where("place", "<=", alarmsShown)
+    .orderBy("place")
     .execute();
 }
 
 function shownAlarms(rows: readonly AlarmRow[]): SiteView["alarms"] {
-  const worst = (row: AlarmRow): number => (row.ended_at !== null ? 2 : row.severity === "error" ? 0 : 1);
-  return [...rows]
-    .sort((a, b) => worst(a) - worst(b) || b.last_at - a.last_at)
-    .slice(0, alarmsShown)
-    .map(({ kind, severity, reason, count, first_at, last_at }) => ({
-      kind,
-      severity,
-      reason,
-      count,
-      firstAt: toInstant(first_at),
-      lastAt: toInstant(last_at),
-    }));
+  return rows.map(({ kind, severity, reason, count, first_at, last_at }) => ({
+    kind,
+    severity,
+    reason,
+    count,
+    firstAt: toInstant(first_at),
+    lastAt: toInstant(last_at),
+  }));
 }
 
 /** Since when nothing of a lane's backlog was recorded, of the lane where that is longest: by what every replica can see. */

@@ -51,7 +51,9 @@ const ledgerStatements = [
     attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, projected INTEGER NOT NULL, PRIMARY KEY (site, lane)) WITHOUT ROWID`,
   `CREATE TABLE damaged (
     site TEXT NOT NULL, lane TEXT NOT NULL, batch INTEGER NOT NULL, done INTEGER NOT NULL, size INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, PRIMARY KEY (site, lane, batch)) WITHOUT ROWID`,
+    attempts INTEGER NOT NULL, noted_by TEXT NOT NULL, noted_at INTEGER NOT NULL, looks INTEGER NOT NULL, looked_at INTEGER NOT NULL,
+    PRIMARY KEY (site, lane, batch)) WITHOUT ROWID`,
+  "CREATE INDEX damaged_turn ON damaged (looked_at)",
   `CREATE TABLE epochs (
     site TEXT NOT NULL REFERENCES sites, lane TEXT NOT NULL, epoch TEXT NOT NULL, first_sequence INTEGER NOT NULL,
     first_chain TEXT NOT NULL, predecessor_epoch TEXT, predecessor_last INTEGER, watermark INTEGER NOT NULL, chain TEXT NOT NULL, lost INTEGER NOT NULL,
@@ -62,7 +64,7 @@ const ledgerStatements = [
   `CREATE TABLE batches (
     site TEXT NOT NULL, lane TEXT NOT NULL, number INTEGER NOT NULL, epoch TEXT NOT NULL, first_sequence INTEGER NOT NULL,
     last_sequence INTEGER NOT NULL, count INTEGER NOT NULL, frames TEXT NOT NULL, chain_before TEXT NOT NULL,
-    inflated_bytes INTEGER NOT NULL, received_at INTEGER NOT NULL, age_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    chains BLOB NOT NULL, inflated_bytes INTEGER NOT NULL, received_at INTEGER NOT NULL, age_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (site, lane, number))`,
   "CREATE UNIQUE INDEX batches_range ON batches (site, lane, epoch, last_sequence)",
   `CREATE TABLE slices (
@@ -72,6 +74,8 @@ const ledgerStatements = [
     age_ms INTEGER NOT NULL)`,
   "CREATE INDEX slices_lane ON slices (lane, position)",
   "CREATE INDEX slices_site ON slices (site, position)",
+  "CREATE INDEX slices_site_lane ON slices (site, lane, position)",
+  "CREATE INDEX slices_repeats ON slices (position) WHERE repeats > 0",
   `CREATE TABLE tallies (
     site TEXT NOT NULL, lane TEXT NOT NULL, epoch TEXT NOT NULL, messages INTEGER NOT NULL, repeats INTEGER NOT NULL,
     quarantined INTEGER NOT NULL, PRIMARY KEY (site, lane, epoch)) WITHOUT ROWID`,
@@ -81,17 +85,22 @@ const ledgerStatements = [
   `CREATE TABLE orders (
     mo_id TEXT PRIMARY KEY, order_name TEXT, plant TEXT, item TEXT, quantity TEXT, revision INTEGER NOT NULL,
     last_at TEXT NOT NULL, last_position INTEGER NOT NULL, messages INTEGER NOT NULL)`,
-  "CREATE INDEX orders_recent ON orders (last_position)",
+  "CREATE INDEX orders_recent ON orders (last_position, mo_id)",
+  "CREATE INDEX orders_search ON orders (lower(mo_id))",
   "CREATE TABLE order_names (order_name TEXT NOT NULL, mo_id TEXT NOT NULL, last_position INTEGER NOT NULL, PRIMARY KEY (order_name, mo_id)) WITHOUT ROWID",
+  "CREATE INDEX order_names_search ON order_names (lower(order_name))",
   `CREATE TABLE deliveries (
     message_id TEXT NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, PRIMARY KEY (message_id, position)) WITHOUT ROWID`,
   `CREATE TABLE quarantine (
     site TEXT NOT NULL, lane TEXT NOT NULL, epoch TEXT NOT NULL, sequence INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
-    conflicts_with INTEGER, line TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (site, lane, epoch, sequence))`,
+    conflicts_with INTEGER, line TEXT NOT NULL, line_bytes INTEGER NOT NULL, line_sha256 TEXT NOT NULL, received_at INTEGER NOT NULL,
+    PRIMARY KEY (site, lane, epoch, sequence))`,
+  "CREATE INDEX quarantine_recent ON quarantine (received_at)",
   `CREATE TABLE downlink (
     site TEXT NOT NULL, sequence INTEGER NOT NULL, position INTEGER NOT NULL, slice INTEGER NOT NULL, routed_at INTEGER NOT NULL,
-    acked_at INTEGER, PRIMARY KEY (site, sequence)) WITHOUT ROWID`,
+    acked_at INTEGER, key INTEGER NOT NULL, parked_at INTEGER, PRIMARY KEY (site, sequence)) WITHOUT ROWID`,
   "CREATE UNIQUE INDEX downlink_once ON downlink (position, site)",
+  "CREATE INDEX downlink_parked ON downlink (site, key) WHERE parked_at IS NOT NULL",
   `CREATE TABLE exceptions (
     site TEXT NOT NULL, kind TEXT NOT NULL, lane TEXT NOT NULL, type TEXT NOT NULL, target TEXT NOT NULL, severity TEXT NOT NULL,
     reason TEXT NOT NULL, count INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, ended_at INTEGER,

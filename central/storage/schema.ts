@@ -38,8 +38,11 @@ export interface Schema {
   };
   /** The row that orders projection: where the projector stands in a lane. `size`: messages of a step at most. */
   projections: Cursor & { projected: number };
-  /** Batches that could not be read from the disk: set aside with their rest, so that they hold nobody back. */
-  damaged: Cursor;
+  /**
+   * Batches that could not be read from the disk: set aside with their rest, so that they hold nobody back. `looks`: begun since one
+   * ended, whatever it found.
+   */
+  damaged: Cursor & { looks: number; looked_at: number };
   /** One lane of one site under one name; `watermark` and `chain` move with each batch and each hole. */
   epochs: {
     site: string;
@@ -82,6 +85,8 @@ export interface Schema {
     frames: string;
     /** The chain's value before its first frame. */
     chain_before: string;
+    /** The chain's value behind each of its frames and holes, 32 bytes each. */
+    chains: Uint8Array;
     body: Uint8Array;
     inflated_bytes: number;
     received_at: number;
@@ -139,10 +144,24 @@ export interface Schema {
     reason: string;
     /** The position of the message that this one contradicts. */
     conflicts_with: number | null;
+    /** Its beginning; all of it lies in its batch. */
     line: string;
+    line_bytes: number;
+    line_sha256: string;
     received_at: number;
   };
-  downlink: { site: string; sequence: number; position: number; slice: number; routed_at: number; acked_at: number | null };
+  downlink: {
+    site: string;
+    sequence: number;
+    position: number;
+    slice: number;
+    routed_at: number;
+    acked_at: number | null;
+    /** Stands for its ordering key (central/router/parked.ts). */
+    key: number;
+    /** Since when it is passed over, as it, or one of its key before it, cannot be read. */
+    parked_at: number | null;
+  };
   exceptions: {
     /** Empty: central itself. */
     site: string;

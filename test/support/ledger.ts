@@ -1,10 +1,12 @@
 import { Alarms } from "../../central/alert/alarms.ts";
 import { type BatchHead, parseEntries } from "../../central/ledger/batch.ts";
 import { Completeness } from "../../central/ledger/completeness.ts";
+import { Damage } from "../../central/ledger/damage.ts";
 import { Frames } from "../../central/ledger/frames.ts";
 import { Ingest } from "../../central/ledger/ingest.ts";
 import { Pages } from "../../central/ledger/pages.ts";
 import { Projector } from "../../central/ledger/projector.ts";
+import { Timeline } from "../../central/ledger/timeline.ts";
 import { Hints } from "../../central/router/hints.ts";
 import { Routes } from "../../central/router/routes.ts";
 import { SiteRegistry } from "../../central/site/registry.ts";
@@ -21,7 +23,8 @@ export async function openLedger(target: StorageTarget, clock: Clock = systemClo
   const log = openLogger({ level: "silent" });
   const [routes, frames, hints, alarms] = [new Routes(), new Frames(), new Hints(), new Alarms({ clock, log })];
   const commits = new SharedCommits(storage);
-  const deps = { storage, commits, routes, frames, hints, alarms, clock, log };
+  const damage = new Damage({ storage, frames, alarms, clock });
+  const deps = { storage, commits, routes, frames, damage, hints, alarms, clock, log };
   const projector = new Projector(deps);
   return {
     ...deps,
@@ -30,6 +33,7 @@ export async function openLedger(target: StorageTarget, clock: Clock = systemClo
     ingest: new Ingest({ ...deps, maxBacklog: 1e9, recorded: (lanes) => projector.wake(lanes) }),
     projector,
     pages: new Pages(deps),
+    timeline: new Timeline(deps),
     completeness: new Completeness(storage),
     [Symbol.asyncDispose]: () => storage.destroy(),
   };

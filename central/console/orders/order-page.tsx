@@ -128,6 +128,9 @@ function Facts({ order }: { readonly order: OrderView }) {
       <Fact name="Plant" value={order.plant} />
       <Fact name="On its way" value={span === null ? null : span < 60_000 ? formatDelta(span).slice(1) : formatAge(span)} />
       <Fact name="Messages" value={String(order.messages.length)} />
+      {order.unreadable.length > 0 && (
+        <Fact name="Unreadable at central" value={plural(order.unreadable.length, "message")} tone="bad" />
+      )}
       {refused > 0 && <Fact name="Refused" value={plural(refused, "time")} tone="bad" />}
       {unknown > 0 && <Fact name="Outcome unknown" value={plural(unknown, "time")} tone="bad" />}
     </dl>
@@ -155,8 +158,8 @@ function UnknownOrder({ id }: { readonly id: string }) {
   return (
     <Notice icon="search" title={`Central has heard nothing of ${id}`}>
       <p>
-        Look for a typing error, or search by a part of the number in the box above. An order appears as soon as the ERP's gateway
-        has recorded its release; while that site cannot reach central, it is still on its way. This page keeps looking.
+        Look for a typing error, or search by the beginning of the number in the box above. An order appears as soon as the ERP's
+        gateway has recorded its release; while that site cannot reach central, it is still on its way. This page keeps looking.
       </p>
       {near.length > 0 && (
         <>

@@ -11,7 +11,7 @@ export function orderPath(id: string): string {
   return `/orders/${encodeURIComponent(id)}`;
 }
 
-/** The box in the header: finds an order by a part of its number; Enter opens what was typed, "/" puts the cursor here. */
+/** The box in the header: finds an order by the beginning of its number or name; Enter opens what was typed, "/" puts the cursor here. */
 export function OrderSearch() {
   const [, navigate] = useLocation();
   const [text, setText] = useState("");

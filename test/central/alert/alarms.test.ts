@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { CompletenessAnswer, ExceptionView, SitesAnswer } from "../../../central/http/views.ts";
 import type { LogFields, Logger } from "../../../central/telemetry/logger.ts";
+import { systemClock } from "../../../protocol/index.ts";
 import { startTestCentral, type TestCentral } from "../../support/central.ts";
 import { sample } from "../../support/messages.ts";
+import { statement } from "../../support/sabotage.ts";
 import { storages } from "../../support/storages.ts";
 
 const exceptions = async (central: TestCentral, site = "plant-a") =>
@@ -71,6 +73,54 @@ describe.each(await storages())("on %s", (storage) => {
         "lane telemetry goes on as epoch e-3 at 1 and names none before it; central knew epoch e-2, recorded up to 5: what came after that is not known",
       ],
     ]);
+  });
+
+  it("shows each site's alarms, however many another site raises, and gives what repeats without end few rows", async () => {
+    await using central = await startTestCentral({ storage });
+    const [noisy, quiet] = [await central.addSite("plant-a"), await central.addSite("plant-b")];
+    await quiet.hello();
+    await quiet.status({ disk: { state: "refusing", freeBytes: 0 } });
+    for (let hello = 0; hello < 10; hello++)
+      await noisy.hello(Array.from({ length: 16 }, (_, index) => noisy.lane("telemetry", { epoch: `e-${hello}-${index}` })));
+    const epochs = await kinds(central, "epoch-changed");
+    expect(epochs).toHaveLength(21);
+    expect(epochs.reduce((sum, { count }) => sum + count, 0)).toBe(159);
+    expect(epochs.find(({ target }) => target === "(others)")).toMatchObject({
+      count: 139,
+      reason: expect.stringContaining("e-9-"),
+    });
+    const crowd = Array.from(
+      { length: 1100 },
+      (_, index) => `('plant-a', 'clone', '', '', 's-${index}', 'error', '', 1, 1, ${Date.now() + 1000})`,
+    );
+    await statement(
+      central,
+      `INSERT INTO exceptions (site, kind, lane, type, target, severity, reason, count, first_at, last_at) VALUES ${crowd.join()}`,
+    );
+    const sites = (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites;
+    expect(sites.map(({ name, alarms }) => [name, alarms.length])).toEqual([
+      ["plant-a", 5],
+      ["plant-b", 1],
+    ]);
+    const all = (await central.admin<{ exceptions: ExceptionView[] }>("GET", "/v1/exceptions")).body.exceptions;
+    expect(all.filter(({ site }) => site === "plant-b")).toMatchObject([{ kind: "disk" }]);
+  });
+
+  it("shows what stands for as long as it does, and what has happened for a day", async () => {
+    let ahead = 0;
+    await using central = await startTestCentral({
+      storage,
+      parts: { clock: { ...systemClock, now: () => systemClock.now() + ahead } },
+    });
+    const plant = await central.addSite("plant-a");
+    await plant.hello([plant.lane("telemetry")]);
+    await plant.hello([plant.lane("telemetry")]);
+    await plant.status({ disk: { state: "refusing", freeBytes: 0 } });
+    const shown = async () =>
+      (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.alarms.map(({ kind }) => kind).sort();
+    expect(await shown()).toEqual(["disk", "epoch-changed"]);
+    ahead = 25 * 3_600_000;
+    expect(await shown()).toEqual(["disk"]);
   });
 
   it("tells of a clone that called, and of a full disk until it has room again", async () => {

@@ -9,7 +9,11 @@ async function judging() {
   let nowSeconds = 1_800_000_000;
   const { publicKey, privateKey } = await generateGatewayKey();
   const row = { name: "lyon", public_key: publicKey, revoked_at: null as number | null };
-  const find = async (name: string) => (name === "lyon" ? ({ ...row } as SiteRow) : undefined);
+  const find = async (name: unknown) => {
+    // as the storage does with what it cannot bind
+    if (typeof name !== "string") throw new TypeError("cannot be bound");
+    return name === "lyon" ? ({ ...row } as SiteRow) : undefined;
+  };
   const tokens = new GatewayTokens({
     registry: { find } as unknown as SiteRegistry,
     clock: { now: () => nowSeconds * 1000 } as never,
@@ -49,3 +53,12 @@ it("takes a token that held for no other, for no other key, and for no revoked s
   row.revoked_at = 1;
   expect(await ask()).not.toBe("ok");
 });
+
+it.each([{ a: 1 }, ["lyon"], 7, null, true])(
+  "refuses a token whose subject is %j before it asks for a site of that name",
+  async (sub) => {
+    const { ask } = await judging();
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    expect(await ask(`${part({ alg: "EdDSA" })}.${part({ sub })}.AAAA`)).toBe("token-invalid");
+  },
+);

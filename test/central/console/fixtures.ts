@@ -252,7 +252,7 @@ export function reportMessage(index: number, startMs: number, outageMs = 0): Ord
 }
 
 export function orderView(messages: readonly OrderMessage[]): OrderView {
-  return { moId, orderName: "WH/MO/00042", plant: "lyon", item: "FG-HSG", quantity: "100 C62", messages };
+  return { moId, orderName: "WH/MO/00042", plant: "lyon", item: "FG-HSG", quantity: "100 C62", messages, unreadable: [] };
 }
 
 /** A released order with `reports` reports; those in the middle fall into an outage of `outageMs`. */

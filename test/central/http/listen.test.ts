@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import { expect, it } from "vitest";
 import { listen } from "../../../central/http/listen.ts";
@@ -18,7 +19,7 @@ it("refuses a port that another central listens on, though sockets may share por
 it("ends only once every connection has ended, whichever socket accepted it", async () => {
   const open: ServerResponse[] = [];
   const server = createServer((_, response) => void open.push(response));
-  const listening = await listen(server, { host: "127.0.0.1", port: 0 });
+  const listening = await listen(server, { host: "127.0.0.1", port: 0, maxConnections: 1000 });
   const answers = Array.from({ length: 40 }, () =>
     fetch(`http://127.0.0.1:${listening.port}/`, { headers: { connection: "close" } }),
   );
@@ -35,13 +36,34 @@ it("ends only once every connection has ended, whichever socket accepted it", as
   await closed;
 });
 
+it("closes connections beyond the most that it takes, and takes others once some have ended", async () => {
+  const server = createServer((_, response) => void response.end());
+  const listening = await listen(server, { host: "127.0.0.1", port: 0, maxConnections: 20 });
+  let accepted = 0;
+  server.on("connection", () => accepted++);
+  const connections = Array.from({ length: 20 }, () => connect(listening.port, "127.0.0.1"));
+  await expect.poll(() => accepted).toBe(20);
+  await expect(fetch(`http://127.0.0.1:${listening.port}/`)).rejects.toThrow();
+  for (const socket of connections) socket.destroy();
+  await expect
+    .poll(() =>
+      fetch(`http://127.0.0.1:${listening.port}/`).then(
+        ({ status }) => status,
+        () => 0,
+      ),
+    )
+    .toBe(200);
+  server.closeAllConnections();
+  await listening.close();
+});
+
 it.runIf(process.platform === "linux")(
   "accepts two hundred connections that wait within a few turns of the event loop",
   async () => {
     const server = createServer();
     let accepted = 0;
     server.on("connection", () => accepted++);
-    const listening = await listen(server, { host: "127.0.0.1", port: 0 });
+    const listening = await listen(server, { host: "127.0.0.1", port: 0, maxConnections: 1000 });
     const connected = new Int32Array(new SharedArrayBuffer(4));
     const worker = new Worker(connectFromWorker, { eval: true, workerData: { port: listening.port, connected } });
     try {

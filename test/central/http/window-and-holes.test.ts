@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CompletenessAnswer } from "../../../central/http/views.ts";
 import { startTestCentral, type TestCentral } from "../../support/central.ts";
@@ -67,6 +68,27 @@ describe.each(await storages())("on %s", (storage) => {
       await plant.hello([good, bad]);
       const answers = await Promise.all([plant.send(bad), plant.send(good), plant.send(bad)]);
       expect(answers.map(({ status }) => status)).toEqual([422, 200, 422]);
+    });
+  });
+
+  describe("a frame", () => {
+    const text = () => `${JSON.stringify(sample("plant-a", ++counter))}\n`;
+
+    it.each([
+      ["zeros", Buffer.alloc(7)],
+      ["a part of another frame's beginning", Buffer.from([0x28])],
+      ["another frame", zstdCompressSync("")],
+      ["a skippable frame", Buffer.from([0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7])],
+    ])("with %s behind its end is refused: its bytes would hide the next frame's messages", async (_, behind) => {
+      const lane = plant.lane("telemetry");
+      lane.append(["one"], Buffer.concat([zstdCompressSync(text()), behind]));
+      lane.append([sample("plant-a", ++counter)]);
+      await plant.hello([lane]);
+      expect(await plant.send(lane)).toMatchObject({
+        status: 422,
+        body: { code: "invalid", detail: expect.stringMatching(/^frame 1 says \d+ bytes and has \d+$/) },
+      });
+      expect(await watermark(lane.epoch)).toBeUndefined();
     });
   });
 

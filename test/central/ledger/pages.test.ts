@@ -110,6 +110,38 @@ describe.each(await storages())("on %s", (storage) => {
     expect(await central.admin("GET", "/v1/messages?limit=50001")).toMatchObject({ status: 422 });
   });
 
+  it("fills no JSON answer beyond sixteen megabytes, and goes on behind it", async () => {
+    await using central = await startTestCentral({ storage });
+    const plant = await plantWith(central);
+    const lane = plant.lane("telemetry");
+    await plant.hello([lane]);
+    const large = (value: number) => sample("plant-a", value, { id: `${value}` });
+    const wide = (value: number) => {
+      const event = large(value);
+      return { ...event, data: { ...event.data, value: "x".repeat(4000), node: "n".repeat(500) } };
+    };
+    for (let frame = 0; frame < 5; frame++) lane.append(Array.from({ length: 800 }, (_, index) => wide(frame * 800 + index)));
+    await plant.send(lane);
+    await eventually(
+      () => lines(central, "limit=50000"),
+      (found) => found.length === 4000,
+    );
+    const seen: number[] = [];
+    let pages = 0;
+    for (let after: number | null = 0; after !== null; pages++) {
+      const answer: Response = await fetch(`${central.url}/v1/messages?limit=5000&after=${after}`, {
+        headers: { authorization: `Bearer ${central.adminToken}` },
+      });
+      const text = await answer.text();
+      expect(text.length).toBeLessThan(17 * 1024 * 1024);
+      const page = JSON.parse(text) as MessagesAnswer;
+      seen.push(...page.messages.map(({ sequence }) => sequence));
+      after = page.next;
+    }
+    expect(seen).toEqual(Array.from({ length: 4000 }, (_, index) => index + 1));
+    expect(pages).toBe(2);
+  });
+
   it("waits for the next message where there is none, and no longer than it was told to", async () => {
     await using central = await startTestCentral({ storage });
     const plant = await plantWith(central);

@@ -144,7 +144,10 @@ describe("lines that are not all recognized", () => {
   });
 
   it("are judged behind those that are skipped", () => {
-    expect(judge(["first", "second", good, "last"], 2)).toMatchObject({ samples: 1, refused: [{ index: 1, line: "last" }] });
+    expect(judge(["first", "second", good, "last"], 2)).toMatchObject({
+      samples: 1,
+      refused: [{ index: 1, evidence: { text: "last" } }],
+    });
   });
 
   it("are set aside where their bytes are no UTF-8, and those beside them are not", () => {

@@ -144,9 +144,11 @@ async function tryCase({ file, damage: harm }: Case, { folder, random, quick }: 
 /** Whether the whole ledger can be read. */
 async function isReadable(rig: Rig): Promise<boolean> {
   try {
-    let after: number | null = 0;
-    while (after !== null)
-      after = (await rig.central.get<{ next: number | null }>(`/v1/messages?after=${after}&limit=5000`)).next;
+    for (let after: number | null = 0; after !== null; ) {
+      const page: { next: number | null; gaps?: unknown } = await rig.central.get(`/v1/messages?after=${after}&limit=5000`);
+      if (page.gaps !== undefined) return false;
+      after = page.next;
+    }
     return true;
   } catch {
     return false;

@@ -1,0 +1,39 @@
+import type { MiddlewareHandler } from "hono";
+import { ProblemError } from "./problem.ts";
+
+/** One body of JSON; what one caller may send at once, and all of them together. Batches have limits of their own. */
+export const jsonLimits = { bodyBytes: 8 * 1024 * 1024, callerBytes: 8 * 1024 * 1024, totalBytes: 64 * 1024 * 1024 } as const;
+
+/**
+ * Admits bodies of JSON by the length that they announce, before anything of them is read (rule 21). Stands behind whatever asks who is
+ * calling: nothing of a stranger's body is held.
+ * @param callerOf who sends it, once that is known
+ */
+export function jsonBodies(callerOf: (variables: object) => string): MiddlewareHandler {
+  const held = new Map<string, number>();
+  let total = 0;
+  return async (c, next) => {
+    // the length of what comes in chunks is known when it is held already
+    if (c.req.header("transfer-encoding") !== undefined)
+      throw new ProblemError("invalid", "a body of JSON says its Content-Length");
+    const bytes = Number(c.req.header("content-length") ?? 0);
+    if (bytes > jsonLimits.bodyBytes)
+      throw new ProblemError("too-large", `a body of JSON has ${jsonLimits.bodyBytes} bytes at most`);
+    const caller = callerOf(c.var);
+    const own = held.get(caller) ?? 0;
+    const headers = { "retry-after": "2" };
+    if (own + bytes > jsonLimits.callerBytes)
+      throw new ProblemError("limited", "as much of this caller's JSON is on its way as one may have", { headers });
+    if (total + bytes > jsonLimits.totalBytes) throw new ProblemError("busy", "central takes in as much as it can", { headers });
+    held.set(caller, own + bytes);
+    total += bytes;
+    try {
+      await next();
+    } finally {
+      total -= bytes;
+      const left = (held.get(caller) ?? 0) - bytes;
+      if (left > 0) held.set(caller, left);
+      else held.delete(caller);
+    }
+  };
+}
