@@ -57,10 +57,10 @@ export interface CentralParts {
 const saveEveryMs = 2000;
 /** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
 const requestTimeoutMs = 120_000;
-/** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
-const maxConnections = 10_000;
 /** A connection that is closed while its gateway takes it up again costs that gateway a request: longer than what it is told to wait. */
 const keepAliveMs = 75_000;
+/** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
+const maxConnections = 10_000;
 /** A batch's frames are in a header; what proxies add comes on top. */
 const maxHeaderBytes = 32 * 1024;
 

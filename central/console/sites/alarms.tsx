@@ -12,6 +12,7 @@ const words: Readonly<Record<string, string>> = {
   "lost-by-receiver": "Lost by central",
   clone: "Clone?",
   "ledger-damaged": "Unreadable",
+  "configuration-damaged": "Configuration unreadable",
   "ledger-restored": "Restored",
   "downlink-set-back": "Set back",
   disk: "Disk full",
