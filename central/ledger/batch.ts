@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { batchLimits, frameLimits, type HoleReason, holeReasons, type Lane } from "../../protocol/index.ts";
 import { inflate, release } from "./inflate.ts";
-import { zstdFrameBytes } from "./zstd-frame.ts";
+import { zstdBytes } from "./zstd-frame.ts";
 
 /** What a batch holds, in order: a frame with its bytes in the body, or a hole (tombstone) with the chain's value behind it. */
 export type BatchEntry =
@@ -89,13 +89,13 @@ export function judgeContent(head: Pick<BatchHead, "entries">, body: Uint8Array)
     if (entry.kind === "hole") continue;
     const left = batchLimits.inflatedBytes - inflatedBytes;
     const compressed = body.subarray(offset, offset + entry.bytes);
-    const ends = zstdFrameBytes(compressed);
+    const whole = zstdBytes(compressed);
     // frames are inflated joined: bytes between two of them would hide the second
-    if (ends !== undefined && ends !== entry.bytes) return wrong(`frame ${index} says ${entry.bytes} bytes and has ${ends}`);
+    if (whole > 0 && whole !== entry.bytes) return wrong(`frame ${index} says ${entry.bytes} bytes and has ${whole}`);
     let text: Buffer;
     try {
       if (left === 0) return wrong(tooMuch);
-      if (ends === undefined) return wrong(`frame ${index} is not zstd`);
+      if (whole === 0) return wrong(`frame ${index} is not zstd`);
       text = inflate(compressed, left);
     } catch (error) {
       if ((error as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") return wrong(tooMuch);
