@@ -1,5 +1,4 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Queue } from "../../../gateway/queue/queue.ts";
@@ -10,29 +9,7 @@ import { PlantgateError } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
-
-/** A file system of its own, as small as the test wants it; only root can mount one. */
-function smallDisk(mebibytes: number) {
-  const folder = temporaryFolder();
-  const path = join(folder.path, "disk");
-  mkdirSync(path);
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", path]);
-  const filler = join(path, "filler");
-  return {
-    path,
-    /** Leaves so many KiB free. */
-    fill(leftKib: number): void {
-      const { bavail, bsize } = statfsSync(path);
-      const before = existsSync(filler) ? readFileSync(filler).length : 0;
-      writeFileSync(filler, Buffer.alloc(Math.max(0, before + bavail * bsize - leftKib * 1024)));
-    },
-    free: () => rmSync(filler, { force: true }),
-    [Symbol.dispose](): void {
-      execFileSync("umount", ["-l", path]);
-      folder[Symbol.dispose]();
-    },
-  };
-}
+import { smallDisk } from "../../support/small-disk.ts";
 
 const noise = (seed: string): string => Array.from({ length: 16 }, (_, index) => hash(`${seed}/${index}`)).join("");
 const samples = (seed: string) => ({
