@@ -85,6 +85,8 @@ export class QueueStore {
   readonly lockedKeys: string | undefined;
   /** Told after a range was found unreadable and became a hole. */
   onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
+  /** Told when a new sealing key is due and could not be written. */
+  onKeyDelayed?: (reason: string) => void;
 
   /**
    * Opens or makes the file, and commits a boot record before anything else can be read or acknowledged (rule 4).
@@ -94,7 +96,8 @@ export class QueueStore {
     this.#options = options;
     const { path, now, kernel } = options;
     const keystore = new Keystore(dirname(path), now);
-    this.lockedKeys = keystore.lockedFile;
+    this.lockedKeys = keystore.setLockedAside();
+    keystore.onDelayed = (reason) => this.onKeyDelayed?.(reason);
     const opened = openQueueFile(options);
     this.#db = opened.db;
     this.#lanes = opened.lanes;

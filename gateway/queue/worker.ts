@@ -52,7 +52,9 @@ export type QueueNotice =
   /** The full-disk ladder was climbed or left. */
   | ({ readonly kind: "disk" } & DiskReport)
   /** Sealing keys that nobody can open were put there. */
-  | { readonly kind: "locked"; readonly file: string };
+  | { readonly kind: "locked"; readonly file: string }
+  /** A new sealing key is due and could not be written; the newest one goes on. */
+  | { readonly kind: "keyDelayed"; readonly reason: string };
 
 /** Entries of groups that share a flush: more would make the first wait for the last. */
 const maxEntriesPerFlush = 4000;
@@ -188,6 +190,7 @@ try {
   if (salvaged) reply({ notice: { kind: "salvaged", ...salvaged } });
   if (store.lockedKeys !== undefined) reply({ notice: { kind: "locked", file: store.lockedKeys } });
   for (const range of lost) reply({ notice: { kind: "lost", ...range } });
+  store.onKeyDelayed = (reason) => reply({ notice: { kind: "keyDelayed", reason } });
   store.onSetAside = ({ lane, ...fault }) => reply({ notice: { kind: "fault", lane, fault } });
   let maintenance: NodeJS.Timeout | undefined;
   let disk: DiskReport["state"] = "ok";

@@ -27,6 +27,11 @@ export function logNotice(log: Logger, notice: QueueNotice): void {
         { event: "queue.keys.locked", ...notice },
         "the key of the keystore is gone: what it sealed stays locked until the recovery key opens it (plantgate queue recover-keys)",
       );
+    case "keyDelayed":
+      return log.error(
+        { event: "queue.key.delayed", reason: notice.reason },
+        "a new sealing key is due and could not be written: the one before it goes on, and it is tried again each minute",
+      );
     case "disk":
       return log[notice.state === "ok" ? "info" : "error"]({ event: "queue.disk.changed", ...notice }, steps[notice.state]);
     case "fault": {

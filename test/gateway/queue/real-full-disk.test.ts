@@ -5,7 +5,7 @@ import { Queue } from "../../../gateway/queue/queue.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import type { QueueNotice } from "../../../gateway/queue/worker.ts";
 import { writeFlushed } from "../../../gateway/write-flushed.ts";
-import { PlantgateError } from "../../../protocol/index.ts";
+import { PlantgateError, queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
@@ -100,6 +100,23 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     store.commit([samples("c")]);
     expect(rangesIn(store, "telemetry").some((range) => range.includes("disk"))).toBe(false);
     expect(store.position("telemetry").pruned).toBeGreaterThan(0);
+    store.close();
+  });
+
+  it("refuses what it has no room to make the first sealing key for, and seals it when there is room", () => {
+    using disk = smallDisk(48);
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    store.commit([order("plain")]);
+    store.configure(queuePolicy.parse({ encryption: { atRest: true } }));
+    disk.fill(0);
+    // by the figures of a moment ago there is room
+    expect(outcome(() => store.commit([order("refused")]))).toBe("QUEUE_FULL");
+    disk.free();
+    kernel.uptime += 1000;
+    store.commit([order("sealed")]);
+    expect(linesIn(store)).toEqual([noise("plain"), noise("sealed")]);
+    expect(existsSync(join(disk.path, "keystore", "keys.json"))).toBe(true);
     store.close();
   });
 
