@@ -105,6 +105,8 @@ export interface Change {
     readonly reason: string | null;
   }[];
   readonly doneDeliveries?: readonly number[];
+  /** Where this delivery is not in one of these states when it comes to be written, nothing of the change is: DELIVERY_DECIDED. */
+  readonly provided?: { readonly delivery: number; readonly states: readonly DeliveryState[] };
   /** The gateway's own bookkeeping: no budget refuses it, and a full disk's reserve pays for it (rule 7). */
   readonly control?: true;
 }

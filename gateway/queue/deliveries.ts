@@ -123,6 +123,11 @@ export class Deliveries {
     return row && { messageId: row.message_id as string };
   }
 
+  isIn(id: number, states: readonly DeliveryState[]): boolean {
+    const state = this.#statements.get("SELECT state FROM deliveries WHERE id = ?", id)?.state;
+    return states.some((each) => each === state);
+  }
+
   find(id: number): Delivery | undefined {
     const row = this.#statements.get("SELECT * FROM deliveries WHERE id = ?", id);
     return row && this.#toDelivery(row);

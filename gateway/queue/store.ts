@@ -255,12 +255,14 @@ export class QueueStore {
     return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
-  #apply(entry: GroupEntry, staged: Staged): Committed {
+  #apply(entry: GroupEntry, staged: Staged): EntryOutcome {
     if ("run" in entry) {
       staged.appendRun(entry.run);
       return { appended: entry.run.count, repeats: 0, conflicts: [] };
     }
     const { change } = entry;
+    if (change.provided && !this.#deliveries.isIn(change.provided.delivery, change.provided.states))
+      return new PlantgateError("DELIVERY_DECIDED", "the delivery is decided already, or gone");
     if (change.releaseMarker) {
       const { client, packetId } = change.releaseMarker;
       this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
