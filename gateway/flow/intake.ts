@@ -145,6 +145,7 @@ export class Intake {
     const marker = input.exactlyOnce && {
       client: `${connector}/${input.exactlyOnce.client}`,
       packetId: input.exactlyOnce.packetId,
+      content: input.exactlyOnce.content,
     };
     return new PreparedInput(input, { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker }, firstId);
   }

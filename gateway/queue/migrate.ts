@@ -49,6 +49,11 @@ export function migrateFrom1(db: DatabaseSync, site: string): void {
   derive(db);
 }
 
+/** Format 2 → 3, inside the caller's transaction: markers tell what they stand for. Those that are there do not, and take nothing new for a repeat. */
+export function migrateFrom2(db: DatabaseSync): void {
+  db.exec("ALTER TABLE markers ADD COLUMN content TEXT");
+}
+
 /** Moves what is left of a format 1 file's frames, each step durable by itself. */
 export function moveOldFrames(db: DatabaseSync): void {
   const left = db.prepare("SELECT name FROM sqlite_master WHERE name = 'old_frames'");

@@ -1,7 +1,7 @@
 import type { QueueLane } from "./change.ts";
 
 /** Version of the queue's format on disk; a file of a newer version is refused, never touched. */
-export const formatVersion = 2;
+export const formatVersion = 3;
 
 /** Frames of a lane lie together: the primary key is lane number × 2^48 + first sequence, so each lane appends at one place. */
 export const laneNumbers: Readonly<Record<QueueLane, number>> = { transaction: 1, bulk: 2, telemetry: 3, inbound: 4 };
@@ -78,11 +78,12 @@ CREATE TABLE boots (
   id TEXT PRIMARY KEY, at INTEGER NOT NULL, kernel_boot TEXT NOT NULL, run_ms INTEGER NOT NULL, uptime_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;`;
 
+// `content` of a marker: hash of the message that it stands for; NULL where a file of format 1 or 2 did not tell.
 export const schema = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ${bootsTable}${lanesTable}${framesTable}
 CREATE TABLE repeats (first INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
-CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
+CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, content TEXT, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ${deliveriesTable}${deadLettersTable}${newTables}
 `;

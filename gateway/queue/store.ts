@@ -263,15 +263,9 @@ export class QueueStore {
     const { change } = entry;
     if (change.provided && !this.#deliveries.isIn(change.provided.delivery, change.provided.states))
       return new PlantgateError("DELIVERY_DECIDED", "the delivery is decided already, or gone");
-    if (change.releaseMarker) {
-      const { client, packetId } = change.releaseMarker;
-      this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
-    }
-    if (change.marker) {
-      const { client, packetId } = change.marker;
-      const { changes } = this.#statements.run("INSERT OR IGNORE INTO markers VALUES (?, ?)", client, packetId);
-      if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
-    }
+    if (change.releaseMarker) this.#releaseMarker(change.releaseMarker);
+    if (change.marker && !this.#setMarker(change.marker))
+      return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     const committed = staged.appendJudged(change, this.#windows, (message) => this.#keepConflict(change, message, staged));
     for (const { name, value } of change.cursors ?? []) {
       const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -282,6 +276,18 @@ export class QueueStore {
     if (change.acknowledged) acknowledge(this.#statements, this.#retention, staged.lanes, change.acknowledged);
     if (change.dispatched) this.#dispatched(change.dispatched, staged.lanes);
     return committed;
+  }
+
+  #releaseMarker({ client, packetId }: NonNullable<Change["releaseMarker"]>): void {
+    if (packetId === undefined) this.#statements.run("DELETE FROM markers WHERE client = ?", client);
+    else this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
+  }
+
+  /** @returns whether it was not set, or stood for other content */
+  #setMarker({ client, packetId, content = null }: { client: string; packetId: number; content?: string | null }): boolean {
+    const upsert = `INSERT INTO markers VALUES (?, ?, ?)
+      ON CONFLICT (client, packet) DO UPDATE SET content = excluded.content WHERE content IS NOT excluded.content`;
+    return this.#statements.run(upsert, client, packetId, content).changes > 0;
   }
 
   #dispatched({ lane, upTo }: NonNullable<Change["dispatched"]>, lanes: StagedLanes): void {
