@@ -37,6 +37,7 @@ const dispositions = {
   DISK_FAILED: "crash",
   FRAME_CORRUPT: "quarantine",
   FRAME_LOCKED: "quarantine",
+  LEDGER_REPLACED: "crash",
   DATA_FOLDER_LOCKED: "deny",
   FORMAT_NEWER: "deny",
   STOPPED: "retry",
