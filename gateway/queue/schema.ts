@@ -78,6 +78,12 @@ CREATE TABLE boots (
   id TEXT PRIMARY KEY, at INTEGER NOT NULL, kernel_boot TEXT NOT NULL, run_ms INTEGER NOT NULL, uptime_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;`;
 
+// Since format 3. `held`: what each connector has lying here, kept with each change: `kind` is deliveries, or dead letters by their direction.
+export const heldTable = `
+CREATE TABLE held (connector TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (connector, kind)) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_letters_by_connector ON dead_letters (connector, direction);
+`;
+
 // `content` of a marker: hash of the message that it stands for; NULL where a file of format 1 or 2 did not tell.
 export const schema = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -85,5 +91,5 @@ ${bootsTable}${lanesTable}${framesTable}
 CREATE TABLE repeats (first INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, content TEXT, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-${deliveriesTable}${deadLettersTable}${newTables}
+${deliveriesTable}${deadLettersTable}${newTables}${heldTable}
 `;
