@@ -150,7 +150,12 @@ export class Intake {
       packetId: input.exactlyOnce.packetId,
       content: input.exactlyOnce.content,
     };
-    return new PreparedInput(input, { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker }, firstId, flows);
+    return new PreparedInput(
+      input,
+      { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker },
+      firstId,
+      flows,
+    );
   }
 
   #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): PreparedInput {
@@ -173,17 +178,18 @@ export class Intake {
 
   async #write(all: readonly PreparedInput[]): Promise<Committed> {
     if (this.#stopped) throw new PlantgateError("STOPPED", "the gateway is stopping");
-    for (const each of all) this.#refuseWhatFeedsHeldUp(each);
+    const { heldUp } = this.#deps.queue;
+    if (heldUp.size > 0) for (const each of all) this.#refuseWhatFeeds(heldUp, each);
     const change = mergeChanges(all.map((entry) => entry.change));
     return isEmpty(change) ? nothing : this.#deps.queue.commit(withOwnBytes(change));
   }
 
   /** A system that is away for so long that its budget is used up holds up what is meant for it, and nothing else (rule 7). */
-  #refuseWhatFeedsHeldUp({ change, flows }: PreparedInput): void {
+  #refuseWhatFeeds(heldUp: ReadonlySet<string>, { change, flows }: PreparedInput): void {
     // samples go to central alone
     if (!change.messages?.some(({ lane }) => lane !== "telemetry")) return;
     for (const flow of flows) {
-      const connector = this.#feeds.get(flow)?.find((each) => this.#deps.queue.isHeldUp(each));
+      const connector = this.#feeds.get(flow)?.find((each) => heldUp.has(each));
       if (connector === undefined) continue;
       const context = { connector, flow };
       throw new PlantgateError("QUEUE_FULL", `more waits for "${connector}" than its budget`, { context });

@@ -151,9 +151,9 @@ export class Queue {
     return this.#ask({ op: "cursor", name });
   }
 
-  /** Whether more waits for this connector than its budget, as of the last flush: nothing more is taken that feeds it. */
-  isHeldUp(connector: string): boolean {
-    return this.#heldUp.has(connector);
+  /** Connectors for which more waits than their budget, as of the last flush: nothing more is taken that feeds them. */
+  get heldUp(): ReadonlySet<string> {
+    return this.#heldUp;
   }
 
   /** Frames up to it are on their way to central: they are not discarded meanwhile (rule 7). */

@@ -66,7 +66,8 @@ export class RecordingInlet implements Inlet {
   async release(client: string, packetId?: number): Promise<void> {
     if (this.failure) throw new PlantgateError(this.failure, "said by the test");
     for (const marker of [...this.markers.keys()])
-      if (packetId === undefined ? marker.startsWith(`${client}:`) : marker === `${client}:${packetId}`) this.markers.delete(marker);
+      if (packetId === undefined ? marker.startsWith(`${client}:`) : marker === `${client}:${packetId}`)
+        this.markers.delete(marker);
     if (packetId !== undefined) this.released.push(`${client}:${packetId}`);
   }
 

@@ -243,12 +243,9 @@ it("refuses what feeds a system that is away past its budget, takes everything e
   };
   await using parts = await openParts({ receivers: { scheduler } });
   const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
-  const template = documents[0]!.spec as {
-    flows: Record<string, { to: Record<string, unknown>[] }>;
-    connectors: Record<string, unknown>;
-  };
+  const template = documents[0]!.spec as { flows: Record<string, Record<string, unknown>>; connectors: Record<string, unknown> };
   template.connectors.scheduler = { type: "http", url: "http://127.0.0.1:1" };
-  template.flows.picks!.to.push({ connector: "scheduler", post: "/in" });
+  template.flows.picks = { ...template.flows.picks, to: [{ central: true }, { connector: "scheduler", post: "/in" }] };
   await parts.apply(await bundleOf(documents, "lyon"));
   await parts.queue.configure(queuePolicy.parse({ lanes: { transaction: { maxBytes: "1MiB" } } }));
   const { inlet } = parts.connector("wms");
@@ -260,7 +257,15 @@ it("refuses what feeds a system that is away past its budget, takes everything e
     (outcome) => outcome !== "taken",
   );
   expect(said).toBe('QUEUE_FULL: more waits for "scheduler" than its budget');
-  const shortage = { txn: "S-1", order: "o", sku: "i", short: "1", uom: "kg", cause: "not-found", at: "2026-11-24T08:00:00.000Z" };
+  const shortage = {
+    txn: "S-1",
+    order: "o",
+    sku: "i",
+    short: "1",
+    uom: "kg",
+    cause: "not-found",
+    at: "2026-11-24T08:00:00.000Z",
+  };
   const origin = { kind: "webhook", path: "/shortages" } as const;
   const receipt = await parts.connector("hooks").inlet.accept([pick(JSON.stringify(shortage), { origin })]);
   expect(receipt.recorded + receipt.deadLetterIds.length).toBe(1);

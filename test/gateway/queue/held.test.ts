@@ -7,7 +7,9 @@ import { deadLettersIn, delivery, openStore } from "../../support/queue-store.ts
 const small = queuePolicy.parse({ lanes: { transaction: { maxBytes: "1MiB" } } });
 const kibibyte = "x".repeat(1024);
 const waiting = (connector: string, count: number) => ({
-  newDeliveries: Array.from({ length: count }, (_, n) => delivery({ connector, key: `k${n}`, messageId: `m${n}`, line: kibibyte })),
+  newDeliveries: Array.from({ length: count }, (_, n) =>
+    delivery({ connector, key: `k${n}`, messageId: `m${n}`, line: kibibyte }),
+  ),
 });
 const letter = (connector: string, n: number, direction: "in" | "out" = "in") => ({
   deadLetters: [
