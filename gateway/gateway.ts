@@ -13,6 +13,7 @@ import {
 } from "../protocol/index.ts";
 import { Agent } from "./agent/agent.ts";
 import { AgentDocuments } from "./agent/documents.ts";
+import { FenceMark } from "./agent/fence.ts";
 import { ConnectorHost } from "./connector/host.ts";
 import { connectorKinds } from "./connector/kinds.ts";
 import { Attempts } from "./delivery/attempt.ts";
@@ -76,8 +77,20 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const mapping = openMapping({ site, clock, log });
     scope.defer("mapping", () => mapping.stop());
     const documents = await AgentDocuments.open(join(dataDir, "agent.db"));
-    if (settings.unfence) await documents.unfence();
-    const remembered = await documents.state();
+    if (documents.setAside !== undefined) {
+      log.error(
+        { event: "agent.documents.setAside", file: documents.setAside },
+        "the configuration on disk could not be read and was set aside: the gateway takes in nothing until central sends it again",
+      );
+    }
+    const fence = FenceMark.open(join(dataDir, "fenced"));
+    const { fenced: notedBefore, ...remembered } = await documents.state();
+    if (notedBefore !== undefined) {
+      fence.set(notedBefore);
+      await documents.saveState(remembered);
+    }
+    if (settings.unfence) fence.clear();
+    const fencedBefore = fence.reason;
 
     const expectations = new Expectations(mapping, log);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
@@ -119,10 +132,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock, dial });
     scope.defer("connections to central", async () => transport.close());
     const onFenced = async (reason: string): Promise<void> => {
-      await agent.fence(reason);
-      await host.pauseDeliveries();
+      await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
     };
-    const session = new Session({ site, version, transport, queue, clock, log, onFenced }, remembered.fenced);
+    const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
     const apply = async (next: Bundle): Promise<void> => {
       await mapping.configure(next);
       const policy = next.queue ?? defaultQueuePolicy;
@@ -144,9 +156,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const shares = new LaneShares(weightsOf(defaultQueuePolicy));
     const progress = new UplinkProgress(clock, log);
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
-    if (remembered.fenced !== undefined) {
+    if (fencedBefore !== undefined) {
       log.error(
-        { event: "gateway.start.fenced", reason: remembered.fenced },
+        { event: "gateway.start.fenced", reason: fencedBefore },
         "this gateway was fenced: it takes in, but does not speak to central or deliver until a person decides",
       );
       await host.pauseDeliveries();

@@ -72,12 +72,6 @@ export class Agent {
     }
   }
 
-  /** Flushes that this gateway was fenced, so that a restart does not say hello again (rule 5). */
-  async fence(reason: string): Promise<void> {
-    this.#state = { ...this.#state, fenced: reason };
-    await this.#deps.documents.saveState(this.#state);
-  }
-
   /** Central wants this revision. */
   want(revision: number): void {
     if (revision === this.#state.desired) return;

@@ -39,8 +39,8 @@ export interface Input {
   readonly decoded?: unknown;
   readonly receivedAt: EpochMs;
   readonly cursors?: readonly Cursor[];
-  /** MQTT QoS 2: flushed with the message, so that a DUP with this (client, packet id) is not appended twice (rule 1). */
-  readonly exactlyOnce?: { readonly client: string; readonly packetId: number };
+  /** MQTT QoS 2: flushed with the message, so that the same content with this (client, packet id) is not appended twice (rule 1). `content`: a hash. */
+  readonly exactlyOnce?: { readonly client: string; readonly packetId: number; readonly content: string };
 }
 
 /** What became of an input. Everything named here is flushed. */
@@ -78,8 +78,8 @@ export interface Inlet {
   commit(prepared: readonly Prepared[]): Promise<Receipt>;
   /** The flushed value of a cursor of this connector. */
   cursor(name: string): Promise<string | undefined>;
-  /** Forgets an exactly-once marker: the sender released the packet id (MQTT PUBREL). */
-  release(client: string, packetId: number): Promise<void>;
+  /** Forgets an exactly-once marker: the sender released the packet id (MQTT PUBREL). Without one, all of a client that began a clean session. */
+  release(client: string, packetId?: number): Promise<void>;
 }
 
 /** One message for one destination, rendered: topics and bodies are final. `key` serializes: never two of one key at a time. */

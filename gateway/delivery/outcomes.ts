@@ -6,7 +6,7 @@ import type { Logger } from "../telemetry/logger.ts";
 
 export interface OutcomesDeps {
   readonly site: string;
-  readonly queue: Queue;
+  readonly queue: Pick<Queue, "commit">;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -6,7 +6,7 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MappedMessage, Mapping, MapResult } from "./mapping.ts";
 import { isEmpty, mergeChanges, PreparedInput, withOwnBytes } from "./prepared.ts";
-import { placeOf, Sources } from "./sources.ts";
+import { feedsOf, placeOf, Sources } from "./sources.ts";
 
 /** Receivers' answers to deliveries come in over the same topics as everything else. */
 export interface AnswerSink {
@@ -37,6 +37,8 @@ export class Intake {
   readonly #sources = new Sources();
   /** Per connector: what `accept` gives to the queue keeps the order in which the inputs came, however long each took to map. */
   readonly #tails = new Map<string, Promise<void>>();
+  /** Flow → connectors that its messages are delivered over. */
+  #feeds: ReadonlyMap<string, readonly string[]> = new Map();
   #stopped = false;
   #repeats = 0;
 
@@ -46,6 +48,7 @@ export class Intake {
 
   configure(bundle: Bundle): void {
     this.#sources.configure(bundle);
+    this.#feeds = feedsOf(bundle);
   }
 
   /** The plant's own repeats since the start, acknowledged and not recorded again. */
@@ -145,8 +148,14 @@ export class Intake {
     const marker = input.exactlyOnce && {
       client: `${connector}/${input.exactlyOnce.client}`,
       packetId: input.exactlyOnce.packetId,
+      content: input.exactlyOnce.content,
     };
-    return new PreparedInput(input, { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker }, firstId);
+    return new PreparedInput(
+      input,
+      { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker },
+      firstId,
+      flows,
+    );
   }
 
   #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): PreparedInput {
@@ -169,8 +178,22 @@ export class Intake {
 
   async #write(all: readonly PreparedInput[]): Promise<Committed> {
     if (this.#stopped) throw new PlantgateError("STOPPED", "the gateway is stopping");
+    const { heldUp } = this.#deps.queue;
+    if (heldUp.size > 0) for (const each of all) this.#refuseWhatFeeds(heldUp, each);
     const change = mergeChanges(all.map((entry) => entry.change));
     return isEmpty(change) ? nothing : this.#deps.queue.commit(withOwnBytes(change));
+  }
+
+  /** A system that is away for so long that its budget is used up holds up what is meant for it, and nothing else (rule 7). */
+  #refuseWhatFeeds(heldUp: ReadonlySet<string>, { change, flows }: PreparedInput): void {
+    // samples go to central alone
+    if (!change.messages?.some(({ lane }) => lane !== "telemetry")) return;
+    for (const flow of flows) {
+      const connector = this.#feeds.get(flow)?.find((each) => heldUp.has(each));
+      if (connector === undefined) continue;
+      const context = { connector, flow };
+      throw new PlantgateError("QUEUE_FULL", `more waits for "${connector}" than its budget`, { context });
+    }
   }
 
   #isAnswer(connector: string, origin: Origin): boolean {

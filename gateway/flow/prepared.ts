@@ -8,11 +8,14 @@ export class PreparedInput implements Prepared {
   readonly change: Change;
   /** Of its first message. */
   readonly firstId: string | undefined;
+  /** Those that took it. */
+  readonly flows: readonly string[];
 
-  constructor(input: Input, change: Change, firstId?: string) {
+  constructor(input: Input, change: Change, firstId?: string, flows: readonly string[] = []) {
     this.input = input;
     this.change = change;
     this.firstId = firstId;
+    this.flows = flows;
   }
 }
 

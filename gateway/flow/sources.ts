@@ -49,6 +49,17 @@ export class Sources {
   }
 }
 
+/** Which connectors each flow's messages are delivered over; a group: all of its connectors. */
+export function feedsOf({ flows, connectors }: Bundle): ReadonlyMap<string, readonly string[]> {
+  const named = Object.entries(connectors);
+  const feeds = Object.entries(flows).map(([flow, { to }]) => {
+    const local = to.flatMap((each) => ("connector" in each ? [each.connector] : []));
+    const reached = named.filter(([name, { group }]) => local.some((each) => each === name || each === group));
+    return [flow, reached.map(([name]) => name)] as const;
+  });
+  return new Map(feeds);
+}
+
 /** Where an input came in, for a person. */
 export function placeOf(origin: Origin): string {
   switch (origin.kind) {

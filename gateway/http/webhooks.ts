@@ -1,15 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PlantgateError, type ProblemCode, toProblem } from "../../protocol/index.ts";
 import type { WebhookAnswer, WebhookHost, WebhookRequest } from "../connector/connector.ts";
-
-/** Hard limit of a body. What is smaller, and still too large for a message, becomes a dead letter behind the inlet. */
-export const maxBodyBytes = 16 * 1024 * 1024;
+import { Bodies, maxBodyBytes } from "./bodies.ts";
 
 type Receive = (request: WebhookRequest) => Promise<WebhookAnswer>;
 
 /** Which connector takes which path under `/in/`. Paths come and go with the configuration, without a restart of the listener. */
 export class Webhooks implements WebhookHost {
   readonly #receivers = new Map<string, Receive>();
+  readonly #bodies = new Bodies();
   #settled = false;
 
   /** Whether a configuration is in effect and none on its way in or out: what no flow takes then, no flow takes. */
@@ -42,12 +41,22 @@ export class Webhooks implements WebhookHost {
         2,
       );
     if (!receive) return refuse(response, "not-found", "no flow of this gateway takes this path");
-    const body = await readBody(request);
-    if (body === "too-large") return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);
-    // the sender is gone, and nothing of the message can be acknowledged
-    if (body === "cut") return;
-    const answer = await receive({ headers: headersOf(request), body });
-    send(response, answer.status, answer.body, answer.retryAfterSeconds);
+    const body = await this.#bodies.read(request);
+    switch (body.kind) {
+      case "too-large":
+        return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);
+      case "no-room":
+        return refuse(response, "busy", "too many large bodies are under way", 5);
+      case "cut":
+        // the sender is gone, and nothing of the message can be acknowledged
+        return;
+    }
+    try {
+      const answer = await receive({ headers: headersOf(request), body: body.bytes });
+      send(response, answer.status, answer.body, answer.retryAfterSeconds);
+    } finally {
+      body.release();
+    }
   }
 }
 
@@ -63,25 +72,6 @@ function send(response: ServerResponse, status: number, body: object, retryAfter
   response.setHeader("content-length", Buffer.byteLength(text));
   if (retryAfterSeconds !== undefined) response.setHeader("retry-after", retryAfterSeconds);
   response.end(text);
-}
-
-function readBody(request: IncomingMessage): Promise<Uint8Array | "too-large" | "cut"> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) return Promise.resolve("too-large");
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let sizeBytes = 0;
-    request.on("data", (chunk: Buffer) => {
-      sizeBytes += chunk.length;
-      if (sizeBytes <= maxBodyBytes) chunks.push(chunk);
-      else {
-        chunks.length = 0;
-        resolve("too-large");
-      }
-    });
-    request.on("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-    request.on("error", () => resolve("cut"));
-    request.on("close", () => resolve("cut"));
-  });
 }
 
 function headersOf({ headers }: IncomingMessage): WebhookRequest["headers"] {

@@ -43,7 +43,7 @@ export interface SessionDeps {
   readonly queue: Queue;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Flushed before the link stops: a restart does not say hello again. */
+  /** Deliveries stop, and it is flushed: a restart does not say hello again. The link has stopped before, as a full disk may keep this waiting. */
   readonly onFenced: (reason: string) => Promise<void>;
 }
 
@@ -149,12 +149,12 @@ export class Session {
     }
     if (told.code === "fenced") {
       if (this.#state.kind !== "fenced") {
-        await this.#deps.onFenced(reason);
+        this.#become({ kind: "fenced", reason });
         this.#deps.log.error(
           { event: "link.session.fenced", reason },
           "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real",
         );
-        this.#become({ kind: "fenced", reason });
+        await this.#deps.onFenced(reason);
       }
       throw new PlantgateError("LINK_FENCED", reason);
     }

@@ -87,9 +87,13 @@ export interface Change {
   /** For the dead letter of a conflict: who brought it; `senders`, as many as `inputs`, where several did. */
   readonly from?: Sender;
   readonly senders?: readonly Sender[];
-  /** Inputs of this change, by exactly-once marker: where the marker is set already, the whole change is a repeat and writes nothing. */
-  readonly marker?: { readonly client: string; readonly packetId: number };
-  readonly releaseMarker?: { readonly client: string; readonly packetId: number };
+  /**
+   * Inputs of this change, by exactly-once marker: where it is set already for the same content, the whole change is a repeat and writes nothing.
+   * For other content it is left from an earlier life of the client, and stands for this change from now on.
+   */
+  readonly marker?: { readonly client: string; readonly packetId: number; readonly content?: string };
+  /** Without a packet id: all of the client's. */
+  readonly releaseMarker?: { readonly client: string; readonly packetId?: number };
   readonly cursors?: readonly { readonly name: string; readonly value: string }[];
   readonly deadLetters?: readonly DeadLetter[];
   /** Central has everything up to it on disk. */
@@ -105,6 +109,8 @@ export interface Change {
     readonly reason: string | null;
   }[];
   readonly doneDeliveries?: readonly number[];
+  /** Where this delivery is not in one of these states when it comes to be written, nothing of the change is: DELIVERY_DECIDED. */
+  readonly provided?: { readonly delivery: number; readonly states: readonly DeliveryState[] };
   /** The gateway's own bookkeeping: no budget refuses it, and a full disk's reserve pays for it (rule 7). */
   readonly control?: true;
 }

@@ -64,6 +64,7 @@ export class Deliveries {
       sealed.bytes,
     );
     totals.add({ deliveries: 1, deliveryBytes: sealed.bytes.byteLength });
+    totals.hold(connector, "deliveries", 1, sealed.bytes.byteLength);
   }
 
   #delete(id: number, totals: TotalsChange): void {
@@ -74,6 +75,7 @@ export class Deliveries {
     );
     if (!gone) return;
     totals.add({ deliveries: -1, deliveryBytes: -(gone.bytes as number) });
+    totals.hold(gone.connector as string, "deliveries", -1, gone.bytes as number);
     if (gone.head !== 1) return;
     const promote = "UPDATE deliveries SET head = 1 WHERE id = (SELECT min(id) FROM deliveries WHERE connector = ? AND key = ?)";
     this.#statements.run(promote, gone.connector as string, gone.key as string);
@@ -121,6 +123,11 @@ export class Deliveries {
       "SELECT message_id FROM deliveries WHERE connector = ? AND key = ? AND id > ? AND flow = ? AND target = ? AND type = ? AND state_key = ? ORDER BY id DESC LIMIT 1";
     const row = this.#statements.get(newest, connector, key, id, flow, target, type, stateKey ?? null);
     return row && { messageId: row.message_id as string };
+  }
+
+  isIn(id: number, states: readonly DeliveryState[]): boolean {
+    const state = this.#statements.get("SELECT state FROM deliveries WHERE id = ?", id)?.state;
+    return states.some((each) => each === state);
   }
 
   find(id: number): Delivery | undefined {

@@ -38,7 +38,7 @@ export class Disk {
   #report: DiskReport = { state: "ok", freeBytes: 0 };
   #sizeBytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
-  /** A write found no room: until space is seen again, whatever the figures say. */
+  /** A write found no room, and none was seen since. */
   #foundFull = false;
 
   constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace }) {
@@ -55,7 +55,9 @@ export class Disk {
       this.#lookedAt = now;
       const { freeBytes, sizeBytes } = this.#readSpace(dirname(this.#path));
       this.#sizeBytes = sizeBytes;
-      if (freeBytes > this.#steps().discarding) this.#foundFull = false;
+      const { refusing, reserve } = this.#steps();
+      // more than the reserve that was given free for it: else the next write would only find out again
+      if (freeBytes >= refusing + reserve) this.#foundFull = false;
       this.#report = { state: this.#stateAt(freeBytes), freeBytes };
     }
     return this.#report;

@@ -51,9 +51,9 @@ export function isDamage(error: unknown): boolean {
   return error instanceof UnknownHeader || [11, 26].includes(codeOf(error) & 0xff);
 }
 
-/** SQLITE_FULL (13) and SQLITE_IOERR_SHMSIZE (4874): no room. Everything else that a write throws is a failed disk. */
+/** SQLITE_FULL (13), SQLITE_IOERR_SHMSIZE (4874), and ENOSPC of a file beside it: no room. Everything else that a write throws is a failed disk. */
 export function isFull(error: unknown): boolean {
-  return (codeOf(error) & 0xff) === 13 || codeOf(error) === 4874;
+  return (codeOf(error) & 0xff) === 13 || codeOf(error) === 4874 || (error as NodeJS.ErrnoException | null)?.code === "ENOSPC";
 }
 
 export function openDatabase(path: string): DatabaseSync {

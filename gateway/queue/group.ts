@@ -151,8 +151,8 @@ function plainLane(change: Change): QueueLane | undefined {
   const { messages } = change;
   const [first] = messages ?? [];
   if (!messages || !first || messages.length > frameLimits.messages) return undefined;
-  const { marker, releaseMarker, cursors, deadLetters, acknowledged, dispatched, control } = change;
-  const more = marker ?? releaseMarker ?? acknowledged ?? dispatched ?? control;
+  const { marker, releaseMarker, cursors, deadLetters, acknowledged, dispatched, provided, control } = change;
+  const more = marker ?? releaseMarker ?? acknowledged ?? dispatched ?? provided ?? control;
   if (more !== undefined || cursors?.length || deadLetters?.length) return undefined;
   if (change.newDeliveries?.length || change.deliveryUpdates?.length || change.doneDeliveries?.length) return undefined;
   const keepsInput = first.lane === "transaction" || first.lane === "inbound";

@@ -2,12 +2,14 @@ import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncr
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { PlantgateError } from "../../protocol/index.ts";
+import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { writeFlushed } from "../write-flushed.ts";
 
 const keyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
+/** How long a key that could not be written waits: the next frame would try again at once. */
+const retryMs = 60_000;
 
 /** `wrapped`: by the folder's own key. `recovery`: for the recovery key, where one was there when the key was made. */
 const storedKeys = z.strictObject({
@@ -33,9 +35,13 @@ export class Keystore {
   readonly #folder: string;
   readonly #now: () => number;
   #keys: DataKey[];
-  /** Where keys that nobody can open now were put, at this start. */
-  lockedFile: string | undefined;
+  /** There are keys that nobody can open now: their file is neither read nor written over. */
+  #locked = false;
+  #failedAt = Number.NEGATIVE_INFINITY;
+  /** Told when a new key could not be written, and the newest one goes on. */
+  onDelayed?: (reason: string) => void;
 
+  /** Only looks: whoever reads a folder leaves it as it is. */
   constructor(dataDir: string, now: () => number) {
     this.#folder = join(dataDir, "keystore");
     this.#now = now;
@@ -46,24 +52,46 @@ export class Keystore {
     return this.#keys.find((key) => key.id === id);
   }
 
-  /** Its own key is gone, and the plant goes on: what was sealed stays locked until the recovery key opens the keys that are set aside. */
-  #goOnWithout(file: string): DataKey[] {
-    this.lockedFile = join(this.#folder, `keys.locked-${this.#now()}.json`);
-    renameSync(file, this.lockedFile);
-    return [];
+  /**
+   * For the writer: where the folder's own key is gone, the plant goes on, and what was sealed stays locked until the recovery key opens the keys
+   * that are set aside here. @returns where they are put; undefined: none were locked
+   */
+  setLockedAside(): string | undefined {
+    if (!this.#locked) return undefined;
+    const aside = join(this.#folder, `keys.locked-${this.#now()}.json`);
+    renameSync(join(this.#folder, "keys.json"), aside);
+    this.#locked = false;
+    return aside;
   }
 
-  /** The key that new frames are sealed with; made at the first call, and anew when it is older than `rotateEveryMs`. Flushed on return. */
+  /**
+   * The key that new frames are sealed with; made at the first call, and anew when it is older than `rotateEveryMs`. Flushed on return. One
+   * that is due and cannot be written waits, and the newest goes on: a full disk refuses messages, it does not end the process (P6).
+   */
   current(rotateEveryMs: number): DataKey {
     const newest = this.#keys.at(-1);
-    const ageMs = newest ? this.#now() - newest.createdAt : Number.POSITIVE_INFINITY;
+    const now = this.#now();
+    const ageMs = newest ? now - newest.createdAt : Number.POSITIVE_INFINITY;
     // one made by a clock that was far ahead would never grow old
     if (newest && ageMs < rotateEveryMs && ageMs > -rotateEveryMs) return newest;
+    if (newest && Math.abs(now - this.#failedAt) < retryMs) return newest;
+    try {
+      return this.#make();
+    } catch (error) {
+      if (!newest) throw error;
+      this.#failedAt = now;
+      this.onDelayed?.(describeError(error));
+      return newest;
+    }
+  }
+
+  #make(): DataKey {
     const secret = randomBytes(keyBytes);
     const recoveryFile = join(this.#folder, "recovery.pem");
     const recovery = existsSync(recoveryFile) ? encryptFor(readFileSync(recoveryFile, "utf8"), secret) : undefined;
     const made = { id: randomUUID(), createdAt: this.#now(), secret, ...(recovery === undefined ? {} : { recovery }) };
     const keys = [...this.#keys, made];
+    this.setLockedAside();
     writeStored(this.#folder, keys);
     this.#keys = keys;
     return made;
@@ -72,7 +100,8 @@ export class Keystore {
   #read(): DataKey[] {
     const file = join(this.#folder, "keys.json");
     if (!existsSync(file)) return [];
-    if (!existsSync(join(this.#folder, "wrapping.key"))) return this.#goOnWithout(file);
+    this.#locked = !existsSync(join(this.#folder, "wrapping.key"));
+    if (this.#locked) return [];
     try {
       const wrapping = readFileSync(join(this.#folder, "wrapping.key"));
       return readStored(file).map(({ wrapped, ...key }) => ({

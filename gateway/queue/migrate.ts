@@ -7,6 +7,7 @@ import {
   deliveriesTable,
   framePosition,
   framesTable,
+  heldTable,
   laneEnd,
   lanesTable,
   newTables,
@@ -47,6 +48,23 @@ export function migrateFrom1(db: DatabaseSync, site: string): void {
     update.run({ genesis: chainGenesis(site, lane, epoch), pruned, lane });
   }
   derive(db);
+}
+
+/**
+ * Format 2 → 3, inside the caller's transaction. Markers tell what they stand for; those that are there do not, and take nothing new for a
+ * repeat. What each connector has lying here is counted.
+ */
+export function migrateFrom2(db: DatabaseSync): void {
+  db.exec(`ALTER TABLE markers ADD COLUMN content TEXT; ${heldTable}`);
+  deriveHeld(db);
+}
+
+export function deriveHeld(db: DatabaseSync): void {
+  db.exec(`
+    DELETE FROM held;
+    INSERT INTO held SELECT connector, 'deliveries', count(*), sum(length(line)) FROM deliveries GROUP BY connector;
+    INSERT INTO held SELECT connector, direction, count(*), sum(length(body)) FROM dead_letters GROUP BY connector, direction;
+  `);
 }
 
 /** Moves what is left of a format 1 file's frames, each step durable by itself. */

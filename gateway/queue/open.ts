@@ -20,7 +20,7 @@ import {
 import { Keystore } from "./keystore.ts";
 import { type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
-import { migrateFrom1, moveOldFrames } from "./migrate.ts";
+import { migrateFrom1, migrateFrom2, moveOldFrames } from "./migrate.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
 import { carryMarks, type Salvaged, salvage } from "./salvage.ts";
 import { formatVersion, framePosition, laneEnd, sequenceAt } from "./schema.ts";
@@ -109,10 +109,10 @@ function judge(db: DatabaseSync, site: string): void {
   }
   if (value("site") !== site)
     throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${value("site")}", not to "${site}"`);
-  if (format === 1) {
-    migrateFrom1(db, site);
-    db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
-  }
+  if (format === formatVersion) return;
+  if (format === 1) migrateFrom1(db, site);
+  migrateFrom2(db);
+  db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
 }
 
 function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {

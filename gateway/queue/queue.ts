@@ -46,6 +46,7 @@ export class Queue {
   readonly #groups = new Map<number, PackedGroup>();
   readonly #listeners = new Map<QueueLane, Set<() => void>>();
   readonly #packer = new GroupPacker();
+  #heldUp: ReadonlySet<string> = new Set();
   #nextId = 1;
   #failed: PlantgateError | undefined;
   #closing = false;
@@ -150,6 +151,11 @@ export class Queue {
     return this.#ask({ op: "cursor", name });
   }
 
+  /** Connectors for which more waits than their budget, as of the last flush: nothing more is taken that feeds them. */
+  get heldUp(): ReadonlySet<string> {
+    return this.#heldUp;
+  }
+
   /** Frames up to it are on their way to central: they are not discarded meanwhile (rule 7). */
   pin(lane: QueueLane, upTo: number): Promise<void> {
     return this.#ask({ op: "pin", lane, upTo });
@@ -211,7 +217,10 @@ export class Queue {
   }
 
   #settle(reply: QueueReply): void {
-    if ("notice" in reply) return this.#options.onNotice?.(reply.notice);
+    if ("notice" in reply) {
+      if (reply.notice.kind === "heldUp") this.#heldUp = new Set(reply.notice.connectors);
+      return this.#options.onNotice?.(reply.notice);
+    }
     if ("entries" in reply) return this.#settleGroup(reply.id, reply.entries);
     if ("value" in reply) {
       const waiter = this.#open.get(reply.id);

@@ -1,5 +1,6 @@
 import { durationMs, type EpochMs, type HoleReason, type QueuePolicy, sizeBytes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { heldBudgets } from "./held.ts";
 import type { LaneState, StagedLanes } from "./lane-state.ts";
 import type { RunningTime } from "./running-time.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
@@ -60,6 +61,11 @@ export class Retention {
     const { transaction, bulk, telemetry } = this.#limits.policy.lanes;
     // what came from central is business data as well
     return sizeBytes({ transaction, bulk, telemetry, inbound: transaction }[lane].maxBytes);
+  }
+
+  /** What may wait for one connector, and what dead letters of one connector and direction may take. */
+  get heldBudgets(): ReturnType<typeof heldBudgets> {
+    return heldBudgets(this.#limits.policy);
   }
 
   /** What lies behind `from`, up to and with `to`, waits no more. */

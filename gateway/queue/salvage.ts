@@ -6,7 +6,7 @@ import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from
 import { Keystore } from "./keystore.ts";
 import { type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { type LaneMark, readMark } from "./mark.ts";
-import { derive } from "./migrate.ts";
+import { derive, deriveHeld } from "./migrate.ts";
 import { relink } from "./relink.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { Sealing } from "./sealing.ts";
@@ -90,6 +90,7 @@ function make(options: OpenOptions, file: string): string[] {
     makeTables(db, options.site);
     const incomplete = carryOver(db, options);
     derive(db);
+    deriveHeld(db);
     db.prepare("INSERT INTO meta VALUES ('salvaged', ?)").run(JSON.stringify(incomplete));
     db.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
     return incomplete;

@@ -1,7 +1,7 @@
 import type { QueueLane } from "./change.ts";
 
 /** Version of the queue's format on disk; a file of a newer version is refused, never touched. */
-export const formatVersion = 2;
+export const formatVersion = 3;
 
 /** Frames of a lane lie together: the primary key is lane number × 2^48 + first sequence, so each lane appends at one place. */
 export const laneNumbers: Readonly<Record<QueueLane, number>> = { transaction: 1, bulk: 2, telemetry: 3, inbound: 4 };
@@ -78,11 +78,18 @@ CREATE TABLE boots (
   id TEXT PRIMARY KEY, at INTEGER NOT NULL, kernel_boot TEXT NOT NULL, run_ms INTEGER NOT NULL, uptime_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;`;
 
+// Since format 3. `held`: what each connector has lying here, kept with each change: `kind` is deliveries, or dead letters by their direction.
+export const heldTable = `
+CREATE TABLE held (connector TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (connector, kind)) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_letters_by_connector ON dead_letters (connector, direction);
+`;
+
+// `content` of a marker: hash of the message that it stands for; NULL where a file of format 1 or 2 did not tell.
 export const schema = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ${bootsTable}${lanesTable}${framesTable}
 CREATE TABLE repeats (first INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
-CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
+CREATE TABLE markers (client TEXT NOT NULL, packet INTEGER NOT NULL, content TEXT, PRIMARY KEY (client, packet)) STRICT, WITHOUT ROWID;
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-${deliveriesTable}${deadLettersTable}${newTables}
+${deliveriesTable}${deadLettersTable}${newTables}${heldTable}
 `;

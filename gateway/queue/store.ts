@@ -28,6 +28,7 @@ import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
 import { isFull, markPath } from "./file.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
+import { HeldUp } from "./held.ts";
 import { Keystore } from "./keystore.ts";
 import { type LaneState, StagedLanes } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
@@ -56,6 +57,13 @@ export type GroupEntry = { readonly change: Change } | { readonly run: PackedRun
 /** Of each entry of a group: what was written, or why nothing of it was. */
 export type EntryOutcome = Committed | PlantgateError;
 
+/** Oldest dead letters that went because those of their connector and direction took more than their budget. */
+export interface DiscardedDeadLetters {
+  readonly connector: string;
+  readonly direction: "in" | "out";
+  readonly count: number;
+}
+
 /** Until central says its own. */
 const defaultRecoveryPointMs = 3_600_000;
 
@@ -79,12 +87,18 @@ export class QueueStore {
   readonly #admission: Admission;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
+  readonly #heldUp: HeldUp;
   /** What opening found damaged, and what was carried over from a damaged file. */
   readonly found: Pick<OpenedQueue, "lost" | "salvaged">;
   /** Where sealing keys that nobody can open were put, at this start. */
   readonly lockedKeys: string | undefined;
   /** Told after a range was found unreadable and became a hole. */
   onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
+  /** Told when other connectors than before have more waiting than their budget. */
+  onHeldUp?: (connectors: readonly string[]) => void;
+  onDeadLettersDiscarded?: (discarded: DiscardedDeadLetters) => void;
+  /** Told when a new sealing key is due and could not be written. */
+  onKeyDelayed?: (reason: string) => void;
 
   /**
    * Opens or makes the file, and commits a boot record before anything else can be read or acknowledged (rule 4).
@@ -94,7 +108,8 @@ export class QueueStore {
     this.#options = options;
     const { path, now, kernel } = options;
     const keystore = new Keystore(dirname(path), now);
-    this.lockedKeys = keystore.lockedFile;
+    this.lockedKeys = keystore.setLockedAside();
+    keystore.onDelayed = (reason) => this.onKeyDelayed?.(reason);
     const opened = openQueueFile(options);
     this.#db = opened.db;
     this.#lanes = opened.lanes;
@@ -119,6 +134,8 @@ export class QueueStore {
     const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
     this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, now });
     this.#reader = new FrameReader(shared);
+    this.#heldUp = new HeldUp(this.#statements);
+    this.#lookForHeldUp();
     this.#mark.write(this.#lanes);
   }
 
@@ -127,6 +144,7 @@ export class QueueStore {
     this.#remember("policy", JSON.stringify(policy));
     this.#retention.configure({ policy });
     this.#seal(policy);
+    this.#lookForHeldUp();
   }
 
   /** For how long central may lose what it acknowledged (rule 6); remembered for a start without a link. */
@@ -225,6 +243,7 @@ export class QueueStore {
         staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
       );
       staged.totals.write(this.#statements);
+      const discarded = this.#discardDeadLetters(staged);
       staged.lanes.write(this.#statements);
       this.#db.exec("COMMIT");
       for (const [index, kind] of kinds.entries()) {
@@ -232,10 +251,29 @@ export class QueueStore {
         if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
       }
       this.#committed(staged.lanes);
+      for (const each of discarded) this.onDeadLettersDiscarded?.(each);
+      if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
       return outcomes;
     } catch (cause) {
       throw this.#takenBack(cause);
     }
+  }
+
+  #discardDeadLetters({ totals }: Staged): DiscardedDeadLetters[] {
+    return totals.held.flatMap(({ connector, kind }) => {
+      if (kind === "deliveries") return [];
+      const count = this.#deadLetters.discardPast(this.#retention.heldBudgets.deadLetterBytes, connector, kind);
+      return count > 0 ? [{ connector, direction: kind, count }] : [];
+    });
+  }
+
+  #lookForHeldUp(): void {
+    if (this.#heldUp.look(this.#retention.heldBudgets.deliveryBytes)) this.onHeldUp?.(this.#heldUp.connectors);
+  }
+
+  /** Connectors for which more waits than their budget. */
+  get heldUp(): readonly string[] {
+    return this.#heldUp.connectors;
   }
 
   #committed(lanes: StagedLanes): void {
@@ -252,21 +290,17 @@ export class QueueStore {
     return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
-  #apply(entry: GroupEntry, staged: Staged): Committed {
+  #apply(entry: GroupEntry, staged: Staged): EntryOutcome {
     if ("run" in entry) {
       staged.appendRun(entry.run);
       return { appended: entry.run.count, repeats: 0, conflicts: [] };
     }
     const { change } = entry;
-    if (change.releaseMarker) {
-      const { client, packetId } = change.releaseMarker;
-      this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
-    }
-    if (change.marker) {
-      const { client, packetId } = change.marker;
-      const { changes } = this.#statements.run("INSERT OR IGNORE INTO markers VALUES (?, ?)", client, packetId);
-      if (changes === 0) return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
-    }
+    if (change.provided && !this.#deliveries.isIn(change.provided.delivery, change.provided.states))
+      return new PlantgateError("DELIVERY_DECIDED", "the delivery is decided already, or gone");
+    if (change.releaseMarker) this.#releaseMarker(change.releaseMarker);
+    if (change.marker && !this.#setMarker(change.marker))
+      return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     const committed = staged.appendJudged(change, this.#windows, (message) => this.#keepConflict(change, message, staged));
     for (const { name, value } of change.cursors ?? []) {
       const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -277,6 +311,18 @@ export class QueueStore {
     if (change.acknowledged) acknowledge(this.#statements, this.#retention, staged.lanes, change.acknowledged);
     if (change.dispatched) this.#dispatched(change.dispatched, staged.lanes);
     return committed;
+  }
+
+  #releaseMarker({ client, packetId }: NonNullable<Change["releaseMarker"]>): void {
+    if (packetId === undefined) this.#statements.run("DELETE FROM markers WHERE client = ?", client);
+    else this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
+  }
+
+  /** @returns whether it was not set, or stood for other content */
+  #setMarker({ client, packetId, content = null }: { client: string; packetId: number; content?: string | null }): boolean {
+    const upsert = `INSERT INTO markers VALUES (?, ?, ?)
+      ON CONFLICT (client, packet) DO UPDATE SET content = excluded.content WHERE content IS NOT excluded.content`;
+    return this.#statements.run(upsert, client, packetId, content).changes > 0;
   }
 
   #dispatched({ lane, upTo }: NonNullable<Change["dispatched"]>, lanes: StagedLanes): void {

@@ -1,3 +1,4 @@
+import type { HeldKind } from "./held.ts";
 import type { Statements } from "./statements.ts";
 
 /** How many rows there are of what a person or the gateway has yet to deal with. */
@@ -23,6 +24,7 @@ export function readTotals(statements: Pick<Statements, "get">): Totals {
 /** What one transaction adds to the totals; written with it. */
 export class TotalsChange {
   readonly #change: Totals = { deliveries: 0, deliveryBytes: 0, unknown: 0, parked: 0, deadLetters: 0 };
+  readonly #held = new Map<string, { connector: string; kind: HeldKind; count: number; bytes: number }>();
   #changed = false;
 
   add(change: Partial<Totals>): void {
@@ -30,7 +32,24 @@ export class TotalsChange {
     for (const [name, by] of Object.entries(change) as [keyof Totals, number][]) this.#change[name] += by;
   }
 
+  /** A row of a connector was written (1) or is gone (-1). */
+  hold(connector: string, kind: HeldKind, by: 1 | -1, bytes: number): void {
+    const name = `${kind} ${connector}`;
+    const held = this.#held.get(name) ?? { connector, kind, count: 0, bytes: 0 };
+    held.count += by;
+    held.bytes += by * bytes;
+    this.#held.set(name, held);
+  }
+
+  /** What changed of what connectors have lying here. */
+  get held(): readonly { readonly connector: string; readonly kind: HeldKind }[] {
+    return [...this.#held.values()];
+  }
+
   write(statements: Statements): void {
+    const upsert = `INSERT INTO held VALUES (?, ?, ?, ?)
+      ON CONFLICT (connector, kind) DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes`;
+    for (const { connector, kind, count, bytes } of this.#held.values()) statements.run(upsert, connector, kind, count, bytes);
     if (!this.#changed) return;
     const { deliveries, deliveryBytes, unknown, parked, deadLetters } = this.#change;
     statements.run(

@@ -6,7 +6,7 @@ import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
 import type { Salvaged } from "./salvage.ts";
-import { type EntryOutcome, type GroupEntry, QueueStore } from "./store.ts";
+import { type DiscardedDeadLetters, type EntryOutcome, type GroupEntry, QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
@@ -52,7 +52,12 @@ export type QueueNotice =
   /** The full-disk ladder was climbed or left. */
   | ({ readonly kind: "disk" } & DiskReport)
   /** Sealing keys that nobody can open were put there. */
-  | { readonly kind: "locked"; readonly file: string };
+  | { readonly kind: "locked"; readonly file: string }
+  /** More waits for these connectors than their budget; none: for no connector any more. */
+  | { readonly kind: "heldUp"; readonly connectors: readonly string[] }
+  | ({ readonly kind: "deadLettersDiscarded" } & DiscardedDeadLetters)
+  /** A new sealing key is due and could not be written; the newest one goes on. */
+  | { readonly kind: "keyDelayed"; readonly reason: string };
 
 /** Entries of groups that share a flush: more would make the first wait for the last. */
 const maxEntriesPerFlush = 4000;
@@ -188,6 +193,11 @@ try {
   if (salvaged) reply({ notice: { kind: "salvaged", ...salvaged } });
   if (store.lockedKeys !== undefined) reply({ notice: { kind: "locked", file: store.lockedKeys } });
   for (const range of lost) reply({ notice: { kind: "lost", ...range } });
+  const tellHeldUp = (connectors: readonly string[]): void => reply({ notice: { kind: "heldUp", connectors } });
+  if (store.heldUp.length > 0) tellHeldUp(store.heldUp);
+  store.onHeldUp = tellHeldUp;
+  store.onDeadLettersDiscarded = (discarded) => reply({ notice: { kind: "deadLettersDiscarded", ...discarded } });
+  store.onKeyDelayed = (reason) => reply({ notice: { kind: "keyDelayed", reason } });
   store.onSetAside = ({ lane, ...fault }) => reply({ notice: { kind: "fault", lane, fault } });
   let maintenance: NodeJS.Timeout | undefined;
   let disk: DiskReport["state"] = "ok";

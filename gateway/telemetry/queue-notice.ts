@@ -27,6 +27,25 @@ export function logNotice(log: Logger, notice: QueueNotice): void {
         { event: "queue.keys.locked", ...notice },
         "the key of the keystore is gone: what it sealed stays locked until the recovery key opens it (plantgate queue recover-keys)",
       );
+    case "heldUp": {
+      const { connectors } = notice;
+      if (connectors.length === 0)
+        return log.info({ event: "queue.connector.freed" }, "for no connector more waits than its budget any more");
+      return log.error(
+        { event: "queue.connector.heldUp", connectors },
+        "more waits for these connectors than their budget: what feeds them is refused at its source until it falls",
+      );
+    }
+    case "deadLettersDiscarded":
+      return log.error(
+        { event: "queue.deadLetters.discarded", connector: notice.connector, direction: notice.direction, count: notice.count },
+        "dead letters of this connector took more than their budget: the oldest were discarded, a row in their place tells how many",
+      );
+    case "keyDelayed":
+      return log.error(
+        { event: "queue.key.delayed", reason: notice.reason },
+        "a new sealing key is due and could not be written: the one before it goes on, and it is tried again each minute",
+      );
     case "disk":
       return log[notice.state === "ok" ? "info" : "error"]({ event: "queue.disk.changed", ...notice }, steps[notice.state]);
     case "fault": {

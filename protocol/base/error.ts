@@ -26,6 +26,7 @@ const dispositions = {
   DESTINATION_INVALID: "reject",
   EXPIRED: "reject",
   DISCARDED: "reject",
+  DELIVERY_DECIDED: "reject",
   // configuration
   CONFIG_INVALID: "reject",
   SECRET_MISSING: "reject",

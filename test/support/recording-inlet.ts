@@ -9,7 +9,7 @@ export class RecordingInlet implements Inlet {
   /** Every call of `accept`, also of those that failed or still wait. */
   readonly calls: (readonly Input[])[] = [];
   readonly released: string[] = [];
-  readonly markers = new Set<string>();
+  readonly markers = new Map<string, string>();
   readonly cursors = new Map<string, string>();
   /** Set: calls fail with it, nothing is accepted. */
   failure: ErrorCode | undefined;
@@ -40,9 +40,10 @@ export class RecordingInlet implements Inlet {
     let repeats = 0;
     for (const input of inputs) {
       const marker = input.exactlyOnce && `${input.exactlyOnce.client}:${input.exactlyOnce.packetId}`;
-      if (marker !== undefined && this.markers.has(marker)) repeats += 1;
+      const content = input.exactlyOnce?.content ?? "";
+      if (marker !== undefined && this.markers.get(marker) === content) repeats += 1;
       else {
-        if (marker !== undefined) this.markers.add(marker);
+        if (marker !== undefined) this.markers.set(marker, content);
         this.accepted.push(input);
       }
     }
@@ -62,10 +63,12 @@ export class RecordingInlet implements Inlet {
     return this.cursors.get(name);
   }
 
-  async release(client: string, packetId: number): Promise<void> {
+  async release(client: string, packetId?: number): Promise<void> {
     if (this.failure) throw new PlantgateError(this.failure, "said by the test");
-    this.markers.delete(`${client}:${packetId}`);
-    this.released.push(`${client}:${packetId}`);
+    for (const marker of [...this.markers.keys()])
+      if (packetId === undefined ? marker.startsWith(`${client}:`) : marker === `${client}:${packetId}`)
+        this.markers.delete(marker);
+    if (packetId !== undefined) this.released.push(`${client}:${packetId}`);
   }
 
   get bodies(): string[] {

@@ -261,7 +261,7 @@ export class MqttBrokerConnector implements Connector {
       onFreed();
     });
     const line = new IntakeLine({ inlet, clock, signal: closed.signal, onHeld, onFreed });
-    return new Link(client.id, user, gate, line, closed.signal);
+    return new Link(client, user, gate, line, closed.signal);
   }
 
   async #release(client: Client, packetId: number): Promise<void> {

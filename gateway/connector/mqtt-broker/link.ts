@@ -15,12 +15,15 @@ export class Link {
   /** Deliveries that this client has yet to acknowledge, by packet id. */
   readonly awaiting = new Map<number, () => void>();
   readonly closed: AbortSignal;
+  /** It began a clean session, and what an earlier one left unreleased is yet to be forgotten. */
+  leavesPast: boolean;
   /** Messages at QoS 1 sent and not acknowledged. */
   unacknowledged = 0;
   #lastPacketId = 0;
 
-  constructor(clientId: string, user: User, gate: SocketFilter, line: IntakeLine, closed: AbortSignal) {
-    this.clientId = clientId;
+  constructor(client: { id: string; clean: boolean }, user: User, gate: SocketFilter, line: IntakeLine, closed: AbortSignal) {
+    this.clientId = client.id;
+    this.leavesPast = client.clean;
     this.user = user;
     this.#gate = gate;
     this.#line = line;

@@ -7,10 +7,10 @@ const maxClients = 2000;
 const maxIds = 2048;
 
 /**
- * Judges whether a QoS 2 PUBLISH is new, or the same again. The marker that is flushed with a message does not tell the content, and
- * may be left from a life of the client that never sent PUBREL: a device that restarts counts its packet ids from 1 again, and a
- * new message must not be taken for the old one. The DUP flag says which it is (MQTT 3.1.1, 3.3.1.1), and in one process the content
- * does, also for clients that repeat without DUP.
+ * Judges whether a QoS 2 PUBLISH is new, or the same again. The marker that is flushed with a message may be left from a life of the
+ * client that never sent PUBREL: a device that restarts counts its packet ids from 1 again, and a new message must not be taken for the
+ * old one. Other content is another message, which the marker itself tells. Of the same content the DUP flag says which it is
+ * (MQTT 3.1.1, 3.3.1.1); in one process it is the same also for clients that repeat without DUP.
  */
 export class PacketIds {
   readonly #clients = new Map<string, Map<number, Known>>();
@@ -31,6 +31,11 @@ export class PacketIds {
   /** The marker is gone. */
   released(client: string, packetId: number): void {
     this.#note(client, packetId, "released");
+  }
+
+  /** The client began anew. */
+  forget(client: string): void {
+    this.#clients.delete(client);
   }
 
   #note(client: string, packetId: number, known: Known): void {

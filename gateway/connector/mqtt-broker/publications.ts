@@ -92,11 +92,19 @@ export class Publications {
     if (packet.qos !== 2 || messageId === undefined) return link.take(input, done);
     const client = markerOf(link);
     const content = createHash("sha256").update(packet.topic).update("\0").update(input.body).digest("base64");
-    link.take({ ...input, exactlyOnce: { client, packetId: messageId } }, done, async () => {
+    link.take({ ...input, exactlyOnce: { client, packetId: messageId, content } }, done, async () => {
+      if (link.leavesPast) await this.#leavePast(link, client);
       if (this.#packetIds.isNew(client, messageId, packet.dup === true, content)) await inlet.release(client, messageId);
       // noted before it is flushed: the same on a next connection may come while this one is still under way
       this.#packetIds.received(client, messageId, content);
     });
+  }
+
+  /** A clean session has no past (MQTT 3.1.1, 3.1.2.4): its first packet id is not the one that an earlier session left unreleased. */
+  async #leavePast(link: Link, client: string): Promise<void> {
+    await this.#deps.inlet.release(client);
+    this.#packetIds.forget(client);
+    link.leavesPast = false;
   }
 
   #inputOf(packet: PublishPacket): Input {

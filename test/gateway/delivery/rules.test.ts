@@ -317,6 +317,27 @@ describe("a delivery that waits for a person", () => {
     expect(letters(parts)).toHaveLength(decision === "discard" ? 1 : 0);
   });
 
+  it.each([
+    ["done", "discard"],
+    ["discard", "retry"],
+    ["retry", "done"],
+  ] as const)("is decided by one of two who decide at once: %s, not %s", async (first, second) => {
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
+    const { decisions, id } = await undecided(parts);
+    const [one, other] = await Promise.all([decisions.decide(id, said(first)), decisions.decide(id, said(second))]);
+    expect(one).toEqual({ kind: "decided" });
+    expect(other.kind).toBe("not-undecided");
+    await until(
+      () => rows(parts).length,
+      (count) => count === 0,
+    );
+    const told = outcomes(parts).filter(({ outcome }) => outcome !== "unknown");
+    expect(told.map(({ outcome }) => outcome).toSorted()).toEqual(
+      first === "discard" ? ["delivered", "refused"] : ["delivered", "delivered"],
+    );
+    expect(letters(parts)).toHaveLength(first === "discard" ? 1 : 0);
+  });
+
   it("is decided once, and no other is", async () => {
     await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "retry", reason: "busy" }) } } });
     const { decisions, id } = await undecided(parts);

@@ -2,9 +2,10 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
-import type { CloudEvent } from "../../../protocol/index.ts";
+import { type CloudEvent, queuePolicy } from "../../../protocol/index.ts";
 import { pickMap, pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
+import { until } from "../../support/process.ts";
 
 const lyon = () => bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" }), "lyon");
 /** With a function of JSONata's own, so that it is evaluated in another thread. */
@@ -232,4 +233,46 @@ it("records one key's messages in the order of arrival when a quick flow follows
   expect(new Set(events.map((event) => event.partitionkey))).toEqual(new Set(["hq-mo-42"]));
   expect(events.at(-1)!.type).toBe("mfg.shortage.reported.v1");
   expect(events).toHaveLength(41);
+});
+
+it("refuses what feeds a system that is away past its budget, takes everything else, and takes it again when that has fallen", async () => {
+  let up = false;
+  const scheduler = {
+    report: () => (up ? ("up" as const) : ("down" as const)),
+    deliver: () => (up ? { kind: "done" as const } : { kind: "retry" as const, reason: "away" }),
+  };
+  await using parts = await openParts({ receivers: { scheduler } });
+  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+  const template = documents[0]!.spec as { flows: Record<string, Record<string, unknown>>; connectors: Record<string, unknown> };
+  template.connectors.scheduler = { type: "http", url: "http://127.0.0.1:1" };
+  template.flows.picks = { ...template.flows.picks, to: [{ central: true }, { connector: "scheduler", post: "/in" }] };
+  await parts.apply(await bundleOf(documents, "lyon"));
+  await parts.queue.configure(queuePolicy.parse({ lanes: { transaction: { maxBytes: "1MiB" } } }));
+  const { inlet } = parts.connector("wms");
+  let txn = 0;
+  const take = () => inlet.accept([pick(pickPayload({ txn: `T-${txn++}`, lines: 50 }))]).then(() => "taken");
+  const refused = (error: { code: string; message: string }) => `${error.code}: ${error.message}`;
+  const said = await until(
+    () => take().catch(refused),
+    (outcome) => outcome !== "taken",
+  );
+  expect(said).toBe('QUEUE_FULL: more waits for "scheduler" than its budget');
+  const shortage = {
+    txn: "S-1",
+    order: "o",
+    sku: "i",
+    short: "1",
+    uom: "kg",
+    cause: "not-found",
+    at: "2026-11-24T08:00:00.000Z",
+  };
+  const origin = { kind: "webhook", path: "/shortages" } as const;
+  const receipt = await parts.connector("hooks").inlet.accept([pick(JSON.stringify(shortage), { origin })]);
+  expect(receipt.recorded + receipt.deadLetterIds.length).toBe(1);
+  up = true;
+  parts.host.ring(new Set(["scheduler"]));
+  await until(
+    () => take().catch(refused),
+    (outcome) => outcome === "taken",
+  );
 });

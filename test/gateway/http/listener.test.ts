@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { expect, it } from "vitest";
+import { maxBodyBytes } from "../../../gateway/http/bodies.ts";
 import { type Listener, openListener } from "../../../gateway/http/listener.ts";
-import { maxBodyBytes } from "../../../gateway/http/webhooks.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 
 const log = openLogger({ level: "silent", site: "lyon" });

@@ -34,7 +34,7 @@ it.each(versions)("opens a file of version %i with all that lies in it, and goes
   expect(store.depth().deliveries).toMatchObject({ waiting: 2, unknown: 1, parked: 0 });
   expect(deadLettersIn(store)).toMatchObject([{ code: "INPUT_NOT_JSON", body: new TextEncoder().encode("not json") }]);
   expect(store.cursor("downlink")).toBe('{"epoch":"e","sequence":2}');
-  const marker = { client: "floor/t1", packetId: 7 };
+  const marker = { client: "floor/t1", packetId: 7, ...(version < 3 ? {} : { content: "hash" }) };
   expect(store.commit([{ marker, messages: [{ lane: "transaction", line: "again" }] }])).toMatchObject([{ repeats: 1 }]);
   expect(store.commit([{ messages: [{ lane: "transaction", line: '{"id":"t4"}' }] }])).toMatchObject([{ appended: 1 }]);
   expect(linesIn(store, "transaction")).toEqual(['{"id":"t3"}', '{"id":"t4"}']);

@@ -59,6 +59,28 @@ it("climbs the ladder: samples make room, batch data is refused, then everything
   store.close();
 });
 
+it("takes again after a write that found no room as soon as there is some, far below the first step of the ladder", () => {
+  using folder = temporaryFolder();
+  const { store, free } = openOnDisk(folder.path);
+  store.commitGroup([append("transaction", "first")]);
+  free(10 * 1024 ** 2);
+  const pages = store.database.prepare("PRAGMA page_count").get()!.page_count as number;
+  store.database.exec(`PRAGMA max_page_count = ${pages}`);
+  const outcome = (n: number) => ({
+    change: { messages: [{ lane: "transaction" as const, line: noise(`${n}`) }], control: true as const },
+  });
+  let refused = false;
+  for (let n = 0; n < 5000 && !refused; n++) refused = codes(store.commitGroup([outcome(n)]))[0] === "QUEUE_FULL";
+  expect(refused).toBe(true);
+  store.database.exec("PRAGMA max_page_count = 1000000");
+  free(140 * 1024 ** 2);
+  expect(store.disk().state).toBe("refusing");
+  free(200 * 1024 ** 2);
+  expect(store.disk().state).toBe("bulk-refused");
+  expect(codes(store.commitGroup([append("bulk", "no"), append("transaction", "again")]))).toEqual(["QUEUE_FULL", "taken"]);
+  store.close();
+});
+
 it("keeps a reserve written out while there is room", () => {
   using folder = temporaryFolder();
   const { store } = openOnDisk(folder.path);

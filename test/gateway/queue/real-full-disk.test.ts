@@ -1,38 +1,15 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import type { QueueNotice } from "../../../gateway/queue/worker.ts";
 import { writeFlushed } from "../../../gateway/write-flushed.ts";
-import { PlantgateError } from "../../../protocol/index.ts";
+import { PlantgateError, queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
-
-/** A file system of its own, as small as the test wants it; only root can mount one. */
-function smallDisk(mebibytes: number) {
-  const folder = temporaryFolder();
-  const path = join(folder.path, "disk");
-  mkdirSync(path);
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", path]);
-  const filler = join(path, "filler");
-  return {
-    path,
-    /** Leaves so many KiB free. */
-    fill(leftKib: number): void {
-      const { bavail, bsize } = statfsSync(path);
-      const before = existsSync(filler) ? readFileSync(filler).length : 0;
-      writeFileSync(filler, Buffer.alloc(Math.max(0, before + bavail * bsize - leftKib * 1024)));
-    },
-    free: () => rmSync(filler, { force: true }),
-    [Symbol.dispose](): void {
-      execFileSync("umount", ["-l", path]);
-      folder[Symbol.dispose]();
-    },
-  };
-}
+import { smallDisk } from "../../support/small-disk.ts";
 
 const noise = (seed: string): string => Array.from({ length: 16 }, (_, index) => hash(`${seed}/${index}`)).join("");
 const samples = (seed: string) => ({
@@ -123,6 +100,23 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     store.commit([samples("c")]);
     expect(rangesIn(store, "telemetry").some((range) => range.includes("disk"))).toBe(false);
     expect(store.position("telemetry").pruned).toBeGreaterThan(0);
+    store.close();
+  });
+
+  it("refuses what it has no room to make the first sealing key for, and seals it when there is room", () => {
+    using disk = smallDisk(48);
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    store.commit([order("plain")]);
+    store.configure(queuePolicy.parse({ encryption: { atRest: true } }));
+    disk.fill(0);
+    // by the figures of a moment ago there is room
+    expect(outcome(() => store.commit([order("refused")]))).toBe("QUEUE_FULL");
+    disk.free();
+    kernel.uptime += 1000;
+    store.commit([order("sealed")]);
+    expect(linesIn(store)).toEqual([noise("plain"), noise("sealed")]);
+    expect(existsSync(join(disk.path, "keystore", "keys.json"))).toBe(true);
     store.close();
   });
 

@@ -76,6 +76,50 @@ it("reads what was written before it was switched on, and after the key was chan
   store.close();
 });
 
+it("goes on with the key it has when a new one is due and cannot be written, and makes it later", () => {
+  using folder = temporaryFolder();
+  let now = 1_700_000_000_000;
+  const store = openStore(folder.path, { now: () => now });
+  const delayed: string[] = [];
+  store.onKeyDelayed = (reason) => delayed.push(reason);
+  store.configure(sealed);
+  store.commit([message("first key")]);
+  // the file that a new key is written to first
+  const blocked = join(folder.path, "keystore", "keys.json.new");
+  mkdirSync(blocked);
+  now += 91 * 86_400_000;
+  store.commit([message("overdue")]);
+  store.commit([message("overdue still")]);
+  expect(store.database.prepare("SELECT DISTINCT data_key FROM sealing_keys").all()).toHaveLength(1);
+  expect(delayed).toHaveLength(1);
+  rmSync(blocked, { recursive: true });
+  now += 61_000;
+  store.commit([message("second key")]);
+  expect(store.database.prepare("SELECT DISTINCT data_key FROM sealing_keys").all()).toHaveLength(2);
+  expect(linesIn(store)).toEqual(["first key", "overdue", "overdue still", "second key"]);
+  store.close();
+});
+
+it("leaves a keystore that it cannot open as it is when it only looks into a folder", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.commit([message("plain")]);
+  store.configure(sealed);
+  store.commit([message("locked")]);
+  store.close();
+  const wrapping = join(folder.path, "keystore", "wrapping.key");
+  renameSync(wrapping, `${wrapping}.away`);
+  const before = readdirSync(join(folder.path, "keystore"));
+  const look = (): string[] => {
+    using reader = new QueueReader(join(folder.path, "queue.sqlite"));
+    return [...reader.messages("transaction")].map((found) => found.line);
+  };
+  expect(look()).toEqual(["plain"]);
+  expect(readdirSync(join(folder.path, "keystore"))).toEqual(before);
+  renameSync(`${wrapping}.away`, wrapping);
+  expect(look()).toEqual(["plain", "locked"]);
+});
+
 it("uses a subkey of its own each time the file is opened, so that a copy that runs on repeats no nonce", () => {
   using folder = temporaryFolder();
   for (let n = 0; n < 2; n++) {

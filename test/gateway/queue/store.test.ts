@@ -101,6 +101,19 @@ it("takes an exactly-once input once until its packet id is released", () => {
   second.close();
 });
 
+it("takes other content under an exactly-once marker for a new message, and its repeat for one", () => {
+  using folder = temporaryFolder();
+  const marker = (content: string, packetId = 7) => ({ client: "floor/t1", packetId, content });
+  const store = openStore(folder.path);
+  store.commit([{ ...transaction("a"), marker: marker("a") }]);
+  store.commit([{ ...transaction("other id"), marker: marker("a", 8) }]);
+  expect(store.commit([{ ...transaction("b"), marker: marker("b") }])).toMatchObject([{ appended: 1, repeats: 0 }]);
+  expect(store.commit([{ ...transaction("b"), marker: marker("b") }])).toMatchObject([{ appended: 0, repeats: 1 }]);
+  store.commit([{ releaseMarker: { client: "floor/t1" } }]);
+  expect(store.database.prepare("SELECT * FROM markers").all()).toEqual([]);
+  store.close();
+});
+
 it("keeps the raw input beside the frame, once for all messages of a split", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);

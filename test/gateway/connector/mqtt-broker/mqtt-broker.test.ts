@@ -194,6 +194,39 @@ describe("exactly once at the embedded broker", () => {
     expect(inlet.bodies).toEqual(["a", "b", "c"]);
   });
 
+  it.each([
+    ["its first try was lost and it repeats it with DUP, in the session that it kept", false, "b"],
+    ["its first try was lost and it repeats it with DUP, in a clean session", true, "b"],
+    ["it says the same as the old one, in a clean session", true, "a"],
+  ])("does not take a new message for one that an earlier life of the device left unreleased: %s", async (_why, clean, body) => {
+    const inlet = new RecordingInlet();
+    {
+      await using broker = await startBroker(inlet);
+      await using client = await connected(broker.port, { clean });
+      client.publish(topic, "a", { qos: 2, packetId: 1 });
+      await client.received(packetType.pubrec, 1);
+    }
+    await using broker = await startBroker(inlet);
+    await using client = await connected(broker.port, { clean });
+    client.publish(topic, body, { qos: 2, packetId: 1, dup: true });
+    await client.received(packetType.pubrec, 1);
+    expect(inlet.bodies).toEqual(["a", body]);
+    client.publish(topic, body, { qos: 2, packetId: 1, dup: true });
+    client.pubrel(1);
+    await client.received(packetType.pubcomp, 1);
+    expect(inlet.bodies).toEqual(["a", body]);
+  });
+
+  it("forgets in a clean session what the one before, in the same process, left unreleased", async () => {
+    await using broker = await startBroker();
+    for (const _life of [1, 2]) {
+      await using client = await connected(broker.port);
+      client.publish(topic, "one piece", { qos: 2, packetId: 1 });
+      await client.received(packetType.pubrec, 1);
+    }
+    expect(broker.inlet.bodies).toEqual(["one piece", "one piece"]);
+  });
+
   it("sends no PUBCOMP while the release cannot be flushed", async () => {
     await using broker = await startBroker();
     await using client = await connected(broker.port);

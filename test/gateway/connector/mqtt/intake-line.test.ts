@@ -168,7 +168,7 @@ it("writes an exactly-once input alone, and runs what has to come before it when
   const { inlet, take, done } = open();
   const seen: string[][] = [];
   take("a");
-  take("b", { exactlyOnce: { client: "c", packetId: 1 } }, async () => {
+  take("b", { exactlyOnce: { client: "c", packetId: 1, content: "b" } }, async () => {
     seen.push([...inlet.bodies]);
   });
   take("c");

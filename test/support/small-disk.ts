@@ -1,0 +1,27 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryFolder } from "./folder.ts";
+
+/** A file system of its own, as small as the test wants it; only root can mount one. */
+export function smallDisk(mebibytes: number) {
+  const folder = temporaryFolder();
+  const path = join(folder.path, "disk");
+  mkdirSync(path);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", path]);
+  const filler = join(path, "filler");
+  return {
+    path,
+    /** Leaves so many KiB free. */
+    fill(leftKib: number): void {
+      const { bavail, bsize } = statfsSync(path);
+      const before = existsSync(filler) ? readFileSync(filler).length : 0;
+      writeFileSync(filler, Buffer.alloc(Math.max(0, before + bavail * bsize - leftKib * 1024)));
+    },
+    free: () => rmSync(filler, { force: true }),
+    [Symbol.dispose](): void {
+      execFileSync("umount", ["-l", path]);
+      folder[Symbol.dispose]();
+    },
+  };
+}
