@@ -5,7 +5,6 @@ import {
   durationMs,
   type ErrorCode,
   findMessageType,
-  type LocalDestination,
   PlantgateError,
 } from "../../protocol/index.ts";
 import type { Connector, Outbound, Outcome } from "../connector/connector.ts";

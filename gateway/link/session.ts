@@ -111,8 +111,7 @@ export class Session {
 
   /** Central's clock; undefined without a link. */
   centralNow(): number | undefined {
-    const { clock, transport } = this.#deps;
-    return this.#state.kind === "online" ? clock.now() + transport.clockOffsetMs : undefined;
+    return this.#state.kind === "online" ? this.#deps.transport.centralNow() : undefined;
   }
 
   /** Resolves with the session as soon as there is one; undefined when the signal aborts. */

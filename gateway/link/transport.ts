@@ -1,7 +1,15 @@
 import { type KeyObject, randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { SignJWT } from "jose";
-import { type Clock, PlantgateError, type Problem, problem, tokenAudience, tokenLifeSeconds } from "../../protocol/index.ts";
+import {
+  type Clock,
+  type EpochMs,
+  PlantgateError,
+  type Problem,
+  problem,
+  tokenAudience,
+  tokenLifeSeconds,
+} from "../../protocol/index.ts";
 import { type Dialer, type DialOptions, makeDialer } from "./dial.ts";
 
 export interface TransportDeps {
@@ -45,7 +53,8 @@ const maxAnswerBytes = 64 * 1024 * 1024;
 export class Transport {
   readonly #deps: TransportDeps;
   readonly #dialer: Dialer;
-  #clockOffsetMs = 0;
+  /** Central's time, and ours by running time, at its last answer. */
+  #told: { readonly central: number; readonly at: number } | undefined;
   #token: { text: string; renewAt: number } | undefined;
 
   constructor(deps: TransportDeps) {
@@ -58,16 +67,16 @@ export class Transport {
     this.#dialer.close();
   }
 
-  /** Central's clock minus ours, as of the last answer. */
-  get clockOffsetMs(): number {
-    return this.#clockOffsetMs;
+  /** Central's clock: as of its last answer, and on from there by running time, whatever is done to our clock meanwhile (P10). Undefined before the first. */
+  centralNow(): EpochMs | undefined {
+    return this.#told && this.#told.central + this.#deps.clock.monotonic() - this.#told.at;
   }
 
   /** @throws PlantgateError PEER_UNREACHABLE: central did not answer, or something that is not central did */
   async send(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     const answer = await this.#sendOnce(request, signal);
     if (answer.kind === "problem" && answer.problem.code === "token-expired") {
-      // the answer's Date has just set the offset
+      // the answer's Date has just told central's time
       this.#token = undefined;
       return this.#sendOnce(request, signal);
     }
@@ -154,7 +163,7 @@ export class Transport {
   async #currentToken(): Promise<string> {
     const { clock, site, privateKey } = this.#deps;
     if (this.#token && clock.monotonic() < this.#token.renewAt) return this.#token.text;
-    const issuedAt = Math.floor((clock.now() + this.#clockOffsetMs) / 1000);
+    const issuedAt = Math.floor((this.centralNow() ?? clock.now()) / 1000);
     const text = await new SignJWT({})
       .setProtectedHeader({ alg: "EdDSA", typ: "JWT" })
       .setIssuer(site)
@@ -171,11 +180,12 @@ export class Transport {
   #learnClock(date: string | undefined): void {
     const central = date === undefined ? Number.NaN : Date.parse(date);
     if (!Number.isFinite(central)) return;
-    const offset = central - this.#deps.clock.now();
+    const { clock } = this.#deps;
+    const now = clock.now();
     // the header has whole seconds: less than two is no skew
-    const next = Math.abs(offset) < 2000 ? 0 : offset;
-    if (Math.abs(next - this.#clockOffsetMs) > 5000) this.#token = undefined;
-    this.#clockOffsetMs = next;
+    const next = Math.abs(central - now) < 2000 ? now : central;
+    if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
+    this.#told = { central: next, at: clock.monotonic() };
   }
 }
 

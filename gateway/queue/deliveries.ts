@@ -56,7 +56,7 @@ export class Deliveries {
       row.stateKey ?? null,
       head,
       row.createdAt,
-      row.waitedMs === undefined ? unknownRunMs : this.#running.now(),
+      row.waitedMs === undefined || row.restarted ? unknownRunMs : this.#running.now(),
       Math.round(row.waitedMs ?? 0),
       row.centralAt ?? null,
       row.again ? 1 : 0,

@@ -167,6 +167,20 @@ it("reads how long to wait, and central's problems as what they are", async () =
   expect(await transport.send()).toMatchObject({ kind: "problem", problem: { code: "limited" }, retryAfterMs: 7000 });
 });
 
+it("knows central's time from its last answer on by running time, whatever is done to our clock", async () => {
+  await using server = await plain();
+  const began = performance.now();
+  let wall = 0;
+  const clock = { ...systemClock, now: () => wall };
+  const transport = new Transport({ site: "lyon", centralUrl: `http://127.0.0.1:${server.port}`, privateKey, clock });
+  expect(transport.centralNow()).toBeUndefined();
+  await transport.send(get, never);
+  // as when NTP sets a clock that began in 1970
+  for (wall of [0, Date.now(), Date.now() + 1e12])
+    expect(Math.abs(transport.centralNow()! - Date.now())).toBeLessThan(2000 + performance.now() - began);
+  transport.close();
+});
+
 it("ends a request with its signal", async () => {
   await using server = await plain(() => {});
   const transport = new Transport({
