@@ -43,6 +43,8 @@ interface RawAnswer {
 
 class StaleConnection extends Error {}
 
+const longestPauseMs = 300_000;
+
 /** Of any answer: a bundle is the largest. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
@@ -189,7 +191,8 @@ export class Transport {
   }
 }
 
+/** At most `longestPauseMs`: whoever asks for more is asked again by then, so that no mistake there stops a lane for a day (P5). */
 function retryAfter(header: string | undefined): number | undefined {
   const seconds = Number(header);
-  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+  return header !== undefined && seconds >= 0 ? Math.min(longestPauseMs, seconds * 1000) : undefined;
 }

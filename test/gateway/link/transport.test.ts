@@ -181,6 +181,15 @@ it("knows central's time from its last answer on by running time, whatever is do
   transport.close();
 });
 
+it("waits for five minutes at most, whatever it is asked for", async () => {
+  await using server = await plain((_, response) => {
+    response.writeHead(503, { "content-type": "application/problem+json", "retry-after": "86400" });
+    response.end(JSON.stringify(toProblem("busy")));
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  expect(await transport.send()).toMatchObject({ kind: "problem", retryAfterMs: 300_000 });
+});
+
 it("ends a request with its signal", async () => {
   await using server = await plain(() => {});
   const transport = new Transport({
