@@ -208,7 +208,13 @@ export class Session {
       })),
     };
     const answer = await transport.send(
-      { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, silenceMs: 15_000 },
+      {
+        method: "POST",
+        path: `/v1/sites/${encodeURIComponent(site)}/sessions`,
+        json: greeting,
+        silenceMs: 15_000,
+        longestMs: 60_000,
+      },
       signal,
     );
     if (answer.kind === "problem") {

@@ -11,6 +11,7 @@ import {
   tokenLifeSeconds,
 } from "../../protocol/index.ts";
 import { type Dialer, type DialOptions, makeDialer } from "./dial.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 export interface TransportDeps {
   readonly site: string;
@@ -26,6 +27,8 @@ export interface LinkRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
   readonly body?: Uint8Array;
+  /** The longest that it may take, besides the time for its bytes and those of its answer; 120 s where nothing is said. */
+  readonly longestMs?: number;
   /** The longest silence, in either direction: a slow link may take its time, a dead one may not (half-open detection). */
   readonly silenceMs: number;
 }
@@ -42,6 +45,8 @@ interface RawAnswer {
 }
 
 class StaleConnection extends Error {}
+
+const defaultLongestMs = 120_000;
 
 const longestPauseMs = 300_000;
 
@@ -134,19 +139,28 @@ export class Transport {
         let bytes = 0;
         response.on("data", (part: Buffer) => {
           bytes += part.length;
+          limit.allowFor(part.length);
           parts.push(part);
           if (bytes > maxAnswerBytes) fail(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
         });
         response.on("error", fail);
         response.on("aborted", () => fail(new Error("the answer was cut off")));
         response.on("end", () => {
-          signal.removeEventListener("abort", aborted);
+          settled();
           resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") });
         });
       });
+      const limit = new TimeLimit(this.#deps.clock, request.longestMs ?? defaultLongestMs, (afterMs) =>
+        fail(new Error(`not done after ${Math.round(afterMs / 1000)} s`)),
+      );
+      limit.allowFor(body?.byteLength ?? 0);
+      const settled = (): void => {
+        limit.end();
+        signal.removeEventListener("abort", aborted);
+      };
       // settles at once, whatever the connection still does: it may not even be open yet
       const fail = (error: Error): void => {
-        signal.removeEventListener("abort", aborted);
+        settled();
         reject(error);
         sent.destroy();
       };

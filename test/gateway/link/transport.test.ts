@@ -144,6 +144,24 @@ it("gives a connection up that is silent, and not one that is slow", async () =>
   expect(await transport.send({ ...get, silenceMs: 600 })).toMatchObject({ kind: "ok", body: { parts: { length: 20 } } });
 });
 
+it("gives an answer up that trickles in without an end", async () => {
+  await using server = await plain((_, response) => {
+    response.setHeader("content-type", "application/json").write(" ");
+    const trickle = setInterval(() => response.write(" "), 20);
+    response.on("close", () => clearInterval(trickle));
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  expect(await why(transport.send({ ...get, longestMs: 300 }))).toContain("not done after");
+  // one whose bytes come fast enough takes its time
+  await using long = await plain((_, response) => {
+    response.setHeader("content-type", "application/json").write('"');
+    for (let part = 1; part <= 10; part++) setTimeout(() => response.write("x".repeat(1000)), 50 * part);
+    setTimeout(() => response.end('"'), 600);
+  });
+  using patient = open(`http://127.0.0.1:${long.port}`);
+  expect(await patient.send({ ...get, longestMs: 300 })).toMatchObject({ kind: "ok" });
+});
+
 it("asks once more when a connection that was kept open had been closed", async () => {
   let answered = 0;
   await using server = await plain((request, response) => {
