@@ -27,12 +27,14 @@ import { SiteRegistry } from "./site/registry.ts";
 import { Sessions } from "./site/sessions.ts";
 import type { OpenDatabase } from "./storage/database.ts";
 import { openFolder } from "./storage/folder.ts";
+import { LedgerGate } from "./storage/gate.ts";
 import { adoptIncarnation } from "./storage/incarnation.ts";
 import { noNotices, openNotices } from "./storage/notices.ts";
 import { describeDatabase } from "./storage/postgres.ts";
 import { joinDatabase } from "./storage/replica.ts";
+import { readSeen, watchLedger } from "./storage/seen.ts";
 import { SharedCommits } from "./storage/shared-commits.ts";
-import { openStorage } from "./storage/storage.ts";
+import { openReading, openStorage, type StorageTarget } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 import { LoopLag } from "./telemetry/loop-lag.ts";
 
@@ -40,6 +42,8 @@ export { type CentralSettings, centralSettings };
 
 export interface Central {
   readonly url: string;
+  /** Rejects once another ledger is behind the database's name: it answers nothing more, and has to be started again. */
+  readonly failed: Promise<never>;
   /** Ends polls with an answer, finishes the slice in work and gives the data folder free; safe to call twice. */
   stop(): Promise<void>;
 }
@@ -75,17 +79,23 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     scope.defer("folder", async () => folder.release());
     const { identity } = folder;
     const { databaseUrl: url } = settings;
-    const storage = await openStorage(
+    const target: StorageTarget =
       url === undefined
         ? { kind: "sqlite", file: folder.ledgerFile, openDatabase: parts.openDatabase }
-        : { kind: "postgres", url },
-    );
+        : { kind: "postgres", url };
+    const gate = new LedgerGate();
+    const storage = await openStorage(target, gate);
     scope.defer("storage", () => storage.destroy());
+    const reading = openReading(target, storage, gate);
+    if (reading !== storage) scope.defer("storage for reading", () => reading.destroy());
     if (url !== undefined) await joinDatabase(storage, identity, settings.dataDir, log);
 
     const commits = new SharedCommits(storage);
     const alarms = new Alarms({ clock, log });
-    const incarnation = await adoptIncarnation(storage, identity.incarnation, alarms);
+    const known = { place: identity.place, seen: readSeen(settings.dataDir) };
+    const seen = await adoptIncarnation(storage, known, alarms);
+    const { incarnation } = seen;
+    gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
     const presence = new Presence({ storage, commits, clock, alarms });
     const routes = new Routes();
@@ -120,7 +130,14 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const notices =
       url === undefined
         ? noNotices
-        : openNotices({ storage, url, clock, log }, ({ lanes = [], sites = [], ledger }) => {
+        : openNotices({ storage, url, clock, log }, (heard) => {
+            if (heard === "everything") {
+              projector.wake();
+              ingest.lookAgain();
+              hints.wakeEverybody();
+              return;
+            }
+            const { lanes = [], sites = [], ledger } = heard;
             if (lanes.length > 0) {
               projector.wake(lanes);
               ingest.lookAgain();
@@ -145,12 +162,18 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
-      overview: new Overview({ storage, registry, presence, clock, leaseSeconds: settings.leaseSeconds }),
-      orders: new OrderSearch(storage),
-      timeline: new Timeline({ storage, frames, damage }),
-      pages: new Pages({ storage, frames, damage, hints, clock }),
-      completeness: new Completeness(storage),
-      records: new Records(storage),
+      overview: new Overview({
+        storage: reading,
+        registry: new SiteRegistry({ storage: reading, clock }),
+        presence,
+        clock,
+        leaseSeconds: settings.leaseSeconds,
+      }),
+      orders: new OrderSearch(reading),
+      timeline: new Timeline({ storage: reading, frames, damage }),
+      pages: new Pages({ storage: reading, frames, damage, hints, clock }),
+      completeness: new Completeness(reading),
+      records: new Records(reading),
       admissions,
       stopping: stopping.signal,
       siteChanged: (site) => {
@@ -161,10 +184,10 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
 
     const projecting = projector.run(stopping.signal);
     const saving = savePresence(presence, clock, log, stopping.signal);
+    const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, saving]);
-      await presence.save();
+      await Promise.all([projecting, saving, watching]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });
@@ -185,7 +208,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       },
       "central is up",
     );
-    return { url: address, stop: () => scope.stop() };
+    return { url: address, failed: gate.failed, stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();
     await scope.stop().catch(() => {});
@@ -194,8 +217,10 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
 }
 
 async function savePresence(presence: Presence, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+  // once more when it ends
+  for (let last = false; !last; ) {
     await clock.sleep(saveEveryMs, signal);
+    last = signal.aborted;
     await presence
       .save()
       .catch((err: unknown) => log.warn({ event: "presence.save.failed", err }, "last heard times were not saved"));

@@ -135,10 +135,12 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       listener.settled(false);
       try {
         await host.apply(next);
+        inEffect = true;
       } finally {
-        listener.settled(true);
+        listener.settled(inEffect);
       }
     };
+    let inEffect = false;
     const shares = new LaneShares(weightsOf(defaultQueuePolicy));
     const progress = new UplinkProgress(clock, log);
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
@@ -150,7 +152,6 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await host.pauseDeliveries();
     }
     await agent.resume();
-    listener.settled(true);
     scope.defer("connectors", () => {
       listener.settled(false);
       return host.stop();

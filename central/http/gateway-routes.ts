@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { z } from "zod";
 import {
   batchHeaders,
@@ -17,7 +17,7 @@ import { type BatchHead, parseEntries } from "../ledger/batch.ts";
 import type { Ingest } from "../ledger/ingest.ts";
 import type { Downlink } from "../router/downlink.ts";
 import type { Presence } from "../site/presence.ts";
-import type { SessionState, Sessions } from "../site/sessions.ts";
+import type { Caller, SessionState, Sessions } from "../site/sessions.ts";
 import type { GatewayEnv } from "./access.ts";
 import type { Admissions } from "./admission.ts";
 import { ProblemError, parseBody, parseInput } from "./problem.ts";
@@ -96,9 +96,10 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
       if (outcome.kind === "invalid" || outcome.kind === "too-large") throw new ProblemError(outcome.kind, outcome.detail);
       comesBack = outcome.kind === "gap";
       if (outcome.kind === "gap" || outcome.kind === "fork") throw watermarkProblem(outcome.kind, outcome.watermark);
-      if (outcome.kind === "backlogged") throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
+      if (outcome.kind === "backlogged" || outcome.kind === "locked")
+        throw pushBack(outcome.kind, deps.admissions.retryAfterSeconds());
       if (outcome.kind !== "recorded") {
-        await deps.sessions.judge(site, head.session);
+        await deps.sessions.judge(site, head.session, callerOf(c));
         throw sessionProblem(outcome.kind);
       }
       const answer: WatermarkAnswer = { watermark: outcome.watermark, incarnation: deps.incarnation };
@@ -111,7 +112,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
   app.post("/downlink", async (c) => {
     const input = await parseBody(c, downlinkRequest);
     const site = c.var.site.name;
-    const state = await deps.sessions.judge(site, input.session);
+    const state = await deps.sessions.judge(site, input.session, callerOf(c));
     if (state !== "current") throw sessionProblem(state);
     const outcome = await deps.downlink.poll(site, input, AbortSignal.any([c.req.raw.signal, deps.stopping]));
     if (outcome.kind === "site-revoked") throw new ProblemError("site-revoked", `the access of site "${site}" was revoked`);
@@ -122,7 +123,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
   app.post("/status", async (c) => {
     const report = await parseBody(c, statusReport);
     const site = c.var.site;
-    const state = await deps.sessions.judge(site.name, report.session);
+    const state = await deps.sessions.judge(site.name, report.session, callerOf(c));
     if (state !== "current") throw sessionProblem(state);
     await deps.presence.report(site, report);
     return c.json({ serverTime: toInstant(deps.clock.now()), leaseSeconds: deps.leaseSeconds, incarnation: deps.incarnation });
@@ -136,6 +137,12 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
   });
 
   return app;
+}
+
+/** The site's row was read before the body, and whatever else a call waits for. */
+function callerOf(c: Context<GatewayEnv>): Caller {
+  const { signal } = c.req.raw;
+  return { newestThen: c.var.site.session, isGone: () => signal.aborted };
 }
 
 function requireMedia(type: string | undefined, encoding: string | undefined): void {
@@ -164,10 +171,11 @@ function parseHead(site: string, lane: string, headers: Record<string, string>):
   };
 }
 
-function pushBack(kind: "limited" | "busy" | "backlogged", retryAfterSeconds: number): ProblemError {
+function pushBack(kind: "limited" | "busy" | "backlogged" | "locked", retryAfterSeconds: number): ProblemError {
   const details = {
     limited: "this site has as many batches in work as one site may",
     busy: "central takes in as much as it can",
+    locked: "this lane is held by another replica of central, or by a session that begins",
     backlogged: "more of this site waits for projection than one site may have waiting",
   };
   const code = kind === "limited" ? "limited" : "busy";

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Clock, Lane } from "../../protocol/index.ts";
 import { type Alarm, type Alarms, holeAlarmOf } from "../alert/alarms.ts";
 import { sessionState } from "../site/sessions.ts";
-import { locking } from "../storage/dialect.ts";
+import { lockingFree } from "../storage/dialect.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 import { type BatchHead, formatEntries } from "./batch.ts";
 import { type EpochState, type Fresh, judgeOverlap } from "./overlap.ts";
@@ -17,7 +17,8 @@ export interface Incoming {
 export type AppendOutcome =
   | { readonly kind: "recorded"; readonly watermark: number; readonly fresh: number }
   | { readonly kind: "gap" | "fork"; readonly watermark: number }
-  | { readonly kind: "fenced" | "session-unknown" | "backlogged" };
+  /** `locked`: another replica, or a hello, holds this lane. */
+  | { readonly kind: "fenced" | "session-unknown" | "backlogged" | "locked" };
 
 export interface AppendDeps {
   readonly clock: Clock;
@@ -39,14 +40,15 @@ export interface RecordedEpoch extends EpochState {
 /**
  * Records what is new of some batches, each judged as if it had come alone, in the order given. Runs in one transaction, which the caller
  * flushes. The lanes' rows are locked, in one order, so that replicas and hellos take turns; sessions are asked for behind that lock: after
- * a newer session's hello was answered no batch of an older one is recorded.
+ * a newer session's hello was answered no batch of an older one is recorded. A lane that somebody else holds is not waited for: a replica
+ * that froze with one would hold up all others.
  */
 export async function appendGroup(
   tx: StorageTransaction,
   group: readonly Incoming[],
   deps: AppendDeps,
 ): Promise<{ readonly outcomes: readonly AppendOutcome[]; readonly alarms: readonly Alarm[] }> {
-  const states = new Map<string, LaneState | undefined>();
+  const states = new Map<string, LaneState | "locked" | undefined>();
   for (const key of [...new Set(group.map(({ head }) => laneKey(head)))].sort()) {
     const { head } = group.find((each) => laneKey(each.head) === key) as Incoming;
     states.set(key, await lockLane(tx, head));
@@ -63,10 +65,11 @@ export async function appendGroup(
 async function appendOne(
   tx: StorageTransaction,
   { head, body, inflatedBytes }: Incoming,
-  state: LaneState | undefined,
+  state: LaneState | "locked" | undefined,
   deps: AppendDeps,
   alarms: Alarm[],
 ): Promise<AppendOutcome> {
+  if (state === "locked") return { kind: "locked" };
   const session = await sessionState(tx, head.site, head.session);
   if (session !== "current") return { kind: session };
   // a new epoch is announced in a hello, with what it continues
@@ -105,10 +108,12 @@ async function appendOne(
   return { kind: "recorded", watermark: fresh.last, fresh: fresh.count };
 }
 
-async function lockLane(tx: StorageTransaction, { site, lane }: BatchHead): Promise<LaneState | undefined> {
+async function lockLane(tx: StorageTransaction, { site, lane }: BatchHead): Promise<LaneState | "locked" | undefined> {
   const query = tx.selectFrom("lanes").select(["batches", "recorded"]).where("site", "=", site).where("lane", "=", lane);
-  const row = await locking(tx, query).executeTakeFirst();
-  return row && { ...row, epochs: new Map() };
+  const row = await lockingFree(tx, query).executeTakeFirst();
+  if (row) return { ...row, epochs: new Map() };
+  // left out, or not there
+  return (await query.executeTakeFirst()) && "locked";
 }
 
 async function epochOf(tx: StorageTransaction, state: LaneState, head: BatchHead): Promise<RecordedEpoch | undefined> {

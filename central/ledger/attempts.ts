@@ -68,7 +68,8 @@ export class Attempts {
     if (!cursor) return "elsewhere";
     // on SQLite there is no other: what has another name is this process before its start
     const others = cursor.shared && cursor.noted_by !== this.#replica && cursor.attempts > 0;
-    if (others && cursor.now - cursor.noted_at < othersTurnMs) return "elsewhere";
+    // a clock that was ahead when it was noted says nothing of now
+    if (others && Math.abs(cursor.now - cursor.noted_at) < othersTurnMs) return "elsewhere";
     const batches = await batchesFrom(tx, cursor);
     if (batches.length === 0) return "nothing";
     const blameless = this.#blameless.has(keyOf(which));

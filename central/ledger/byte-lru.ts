@@ -37,4 +37,9 @@ export class ByteLru {
     this.#entries.delete(key);
     this.#dropped(found);
   }
+
+  /** Walks through all of them. */
+  deleteAll(beginning: string): void {
+    for (const key of [...this.#entries.keys()]) if (key.startsWith(beginning)) this.delete(key);
+  }
 }

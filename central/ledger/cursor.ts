@@ -30,29 +30,32 @@ export interface Cursor extends Turn, CursorState {
 /** Batches that one step looks at. */
 export const batchesAhead = 64;
 
-/** Reads and locks a lane's cursor; undefined while another replica has it, or where there is none. */
+/**
+ * Reads and locks a lane's cursor; undefined while another replica has it, or where there is none. A damaged batch's is locked behind its
+ * lane's, whose count it moves as well: all steps lock in one order.
+ */
 export async function claimCursor(tx: StorageTransaction, which: Which): Promise<Cursor | undefined> {
   const { site, lane, damagedBatch } = which;
   const kind = damagedBatch === undefined ? ("lane" as const) : ("damaged" as const);
   const shared = isPostgres(tx);
   const now = shared ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
   const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
-  const row =
-    damagedBatch === undefined
-      ? await lockingFree(
-          tx,
-          tx.selectFrom("projections").select(columns).select(now.as("now")).where("site", "=", site).where("lane", "=", lane),
-        ).executeTakeFirst()
-      : await lockingFree(
-          tx,
-          tx
-            .selectFrom("damaged")
-            .select(columns)
-            .select(now.as("now"))
-            .where("site", "=", site)
-            .where("lane", "=", lane)
-            .where("batch", "=", damagedBatch),
-        ).executeTakeFirst();
+  const ofLane = tx
+    .selectFrom("projections")
+    .select(columns)
+    .select(now.as("now"))
+    .where("site", "=", site)
+    .where("lane", "=", lane);
+  let row = await lockingFree(tx, ofLane).executeTakeFirst();
+  if (row && damagedBatch !== undefined) {
+    const ofBatch = tx
+      .selectFrom("damaged")
+      .select(columns)
+      .select(now.as("now"))
+      .where("site", "=", site)
+      .where("lane", "=", lane);
+    row = await lockingFree(tx, ofBatch.where("batch", "=", damagedBatch)).executeTakeFirst();
+  }
   return row && { kind, site, lane, shared, ...row };
 }
 

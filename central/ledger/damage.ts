@@ -1,6 +1,6 @@
 import { type Clock, PlantgateError } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
-import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
+import { isOutage, isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { judgeContent } from "./batch.ts";
 import type { Frames } from "./frames.ts";
 import { walkChain } from "./overlap.ts";
@@ -133,7 +133,7 @@ export async function beginLook(db: Storage, now: number): Promise<BatchPlace | 
 /** Looks through all of a batch, and notes that the process outlived it. @returns whether it is whole again */
 export async function look(db: Storage, { site, lane, batch }: BatchPlace): Promise<boolean> {
   const whole = await isWhole(db, { site, lane, batch }).catch((error: unknown) => {
-    if (isOutage(error)) throw error;
+    if (isOutage(error) && !isStorageDamage(error)) throw error;
     return false;
   });
   await db

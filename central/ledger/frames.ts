@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { batchLimits, type Lane, PlantgateError } from "../../protocol/index.ts";
-import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
+import { isOutage, isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { inflate, release } from "./inflate.ts";
 
@@ -11,6 +11,8 @@ export interface FramePlace {
   readonly batch: number;
   readonly bodyOffset: number;
   readonly bodyBytes: number;
+  /** When the batch was recorded. A ledger that lost its end gives a number out again, for something else. */
+  readonly receivedAt: number;
 }
 
 /** Inflated texts and compressed bodies that were used last; both the projector and those who read behind it come here. */
@@ -27,7 +29,7 @@ export class Frames {
    * @throws PlantgateError FRAME_CORRUPT when the batch is not there, or what lies there cannot be inflated
    */
   async use<Value>(db: Storage | StorageTransaction, place: FramePlace, use: (text: Buffer) => Value): Promise<Value> {
-    const batch = `${place.site}/${place.lane}/${place.batch}`;
+    const batch = nameOf(place);
     const key = `${batch}/${place.bodyOffset}+${place.bodyBytes}`;
     const known = this.#texts.get(key);
     if (known) return use(known);
@@ -39,14 +41,15 @@ export class Frames {
 
   /** Forgets a batch that could not be read: what is on the disk may change. */
   forget(place: Pick<FramePlace, "site" | "lane" | "batch">): void {
-    this.#bodies.delete(`${place.site}/${place.lane}/${place.batch}`);
+    this.#bodies.deleteAll(beginningOf(place));
   }
 
   async #inflated(db: Storage | StorageTransaction, place: FramePlace, batch: string): Promise<Buffer> {
     try {
       return inflate(await this.#compressed(db, place, batch), batchLimits.inflatedBytes);
     } catch (cause) {
-      if (isOutage(cause)) throw cause;
+      // what the storage cannot read of one batch is damage of that batch, and no reason for all others to wait
+      if (isOutage(cause) && !isStorageDamage(cause)) throw cause;
       throw new PlantgateError("FRAME_CORRUPT", "frames of a recorded batch cannot be read", { context: { ...place }, cause });
     }
   }
@@ -68,4 +71,13 @@ export class Frames {
     }
     return body.subarray(offset, offset + bytes);
   }
+}
+
+function nameOf(place: FramePlace): string {
+  return `${beginningOf(place)}${place.receivedAt}`;
+}
+
+/** Of the names of all batches that had a number. */
+function beginningOf({ site, lane, batch }: Pick<FramePlace, "site" | "lane" | "batch">): string {
+  return `${site}/${lane}/${batch}@`;
 }

@@ -22,13 +22,18 @@ const groupLimits = { batches: 32, bytes: 4 * 1024 * 1024 } as const;
 const turnMs = 8;
 /** How long a batch waits for one before it that is on its way, over another connection or to another replica. */
 const gapWaitMs = 400;
+/** How long a batch waits for its lane that another replica or a hello holds: mostly for one transaction, else for a replica that froze. */
+const lockedWaitMs = 2000;
 /** How often a waiting batch is looked at for what other replicas recorded. */
 const gapLookMs = 100;
+/** A lane is mostly free again in a moment; who has waited for long looks less often. */
+const lockedLookMs = { first: 5, last: 100 } as const;
 
 interface Waiting {
   readonly head: BatchHead;
   readonly body: Uint8Array;
-  readonly deadline: number;
+  /** When it came, by monotonic time. */
+  readonly since: number;
   /** Known once its content was judged. */
   inflatedBytes?: number;
   readonly resolve: (outcome: IngestOutcome) => void;
@@ -43,8 +48,8 @@ export class Ingest {
   readonly #deps: IngestDeps;
   /** Facts, and all else: they take turns, so that no fact waits for more than one group of samples (P7). */
   readonly #queues: [Waiting[], Waiting[]] = [[], []];
-  /** Batches whose predecessor is not there yet. */
-  readonly #gaps = new Set<Waiting>();
+  /** Batches whose predecessor is not there yet, or whose lane is not free. */
+  readonly #aside = new Set<Waiting>();
   #working = false;
   /** What a batch costs lately, all else that the process does between two of them included. */
   #batchMs = 3;
@@ -60,12 +65,12 @@ export class Ingest {
 
   /**
    * Records what is new of a batch. `recorded`: everything up to the watermark is flushed (COMMIT has returned). `gap` only after a
-   * predecessor had time to come.
+   * predecessor had time to come, `locked` only after its lane had time to become free.
    */
   record(head: BatchHead, body: Uint8Array): Promise<IngestOutcome> {
     const { clock } = this.#deps;
     return new Promise((resolve, reject) => {
-      this.#enqueue({ head, body, deadline: clock.monotonic() + gapWaitMs, resolve, reject });
+      this.#enqueue({ head, body, since: clock.monotonic(), resolve, reject });
     });
   }
 
@@ -134,30 +139,35 @@ export class Ingest {
       if (outcome.kind === "recorded") moved.add(laneKey(waiting.head));
       if (outcome.kind === "recorded" && outcome.fresh > 0)
         fresh.push({ site: waiting.head.site, lane: waiting.head.lane, fresh: outcome.fresh });
-      if (outcome.kind === "gap" && this.#wait(waiting)) continue;
+      if (outcome.kind === "gap" && this.#wait(waiting, gapWaitMs, () => gapLookMs)) continue;
+      if (outcome.kind === "locked" && this.#wait(waiting, lockedWaitMs, lockedLook)) continue;
       waiting.resolve(outcome);
     }
     if (fresh.length > 0) this.#deps.recorded(fresh);
     this.#retry(({ head }) => moved.has(laneKey(head)));
   }
 
-  /** Keeps a batch whose predecessor is missing. @returns false once it has waited long enough */
-  #wait(waiting: Waiting): boolean {
+  /** Keeps a batch that cannot be recorded yet. @returns false once it has waited long enough */
+  #wait(waiting: Waiting, waitMs: number, lookAfter: (waitedMs: number) => number): boolean {
     const { clock } = this.#deps;
-    const left = waiting.deadline - clock.monotonic();
-    if (left <= 0) return false;
-    this.#gaps.add(waiting);
-    clock.sleep(Math.min(left, gapLookMs)).then(() => this.#retry((each) => each === waiting));
+    const waitedMs = clock.monotonic() - waiting.since;
+    if (waitedMs >= waitMs) return false;
+    this.#aside.add(waiting);
+    clock.sleep(Math.min(waitMs - waitedMs, lookAfter(waitedMs))).then(() => this.#retry((each) => each === waiting));
     return true;
   }
 
   #retry(which: (waiting: Waiting) => boolean): void {
-    for (const waiting of [...this.#gaps]) {
+    for (const waiting of [...this.#aside]) {
       if (!which(waiting)) continue;
-      this.#gaps.delete(waiting);
+      this.#aside.delete(waiting);
       this.#enqueue(waiting);
     }
   }
+}
+
+function lockedLook(waitedMs: number): number {
+  return Math.min(lockedLookMs.last, Math.max(lockedLookMs.first, waitedMs / 2));
 }
 
 function takeGroup(queue: Waiting[]): Waiting[] {

@@ -43,8 +43,8 @@ const newline = 0x0a;
 
 /** Where the frames lie that hold a slice. */
 export function placeOf(slice: SliceRow): FramePlace {
-  const { site, lane, batch, body_offset: bodyOffset, body_bytes: bodyBytes } = slice;
-  return { site, lane, batch, bodyOffset, bodyBytes };
+  const { site, lane, batch, body_offset: bodyOffset, body_bytes: bodyBytes, received_at: receivedAt } = slice;
+  return { site, lane, batch, bodyOffset, bodyBytes, receivedAt };
 }
 
 /**

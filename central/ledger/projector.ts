@@ -313,7 +313,8 @@ export class Projector {
 
   #use<Value>(db: Storage | StorageTransaction, stretch: Stretch, use: (text: Buffer) => Value): Promise<Value> {
     const { batch, bodyOffset, bodyBytes } = stretch;
-    return this.#deps.frames.use(db, { site: batch.site, lane: batch.lane, batch: batch.number, bodyOffset, bodyBytes }, use);
+    const { site, lane, number, receivedAt } = batch;
+    return this.#deps.frames.use(db, { site, lane, batch: number, bodyOffset, bodyBytes, receivedAt }, use);
   }
 }
 

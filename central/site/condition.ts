@@ -1,13 +1,13 @@
 import type { StatusReport } from "../../protocol/index.ts";
 import type { SiteCondition } from "../http/views.ts";
-import { diskWords } from "./presence.ts";
+import { diskWords, isPast, type LastHeard } from "./presence.ts";
 
 /** What central knows of a site when it judges it. Instants are epoch ms by central's clock. */
 export interface SiteFacts {
   readonly now: number;
   readonly leaseMs: number;
   readonly revokedAt: number | null;
-  readonly lastHeardAt: number | null;
+  readonly lastHeardAt: LastHeard;
   readonly fencedAt: number | null;
   readonly status: StatusReport | null;
   /** Since when nothing of a lane's backlog was recorded, of the lane where that is longest. */
@@ -33,6 +33,11 @@ function judgeLink(facts: SiteFacts): Judgement {
   const { now, lastHeardAt, status } = facts;
   if (facts.revokedAt !== null) return { condition: "revoked", reason: "its access was revoked" };
   if (lastHeardAt === null) return { condition: "new", reason: "its gateway was never heard" };
+  if (lastHeardAt === "unclear")
+    return {
+      condition: "unknown",
+      reason: "silent, and nobody can tell since when: central's clock was ahead when it was last heard",
+    };
   const silentMs = now - lastHeardAt;
   if (silentMs > facts.leaseMs) {
     return {
@@ -40,7 +45,7 @@ function judgeLink(facts: SiteFacts): Judgement {
       reason: `silent for ${seconds(silentMs)}; its lease ended ${seconds(silentMs - facts.leaseMs)} ago`,
     };
   }
-  if (facts.fencedAt !== null && now - facts.fencedAt < fencedShownMs) {
+  if (facts.fencedAt !== null && isPast(facts.fencedAt, now) && now - facts.fencedAt < fencedShownMs) {
     return {
       condition: "fenced",
       reason: `a second gateway with this site's key was turned away ${seconds(now - facts.fencedAt)} ago: is a clone running?`,

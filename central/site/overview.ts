@@ -5,7 +5,7 @@ import type { SitesAnswer, SiteView } from "../http/views.ts";
 import { summarize } from "../ledger/completeness.ts";
 import type { Storage } from "../storage/storage.ts";
 import { judgeCondition } from "./condition.ts";
-import { behindSince, type Presence } from "./presence.ts";
+import { behindSince, isPast, type Presence } from "./presence.ts";
 import { Rate } from "./rate.ts";
 import type { SiteRegistry, SiteRow } from "./registry.ts";
 
@@ -57,16 +57,17 @@ export class Overview {
   #view(row: SiteRow, facts: Facts, now: number): SiteView {
     const { presence, leaseSeconds } = this.#deps;
     const status = row.status === null ? null : (JSON.parse(row.status) as StatusReport);
-    const lastHeardAt = presence.lastHeardAt(row.name, row.last_heard_at);
+    const lastHeard = presence.lastHeardAt(row.name, row.last_heard_at);
+    const lastHeardAt = lastHeard === "unclear" ? null : lastHeard;
     const epochs = facts.epochs.get(row.name) ?? [];
     const judged = judgeCondition({
       now,
       leaseMs: leaseSeconds * 1000,
       revokedAt: row.revoked_at,
-      lastHeardAt,
+      lastHeardAt: lastHeard,
       fencedAt: row.fenced_at,
       status,
-      backlogUnmovedSince: unmovedSince(row, epochs),
+      backlogUnmovedSince: unmovedSince(row, epochs, now),
     });
     const { waiting = 0, unknown = 0, parked = 0, stale = 0 } = status?.deliveries ?? {};
     return {
@@ -157,10 +158,14 @@ function shownAlarms(rows: readonly AlarmRow[]): SiteView["alarms"] {
 }
 
 /** Since when nothing of a lane's backlog was recorded, of the lane where that is longest: by what every replica can see. */
-function unmovedSince(row: SiteRow, epochs: readonly EpochRow[]): number | undefined {
-  const since = Object.entries(behindSince(row)).map(([lane, behind]) =>
-    epochs.filter((epoch) => epoch.lane === lane).reduce((latest, epoch) => Math.max(latest, epoch.moved_at), behind),
-  );
+function unmovedSince(row: SiteRow, epochs: readonly EpochRow[], now: number): number | undefined {
+  const since = Object.entries(behindSince(row))
+    .filter(([, behind]) => isPast(behind, now))
+    .map(([lane, behind]) =>
+      epochs
+        .filter((epoch) => epoch.lane === lane && isPast(epoch.moved_at, now))
+        .reduce((latest, epoch) => Math.max(latest, epoch.moved_at), behind),
+    );
   return since.length === 0 ? undefined : Math.min(...since);
 }
 

@@ -12,12 +12,24 @@ export interface PresenceDeps {
   readonly alarms: Alarms;
 }
 
+/** How far apart the clocks of replicas may be. */
+const clockToleranceMs = 60_000;
+
+/** Whether a stored instant can be believed. One that lies ahead was noted by a clock that was wrong, then or now: it says nothing. */
+export function isPast(instant: number, now: number): boolean {
+  return instant <= now + clockToleranceMs;
+}
+
+/** By central's clock; `unclear`: it was heard, and nobody can tell when. */
+export type LastHeard = number | "unclear" | null;
+
 /**
  * When each site was last heard, and what it said. A lease is soft state: it lives in memory and reaches the storage now and then, so that
  * a call costs no flush; after a restart of central, or at another replica, a site is at worst taken for silent a few seconds too early.
  */
 export class Presence {
   readonly #deps: PresenceDeps;
+  /** By monotonic time: a site is silent for as long as it is, whatever the clock does meanwhile. */
   readonly #heardAt = new Map<string, number>();
   #unsaved = new Set<string>();
 
@@ -27,14 +39,22 @@ export class Presence {
 
   /** Any authenticated call of a site renews its lease. */
   heard(site: string): void {
-    this.#heardAt.set(site, this.#deps.clock.now());
+    this.#heardAt.set(site, this.#deps.clock.monotonic());
     this.#unsaved.add(site);
   }
 
   /** @param stored what another replica, or this one before its start, has heard */
-  lastHeardAt(site: string, stored: number | null): number | null {
-    const own = this.#heardAt.get(site);
-    return own === undefined ? stored : Math.max(own, stored ?? own);
+  lastHeardAt(site: string, stored: number | null): LastHeard {
+    const now = this.#deps.clock.now();
+    const own = this.#ownHeardAt(site, now);
+    const known = stored === null || isPast(stored, now) ? stored : "unclear";
+    if (own === undefined) return known;
+    return typeof known === "number" ? Math.max(own, known) : own;
+  }
+
+  #ownHeardAt(site: string, now: number): number | undefined {
+    const heardAt = this.#heardAt.get(site);
+    return heardAt === undefined ? undefined : Math.round(now - (this.#deps.clock.monotonic() - heardAt));
   }
 
   /** Keeps what a gateway says of itself; durable on return. */
@@ -65,15 +85,22 @@ export class Presence {
     const sites = [...this.#unsaved].sort();
     if (sites.length === 0) return;
     this.#unsaved = new Set();
+    const now = this.#deps.clock.now();
     await this.#deps.storage.transaction().execute(async (tx) => {
       for (const site of sites) {
-        const heardAt = this.#heardAt.get(site) ?? 0;
+        const heardAt = this.#ownHeardAt(site, now) ?? 0;
         await tx
           .updateTable("sites")
           .set({ last_heard_at: heardAt })
           .where("name", "=", site)
           // another replica may have heard it since
-          .where((eb) => eb.or([eb("last_heard_at", "is", null), eb("last_heard_at", "<", heardAt)]))
+          .where((eb) =>
+            eb.or([
+              eb("last_heard_at", "is", null),
+              eb("last_heard_at", "<", heardAt),
+              eb("last_heard_at", ">", now + clockToleranceMs),
+            ]),
+          )
           .execute();
       }
     });
@@ -84,7 +111,8 @@ export class Presence {
 function laneBacklogs(site: SiteRow, report: StatusReport, now: number): Record<string, number> {
   const before = behindSince(site);
   const behind = report.lanes.filter((lane) => lane.last > lane.acknowledged);
-  return Object.fromEntries(behind.map(({ lane }) => [lane, before[lane] ?? now]));
+  const since = (lane: Lane): number => Math.min(before[lane] ?? now, now);
+  return Object.fromEntries(behind.map(({ lane }) => [lane, since(lane)]));
 }
 
 export function behindSince(site: Pick<SiteRow, "behind">): Partial<Record<Lane, number>> {

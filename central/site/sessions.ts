@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { sql } from "kysely";
 import type { Clock, Epoch, Hello, HelloAnswer } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { chainGenesis } from "../ledger/batch.ts";
 import { wholeStep } from "../ledger/plan.ts";
-import { locking } from "../storage/dialect.ts";
+import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
@@ -12,12 +13,26 @@ export type HelloOutcome =
   | { readonly kind: "begun"; readonly session: string; readonly watermarks: HelloAnswer["watermarks"] }
   | { readonly kind: "conflict"; readonly detail: string };
 
+/** Who calls, as far as it tells whether it still lives. */
+export interface Caller {
+  /** The site's newest session when the call came. */
+  readonly newestThen: string | null;
+  /** Whether nobody waits for the answer any more. */
+  readonly isGone: () => boolean;
+}
+
 export interface SessionDeps {
   readonly storage: Storage;
   readonly commits: SharedCommits;
   readonly clock: Clock;
   readonly alarms: Alarms;
 }
+
+/** How long a hello waits for a lane: several transactions of other replicas. */
+const lockWaitMs = 1000;
+
+/** How long it may take until it is seen that a caller is gone. */
+const hangUpMs = 50;
 
 /** Sessions of the sites' gateways: the newest wins, older ones are fenced (rule 5). */
 export class Sessions {
@@ -29,15 +44,18 @@ export class Sessions {
 
   /**
    * Begins a session and takes up the lanes' epochs; on return the session is durable and all older ones are fenced: the lanes' rows are
-   * locked before watermarks are read, so that no batch of an older session comes behind them.
+   * locked before watermarks are read, so that no batch of an older session comes behind them. They are locked before the site's row, so
+   * that whoever waits for a lane holds up nobody who sends to the site; and once more behind it, as another hello may have made them.
    */
   async begin(site: string, hello: Hello): Promise<HelloOutcome> {
     const { commits, clock, alarms } = this.#deps;
     const begun = await commits
       .run(async (tx): Promise<{ outcome: HelloOutcome; alarms: readonly Alarm[] }> => {
         const session = randomUUID();
+        if (isPostgres(tx)) await sql.raw(`SET LOCAL lock_timeout = ${lockWaitMs}`).execute(tx);
+        await lockLanes(tx, site);
         await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
-        await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
+        await lockLanes(tx, site);
         const watermarks: HelloAnswer["watermarks"] = [];
         const raised: Alarm[] = [];
         for (const epoch of hello.epochs) {
@@ -59,16 +77,28 @@ export class Sessions {
     return begun.outcome;
   }
 
-  /** Judges a session; an older one of another boot leaves a mark on the site: two gateways may be running as one. */
-  async judge(site: string, session: string): Promise<SessionState> {
+  /**
+   * Judges the session of a call. An older one of another boot leaves a mark on the site: two gateways may be running as one. Not so what
+   * a gateway had under way when it died: it came while its session was the newest, or nobody waits for its answer any more.
+   */
+  async judge(site: string, session: string, caller: Caller): Promise<SessionState> {
     const { storage, clock, alarms } = this.#deps;
     const state = await sessionState(storage, site, session);
-    if (state !== "fenced") return state;
+    if (state !== "fenced" || caller.newestThen === session) return state;
+    // the end of a connection is read behind what it brought
+    await clock.sleep(hangUpMs);
+    if (caller.isGone()) return state;
     await storage.updateTable("sites").set({ fenced_at: clock.now() }).where("name", "=", site).execute();
     const reason = `a gateway with an older session of ${site} called and was turned away: is a clone of it running?`;
     alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
     return state;
   }
+}
+
+/** @throws what counts as an outage where one of them does not become free soon: a hello that waits has a connection to itself */
+async function lockLanes(tx: StorageTransaction, site: string): Promise<void> {
+  if (!isPostgres(tx)) return;
+  await locking(tx, tx.selectFrom("lanes").select("lane").where("site", "=", site).orderBy("lane")).execute();
 }
 
 /** Ends a hello without a trace of it. */
@@ -82,15 +112,17 @@ class EpochConflict extends Error {
 export async function sessionState(db: Storage | StorageTransaction, site: string, session: string): Promise<SessionState> {
   const row = await db.selectFrom("sites").select("session").where("name", "=", site).executeTakeFirst();
   if (row?.session === session) return "current";
+  // nobody has said hello since the ledger was restored, or the site was added again
+  if (!row || row.session === null) return "session-unknown";
   const boots = await db
     .selectFrom("sessions")
     .select(["id", "boot_id"])
-    .where("id", "in", [session, row?.session ?? ""])
+    .where("id", "in", [session, row.session])
     .where("site", "=", site)
     .execute();
   const older = boots.find(({ id }) => id === session);
   // the same process said hello again meanwhile: this request of its own came late
-  const sameProcess = older?.boot_id === boots.find(({ id }) => id === row?.session)?.boot_id;
+  const sameProcess = older?.boot_id === boots.find(({ id }) => id === row.session)?.boot_id;
   return older && !sameProcess ? "fenced" : "session-unknown";
 }
 

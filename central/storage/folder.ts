@@ -7,8 +7,8 @@ import { PlantgateError } from "../../protocol/index.ts";
 
 /** What central is: made at its first start, kept in files of its data folder that only its user may read. */
 export interface Identity {
-  /** Names this ledger. Whoever restores a backup deletes the file, so that gateways notice. */
-  readonly incarnation: string;
+  /** Names the place of the ledger file. Whoever restores a backup of it deletes this one, so that gateways notice. */
+  readonly place: string;
   readonly adminToken: string;
   readonly signing: { readonly kid: string; readonly privateKey: CryptoKey; readonly publicKey: string };
 }
@@ -29,10 +29,10 @@ export async function openFolder(dataDir: string): Promise<Folder> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const release = lock(join(dataDir, "lock"));
   try {
-    const incarnation = keep(join(dataDir, "incarnation"), () => randomUUID());
+    const place = keep(join(dataDir, "incarnation"), () => randomUUID());
     const adminToken = keep(join(dataDir, "admin.token"), () => randomBytes(32).toString("base64url"));
     const signing = await keepSigningKey(join(dataDir, "signing-key.json"));
-    return { identity: { incarnation, adminToken, signing }, ledgerFile: join(dataDir, "ledger.db"), release };
+    return { identity: { place, adminToken, signing }, ledgerFile: join(dataDir, "ledger.db"), release };
   } catch (error) {
     release();
     throw error;

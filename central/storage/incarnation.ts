@@ -2,15 +2,25 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { isPostgres } from "./dialect.ts";
+import { serverIdentity } from "./gate.ts";
+import { lookAt, type Seen } from "./seen.ts";
 import type { Storage, StorageTransaction } from "./storage.ts";
 
+/** What a data folder knows of its ledger. */
+export interface Knowledge {
+  /** Names the folder's own ledger file: whoever restores a backup of it takes the name away. */
+  readonly place: string;
+  readonly seen: Seen | undefined;
+}
+
 /**
- * Names the ledger's incarnation. Where it was another one, the ledger was restored: numbers of the downlinks that were given out after
- * the backup would come again for other messages, so each site's downlink gets a new epoch.
- * @param own on SQLite what the data folder says (whoever restores a backup deletes that file); on PostgreSQL it lies in the database,
- * and a restore or a failover is told from the cluster and its timeline.
+ * Names the ledger's incarnation, which lies in it, and says how far it is. Where the ledger is another one than the one that bore the name, it was restored, or a
+ * server took over that may have lost the end: numbers that were given out after the backup would come again for something else. So it gets
+ * another name, which tells gateways to send again; each site has to say hello, and its downlink gets a new epoch.
+ * It is another one where another server, timeline or database is behind it (on SQLite, where the folder names another place), or where
+ * it holds less than this data folder has seen.
  */
-export async function adoptIncarnation(storage: Storage, own: string, alarms: Alarms): Promise<string> {
+export async function adoptIncarnation(storage: Storage, known: Knowledge, alarms: Alarms): Promise<Seen> {
   const adopted = await storage.transaction().execute(async (tx) => {
     // replicas that start together take turns
     await tx
@@ -18,29 +28,37 @@ export async function adoptIncarnation(storage: Storage, own: string, alarms: Al
       .set((eb) => ({ value: eb("value", "+", 0) }))
       .where("name", "=", "configuration")
       .execute();
-    const before = await readMeta(tx, "incarnation");
-    const [ledger, seen] = isPostgres(tx) ? await clusterOf(tx, before) : [own, own];
-    if (before === ledger && (await readMeta(tx, "seen")) === seen) return { incarnation: ledger, alarms: [] };
-    await writeMeta(tx, "incarnation", ledger);
-    await writeMeta(tx, "seen", seen);
-    if (before === undefined || before === ledger) return { incarnation: ledger, alarms: [] };
+    const now = await lookAt(tx);
+    const place = isPostgres(tx) ? await serverOf(tx) : known.place;
+    const moved = (await readMeta(tx, "seen")) !== place;
+    if (now && !moved && !(await isPutBack(tx, now, known.seen))) return { seen: now, alarms: [] };
+    const incarnation = randomUUID();
+    await writeMeta(tx, "incarnation", incarnation);
+    await writeMeta(tx, "seen", place);
+    const seen = { incarnation, positions: now?.positions ?? 0 };
+    if (!now) return { seen, alarms: [] };
+    for (const before of new Set([now.incarnation, known.seen?.incarnation ?? now.incarnation]))
+      await writeMeta(tx, `incarnation:${before}`, incarnation);
+    await tx.updateTable("sites").set({ session: null }).execute();
     for (const { name } of await tx.selectFrom("sites").select("name").orderBy("name").execute()) await renameDownlink(tx, name);
-    const reason = `the ledger was restored, or another server has taken over: it is ${ledger} now, ${before} before; gateways send again what it lost`;
-    const alarm: Alarm = { site: "", kind: "ledger-restored", target: ledger, count: 1, reason };
-    return { incarnation: ledger, alarms: await alarms.raise(tx, [alarm]) };
+    const reason = `the ledger was restored, or another server has taken over: it is ${incarnation} now, ${now.incarnation} before; gateways send again what it lost`;
+    const alarm: Alarm = { site: "", kind: "ledger-restored", target: incarnation, count: 1, reason };
+    return { seen, alarms: await alarms.raise(tx, [alarm]) };
   });
   alarms.log(adopted.alarms);
-  return adopted.incarnation;
+  return adopted.seen;
 }
 
-/** The incarnation that fits the cluster: the one that is noted where cluster and timeline are the same as then, else a new one. */
-async function clusterOf(tx: StorageTransaction, before: string | undefined): Promise<[ledger: string, seen: string]> {
-  const { rows } = await sql<{ seen: string }>`
-    SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS seen
-  `.execute(tx);
-  const seen = rows[0]?.seen ?? "";
-  const same = before !== undefined && (await readMeta(tx, "seen")) === seen;
-  return [same ? before : randomUUID(), seen];
+/** Whether a ledger holds less than was seen of it. Incarnations that it had before are noted in it: another replica noticed first. */
+async function isPutBack(tx: StorageTransaction, now: Seen, seen: Seen | undefined): Promise<boolean> {
+  if (!seen) return false;
+  if (seen.incarnation === now.incarnation) return now.positions < seen.positions;
+  return (await readMeta(tx, `incarnation:${seen.incarnation}`)) === undefined;
+}
+
+async function serverOf(tx: StorageTransaction): Promise<string> {
+  const { rows } = await sql.raw<{ server: string }>(serverIdentity).execute(tx);
+  return rows[0]?.server ?? "";
 }
 
 /** A value that lies beside the ledger. */

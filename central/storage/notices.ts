@@ -1,8 +1,9 @@
 import { sql } from "kysely";
 import pg from "pg";
+import { z } from "zod";
 import { type Clock, type Lane, lanes } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { clientConfig } from "./postgres.ts";
+import { clientConfig } from "./pool.ts";
 import type { Storage } from "./storage.ts";
 
 /** What a replica tells the others. */
@@ -14,6 +15,8 @@ export interface Notice {
   /** The ledger holds more than before. */
   readonly ledger?: true;
 }
+/** `everything`: what happened could not be said, or not be read. */
+export type Heard = Notice | "everything";
 /** Tells other replicas; nothing rests on it, as whoever waits also looks once a second (rule 13). */
 export interface Notices {
   tell(notice: Notice): void;
@@ -24,7 +27,7 @@ const channel = "plantgate";
 /** What comes together is told together: a notice costs a transaction. */
 const gatherMs = 5;
 const reconnectMs = 1000;
-/** PostgreSQL takes payloads of less than 8,000 bytes; larger ones say that something changed, and everybody looks. */
+/** PostgreSQL takes payloads of less than 8,000 bytes; an empty one says that something changed, and everybody looks. */
 const maxPayload = 7000;
 
 /** There is only this process: what happens is known. */
@@ -33,7 +36,7 @@ export const noNotices: Notices = { tell: () => {}, stop: async () => {} };
 /** LISTEN on a connection of its own, NOTIFY on the pool's. */
 export function openNotices(
   deps: { readonly storage: Storage; readonly url: string; readonly clock: Clock; readonly log: Logger },
-  heard: (notice: Notice) => void,
+  heard: (notice: Heard) => void,
 ): Notices {
   const { storage, clock, log } = deps;
   const stopping = new AbortController();
@@ -47,7 +50,7 @@ export function openNotices(
     gathered.sites.clear();
     gathered.ledger = false;
     telling = undefined;
-    const text = payload.length > maxPayload ? "{}" : payload;
+    const text = payload.length > maxPayload ? "" : payload;
     await sql`SELECT pg_notify(${channel}, ${text})`.execute(storage);
   };
   const listening = listen(deps.url, clock, log, stopping.signal, (payload) => heard(parseNotice(payload)));
@@ -83,7 +86,7 @@ async function listen(
         client.on("end", () => resolve());
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
-      client.on("notification", ({ payload }) => heard(payload ?? "{}"));
+      client.on("notification", ({ payload }) => heard(payload ?? ""));
       await client.connect();
       await client.query(`LISTEN ${channel}`);
       await ended;
@@ -98,12 +101,26 @@ async function listen(
   }
 }
 
-function parseNotice(payload: string): Notice {
-  const { l = [], s = [], m } = JSON.parse(payload) as { l?: string[]; s?: string[]; m?: boolean };
-  const told = l.flatMap((key) => {
+const told = z.object({
+  l: z.array(z.string()).default([]),
+  s: z.array(z.string()).default([]),
+  m: z.boolean().default(false),
+});
+
+/** Any role of the database may send a notice, whatever it holds: what cannot be read says that something changed. */
+function parseNotice(payload: string): Heard {
+  let json: unknown;
+  try {
+    json = JSON.parse(payload);
+  } catch {
+    return "everything";
+  }
+  const { data: notice } = told.safeParse(json);
+  if (!notice) return "everything";
+  const changed = notice.l.flatMap((key) => {
     const [site = "", name] = key.split("/");
     const lane = lanes.find((each) => each === name);
     return lane === undefined ? [] : [{ site, lane }];
   });
-  return { lanes: told, sites: s, ...(m === true ? { ledger: true as const } : {}) };
+  return { lanes: changed, sites: notice.s, ...(notice.m ? { ledger: true as const } : {}) };
 }

@@ -2,8 +2,9 @@ import { Kysely, type Transaction } from "kysely";
 import { Migrator } from "kysely/migration";
 import { PlantgateError } from "../../protocol/index.ts";
 import { type OpenDatabase, openSqlite } from "./database.ts";
+import { LedgerGate } from "./gate.ts";
 import { migrations } from "./migrations.ts";
-import { describeDatabase, isPostgresOutage, postgresDialect } from "./postgres.ts";
+import { describeDatabase, isPostgresDamage, isPostgresOutage, postgresDialect } from "./postgres.ts";
 import type { Schema } from "./schema.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 
@@ -21,31 +22,62 @@ export type StorageTarget =
 
 /**
  * Opens the ledger and brings its schema up to date; replicas that start together take turns.
+ * @param gate is shut, for good, once another ledger is behind the database's name; from then on nothing is asked of it
  * @throws PlantgateError FORMAT_NEWER when a newer central has written it; CONFIG_INVALID for a server that may lose what it confirms;
  * PEER_UNREACHABLE, DISK_FAILED
  */
-export async function openStorage(target: StorageTarget): Promise<Storage> {
-  const dialect =
-    target.kind === "sqlite"
-      ? sqliteDialect(() => (target.openDatabase ?? openSqlite)(target.file))
-      : postgresDialect(target.url);
-  const where = target.kind === "sqlite" ? target.file : describeDatabase(target.url);
-  const db = new Kysely<Schema>({ dialect });
-  const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
-  if (error === undefined) return db;
-  await db.destroy();
-  if (error instanceof PlantgateError && error.code === "CONFIG_INVALID") throw error;
-  const newer = error instanceof Error && error.message.includes("previously executed migration");
-  if (newer) throw new PlantgateError("FORMAT_NEWER", `${where} was written by a newer version`, { cause: error });
-  const code = target.kind === "postgres" ? "PEER_UNREACHABLE" : "DISK_FAILED";
-  throw new PlantgateError(code, `${where} cannot be opened`, { cause: error });
+export async function openStorage(target: StorageTarget, gate = new LedgerGate()): Promise<Storage> {
+  if (target.kind === "sqlite") {
+    const db = new Kysely<Schema>({ dialect: sqliteDialect(() => (target.openDatabase ?? openSqlite)(target.file)) });
+    const failure = await migrate(db, target.file, "DISK_FAILED");
+    if (failure) await db.destroy();
+    if (failure) throw failure;
+    return db;
+  }
+  const migrating = new Kysely<Schema>({ dialect: postgresDialect(target.url, "migrating", gate) });
+  const failure = await migrate(migrating, describeDatabase(target.url), "PEER_UNREACHABLE");
+  await migrating.destroy();
+  if (failure) throw failure;
+  return new Kysely<Schema>({ dialect: postgresDialect(target.url, "work", gate) });
 }
 
-/** Whether the storage itself cannot work now (full disk, I/O error, no connection), so that nothing is said about the data at hand. */
+/** A handle of its own for what only reads, and may take long. On SQLite there is one connection, and all share it. */
+export function openReading(target: StorageTarget, storage: Storage, gate: LedgerGate): Storage {
+  return target.kind === "sqlite" ? storage : new Kysely<Schema>({ dialect: postgresDialect(target.url, "reading", gate) });
+}
+
+async function migrate(
+  db: Storage,
+  where: string,
+  code: "DISK_FAILED" | "PEER_UNREACHABLE",
+): Promise<PlantgateError | undefined> {
+  const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
+  if (error === undefined) return undefined;
+  if (error instanceof PlantgateError && error.code === "CONFIG_INVALID") return error;
+  const newer = error instanceof Error && error.message.includes("previously executed migration");
+  if (newer) return new PlantgateError("FORMAT_NEWER", `${where} was written by a newer version`, { cause: error });
+  return new PlantgateError(code, `${where} cannot be opened`, { cause: error });
+}
+
+/**
+ * Whether the storage itself cannot work now (full disk, I/O error, no connection, no right to write, damage), so that nothing is said about
+ * the data at hand.
+ */
 export function isOutage(error: unknown): boolean {
-  if (error instanceof PlantgateError) return error.code === "PEER_UNREACHABLE" || error.code === "CONFIG_INVALID";
+  if (error instanceof PlantgateError) return ["PEER_UNREACHABLE", "CONFIG_INVALID", "LEDGER_REPLACED"].includes(error.code);
   if (isPostgresOutage(error)) return true;
-  const code = (error as { errcode?: unknown }).errcode;
-  // SQLite's primary result codes: 5 BUSY, 7 NOMEM, 10 IOERR, 13 FULL, 14 CANTOPEN
-  return typeof code === "number" && [5, 7, 10, 13, 14].includes(code & 0xff);
+  const code = sqliteCode(error);
+  // 5 BUSY, 7 NOMEM, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN, 26 NOTADB
+  return isStorageDamage(error) || (code !== undefined && [5, 7, 8, 10, 13, 14, 26].includes(code));
+}
+
+/** Whether the storage found what it holds damaged (SQLite's CORRUPT): where one batch is read, that batch; elsewhere an outage. */
+export function isStorageDamage(error: unknown): boolean {
+  return isPostgresDamage(error) || sqliteCode(error) === 11;
+}
+
+/** SQLite's primary result code. */
+function sqliteCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown } | undefined)?.errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
 }

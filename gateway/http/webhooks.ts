@@ -35,7 +35,12 @@ export class Webhooks implements WebhookHost {
     const receive = request.method === "POST" ? this.#receivers.get(decodePath(path)) : undefined;
     // a sender would take 404 for good, and drop its message
     if (!receive && !this.#settled)
-      return refuse(response, "busy", "the gateway starts, stops or takes a configuration into effect", 2);
+      return refuse(
+        response,
+        "busy",
+        "the gateway has no configuration in effect: it starts, stops, changes it or has none yet",
+        2,
+      );
     if (!receive) return refuse(response, "not-found", "no flow of this gateway takes this path");
     const body = await readBody(request);
     if (body === "too-large") return refuse(response, "too-large", `a body may have ${maxBodyBytes} bytes`);

@@ -29,15 +29,16 @@ export function addCentralCommand(program: Command, done: Run): void {
     .action(async (options: Record<string, string>) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
       const { data, database: databaseUrl, recoveryPoint, console: consoleDir, ...rest } = options;
-      done(
-        await runCentral({
-          ...rest,
-          dataDir: data,
-          databaseUrl,
-          recoveryPointSeconds: Number(recoveryPoint),
-          consoleDir: consoleDir ?? builtConsole(),
-        }),
-      );
+      const code = await runCentral({
+        ...rest,
+        dataDir: data,
+        databaseUrl,
+        recoveryPointSeconds: Number(recoveryPoint),
+        consoleDir: consoleDir ?? builtConsole(),
+      });
+      // its ledger was replaced: nothing that still runs may answer anybody
+      if (code === 70) process.exit(code);
+      done(code);
     });
 }
 

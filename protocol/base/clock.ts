@@ -9,6 +9,9 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** What a timer of the runtime can hold; with more it fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -20,7 +23,12 @@ export const systemClock: Clock = {
         signal?.removeEventListener("abort", done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      let timer: ReturnType<typeof setTimeout>;
+      const wait = (leftMs: number): void => {
+        const isLast = leftMs <= longestTimerMs;
+        timer = setTimeout(isLast ? done : () => wait(leftMs - longestTimerMs), Math.min(leftMs, longestTimerMs));
+      };
+      wait(ms);
       signal?.addEventListener("abort", done, { once: true });
     }),
 };

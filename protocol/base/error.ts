@@ -36,6 +36,7 @@ const dispositions = {
   DISK_FAILED: "crash",
   FRAME_CORRUPT: "quarantine",
   FRAME_LOCKED: "quarantine",
+  LEDGER_REPLACED: "crash",
   DATA_FOLDER_LOCKED: "deny",
   FORMAT_NEWER: "deny",
   STOPPED: "retry",

@@ -15,8 +15,11 @@ it("acknowledges nothing and ends when its queue cannot be written, and goes on 
   await using system = openSystem();
   const central = await system.central();
   const lyon = await system.gateway("lyon", central, { secrets: { terminal: "floor-password" } });
-  await reported(central, "lyon", await central.push("lyon", plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:9" })));
   const post = (url: string, txn: string) => fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortage(txn) });
+  // a sender would take 404 for good
+  expect((await post(lyon.url, "S-0")).status).toBe(503);
+  await reported(central, "lyon", await central.push("lyon", plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:9" })));
+  expect((await fetch(`${lyon.url}/in/hooks/nothing`, { method: "POST" })).status).toBe(404);
   expect((await post(lyon.url, "S-1")).status).toBe(202);
 
   // a writer that never lets go stands for a disk that does not answer: the commit fails after the busy timeout

@@ -15,6 +15,8 @@ export interface TestCentral extends AsyncDisposable {
   /** Its PostgreSQL database, where it has one. */
   readonly database: TestDatabase | undefined;
   readonly adminToken: string;
+  /** Rejects once it has to be started again. */
+  readonly failed: Promise<never>;
   /** A call with the admin token. */
   admin<Answer = Record<string, unknown>>(
     method: string,
@@ -62,6 +64,9 @@ export async function startTestCentral(options: TestCentralOptions = {}): Promis
     database,
     get adminToken() {
       return readFileSync(join(dataDir, "admin.token"), "utf8").trim();
+    },
+    get failed() {
+      return running.failed;
     },
     async admin(method, path, body) {
       const answer = await fetch(running.url + path, {

@@ -78,17 +78,33 @@ async function findOrStart(): Promise<string | undefined> {
   return url;
 }
 
-/** A server of a test's own, with settings that no sane one has. */
-export async function startLooseServer(settings: string): Promise<AsyncDisposable & { readonly url: string }> {
+export interface OwnServer extends AsyncDisposable {
+  readonly url: string;
+  /** Ends it as a power cut would; it comes back on a new timeline, as a standby that took over from it. */
+  promote(): void;
+}
+
+/** A server of a test's own, with settings of its own. */
+export async function startOwnServer(settings = ""): Promise<OwnServer> {
   const binary = await requireService("postgres");
   if (binary === undefined) throw new Error("there is no PostgreSQL");
   const folder = mkdtempSync(join(tmpdir(), "plantgate-loose-"));
-  const url = startServer(dirname(binary), folder, await freePort(), settings);
+  const port = await freePort();
+  const url = startServer(dirname(binary), folder, port, settings);
+  const stop = (): void => {
+    const [command = "", ...args] = JSON.parse(readFileSync(join(folder, "stop"), "utf8")) as string[];
+    spawnSync(command, args, { stdio: "ignore" });
+  };
   return {
     url: `${url}/postgres`,
+    promote() {
+      stop();
+      writeFileSync(join(folder, "data", "standby.signal"), "");
+      run(startCommand(dirname(binary), folder, port, settings));
+      run(asServer(dirname(binary))("pg_ctl", "promote", "-w", "-D", join(folder, "data")));
+    },
     async [Symbol.asyncDispose]() {
-      const [command = "", ...args] = JSON.parse(readFileSync(join(folder, "stop"), "utf8")) as string[];
-      spawnSync(command, args, { stdio: "ignore" });
+      stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -105,13 +121,21 @@ function startServer(binaries: string, folder: string, port: number, more = ""):
     chownSync(data, uid, gid);
     chownSync(folder, uid, gid);
   }
-  const as = (command: string, ...args: string[]): string[] =>
-    root ? ["runuser", "-u", "postgres", "--", join(binaries, command), ...args] : [join(binaries, command), ...args];
+  const as = asServer(binaries);
   run(as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"));
-  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB ${more}`;
   writeFileSync(join(folder, "stop"), JSON.stringify(as("pg_ctl", "stop", "-D", data, "-m", "immediate")));
-  run(as("pg_ctl", "start", "-w", "-D", data, "-l", join(folder, "log"), "-o", settings));
+  run(startCommand(binaries, folder, port, more));
   return `postgres://postgres@127.0.0.1:${port}`;
+}
+
+function startCommand(binaries: string, folder: string, port: number, more: string): string[] {
+  const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB ${more}`;
+  return asServer(binaries)("pg_ctl", "start", "-w", "-D", join(folder, "data"), "-l", join(folder, "log"), "-o", settings);
+}
+
+function asServer(binaries: string): (command: string, ...args: string[]) => string[] {
+  const user = process.getuid?.() === 0 ? ["runuser", "-u", "postgres", "--"] : [];
+  return (command, ...args) => [...user, join(binaries, command), ...args];
 }
 
 function idOf(flag: string): number {

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Done } from "./intake-line.ts";
-import { acknowledgements, PacketCutter, type Publish, packetType, readPublish } from "./packets.ts";
+import { acknowledgements, isAccepted, PacketCutter, type Publish, packetType, readPublish } from "./packets.ts";
 import { SocketFilter } from "./socket-filter.ts";
 
 /** What one connection may have read and not yet flushed; with MQTT 5 the broker is told, and never sends more. */
@@ -35,8 +35,7 @@ export class IntakeStream extends SocketFilter {
   protected override receive(chunk: Buffer): void {
     for (const packet of this.#cutter.cut(chunk)) {
       const type = (packet[0] ?? 0) >> 4;
-      // flags, then the code: 0 is success in both versions (3.2.2)
-      if (type === packetType.connack) this.#isAccepted = packet[3] === 0;
+      if (type === packetType.connack) this.#isAccepted = isAccepted(packet);
       if (type !== packetType.publish) this.push(packet);
       else if (this.#isAccepted) this.#take(readPublish(packet, this.#deps.version), packet.length);
       else throw new Error("the broker sent a message before it accepted the connection");

@@ -43,6 +43,12 @@ export class PacketCutter {
   }
 }
 
+/** Whether a CONNACK accepts the connection: behind its length come flags and the code, 0 for success in both versions (3.2.2). */
+export function isAccepted(connack: Buffer): boolean {
+  const length = readLength(connack, 1);
+  return length !== undefined && connack[length.next + 1] === 0;
+}
+
 /** @throws Error: malformed, or with a topic alias, which is never offered (MQTT 5, 3.3.2.3.4) */
 export function readPublish(packet: Buffer, version: "3.1.1" | "5"): Publish {
   const first = packet[0] ?? 0;

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { MessagesAnswer } from "../../../central/http/views.ts";
 import { openSqlite } from "../../../central/storage/database.ts";
+import type { Logger } from "../../../central/telemetry/logger.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
 import { pick, released, sample } from "../../support/messages.ts";
+import { createDatabase, postgresServer } from "../../support/postgres.ts";
 import { poisonOrder } from "../../support/sabotage.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 import { storages } from "../../support/storages.ts";
@@ -121,8 +123,13 @@ describe.each(await storages())("on %s", (storage) => {
   });
 });
 
-it("blames no message while the disk is full, and goes on once there is room", async () => {
-  const disk = { full: false, failures: 0 };
+it.each([
+  ["is full", 13],
+  ["may not be written", 8],
+  ["does not hold what was written", 11],
+  ["holds no database any more", 26],
+])("blames no message while the disk %s, turns batches away with 503, and goes on once it is well", async (_, errcode) => {
+  const disk = { full: false, refusing: false, failures: 0 };
   await using central = await startTestCentral({
     parts: {
       openDatabase: (file) => {
@@ -132,10 +139,10 @@ it("blames no message while the disk is full, and goes on once there is room", a
           prepare(sql) {
             const statement = database.prepare(sql);
             const run = (parameters: readonly unknown[]) => {
-              if (disk.full && sql.startsWith('insert into "slices"')) {
-                disk.failures++;
-                throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
-              }
+              const fails = disk.full && sql.startsWith('insert into "slices"');
+              if (fails) disk.failures++;
+              if (fails || (disk.refusing && sql.startsWith('insert into "batches"')))
+                throw Object.assign(new Error("the disk"), { errcode });
               return statement.run(parameters);
             };
             return { ...statement, run };
@@ -154,6 +161,79 @@ it("blames no message while the disk is full, and goes on once there is room", a
     async () => disk.failures,
     (seen) => seen >= 5,
   );
+  disk.refusing = true;
+  lane.append([pick("plant-a", "T-2")]);
+  expect(await plant.send(lane)).toMatchObject({ status: 503, body: { code: "busy" } });
   disk.full = false;
+  disk.refusing = false;
   expect(await projected(central, "plant-a")).toMatchObject([{ messages: 1, quarantined: 0 }]);
+});
+
+it.skipIf((await postgresServer()) === undefined)("blames no message while central's role may not write", async () => {
+  await using database = await createDatabase();
+  const role = `${database.name}_role`;
+  const owned = (owner: string) => database.query(`ALTER TABLE slices OWNER TO ${owner}`);
+  await database.query(`CREATE ROLE ${role} LOGIN`);
+  try {
+    await database.query(`ALTER DATABASE ${database.name} OWNER TO ${role}`);
+    await database.query(`ALTER SCHEMA public OWNER TO ${role}`);
+    const url = new URL(database.url);
+    url.username = role;
+    const failures: unknown[] = [];
+    const ignore = (): void => {};
+    const log: Logger = { debug: ignore, info: ignore, warn: ignore, error: (fields) => void failures.push(fields.event) };
+    await using central = await startTestCentral({ database: { ...database, url: url.href }, parts: { log } });
+    const plant = await plantWith(central, ["pick.confirmed"]);
+    const lane = plant.lane("transaction");
+    await plant.hello([lane]);
+    await owned("postgres");
+    lane.append([pick("plant-a", "T-1")]);
+    await plant.send(lane);
+    await eventually(
+      async () => failures.filter((event) => event === "projector.storage.failed").length,
+      (seen) => seen >= 5,
+    );
+    await owned(role);
+    expect(await projected(central, "plant-a")).toMatchObject([{ messages: 1, quarantined: 0 }]);
+  } finally {
+    await database.query(`REASSIGN OWNED BY ${role} TO postgres`);
+    await database.query(`DROP ROLE ${role}`);
+  }
+});
+
+it("takes a batch that the database cannot read for damage, and projects the others", async () => {
+  const damage = { batch: 0 };
+  await using central = await startTestCentral({
+    parts: {
+      openDatabase: (file) => {
+        const database = openSqlite(file);
+        return {
+          close: () => database.close(),
+          prepare(sql) {
+            const statement = database.prepare(sql);
+            const all = (parameters: readonly unknown[]) => {
+              if (sql.startsWith("select body") && parameters[2] === damage.batch)
+                throw Object.assign(new Error("database disk image is malformed"), { errcode: 11 });
+              return statement.all(parameters);
+            };
+            return { ...statement, all };
+          },
+        };
+      },
+    },
+  });
+  const plant = await plantWith(central, ["pick.confirmed"]);
+  const lane = plant.lane("transaction");
+  await plant.hello([lane]);
+  damage.batch = 1;
+  for (const txn of ["T-1", "T-2"]) {
+    lane.append([pick("plant-a", txn)]);
+    expect((await plant.send(lane, lane.batch(lane.last))).status).toBe(200);
+  }
+  const found = await eventually(
+    () => messages(central),
+    (seen) => seen.length > 0,
+  );
+  expect(found.map(({ sequence }) => sequence)).toEqual([2]);
+  expect(await quarantine(central)).toEqual([]);
 });

@@ -9,9 +9,11 @@ import { siteDocuments } from "../../support/site-documents.ts";
 const txn = (event: unknown) => (event as { data: { txnId: string } }).data.txnId;
 
 it.each([
-  ["and its incarnation was made new", true],
-  ["and nobody said so", false],
-])("gives no number of the downlink out twice after the ledger was restored from a backup %s", async (_, renamed) => {
+  ["and its place was named anew", ["incarnation", "ledger.seen"]],
+  ["and nobody said so", []],
+  ["with all else in its folder", ["ledger.seen"]],
+])("gives no number of the downlink out twice after the ledger was restored from a backup %s", async (_, removed) => {
+  const noticed = removed.length !== 1;
   const dataDir = mkdtempSync(join(tmpdir(), "plantgate-restore-"));
   const ledger = join(dataDir, "ledger.db");
   const backup = join(dataDir, "backup.db");
@@ -52,14 +54,14 @@ it.each([
       expect((await hq.downlink({ knownRevision: 1, epoch, sequence: 2 })).body.messages).toEqual([]);
       await central.stop();
       copyFileSync(backup, ledger);
-      if (renamed) rmSync(join(dataDir, "incarnation"));
+      for (const file of removed) rmSync(join(dataDir, file));
       await central.restart();
       // the plant sends again what central lost, then something new
       expect((await hq.hello()).status).toBe(200);
       const hello = await plant.hello([lane]);
       expect(hello.body.watermarks).toMatchObject([{ watermark: 1 }]);
       incarnation = hello.body.incarnation;
-      if (!renamed) await hq.downlink({ knownRevision: 1, epoch, sequence: 2 });
+      if (!noticed) await hq.downlink({ knownRevision: 1, epoch, sequence: 2 });
       await plant.send(lane, lane.batch(2));
       await send("T-3");
       const answer = await eventually(
@@ -71,7 +73,7 @@ it.each([
       expect(answer.body.incarnation).toBe(incarnation);
       const { body } = await central.admin<{ exceptions: { kind: string; severity: string }[] }>("GET", "/v1/exceptions");
       expect(body.exceptions.filter(({ severity }) => severity === "error").map(({ kind }) => kind)).toEqual([
-        renamed ? "ledger-restored" : "downlink-set-back",
+        noticed ? "ledger-restored" : "downlink-set-back",
       ]);
     }
   } finally {

@@ -1,9 +1,10 @@
+import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { SitesAnswer } from "../../../central/http/views.ts";
 import { judgeCondition, type SiteFacts } from "../../../central/site/condition.ts";
 import type { StatusReport } from "../../../protocol/index.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
-import { sample } from "../../support/messages.ts";
+import { pick, sample } from "../../support/messages.ts";
 import { storages } from "../../support/storages.ts";
 
 const now = Date.parse("2026-01-31T08:00:00.000Z");
@@ -140,6 +141,42 @@ describe.each(await storages())("on %s", (storage) => {
       await plant.hello([], "boot-2");
       expect((await plant.status({ session: first })).body.code).toBe("fenced");
       expect(await condition()).toBe("fenced");
+    });
+
+    it("takes what a gateway had under way when it died for no clone", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await central.addSite("plant-a");
+      const site = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0];
+      const lane = plant.lane("transaction");
+      await plant.hello([lane], "boot-1");
+      const died = plant.session;
+      for (const txn of ["T-1", "T-2", "T-3"]) lane.append([pick("plant-a", txn)]);
+      // behind its predecessor, which never comes; the same gateway is there again before its time is up
+      const waiting = plant.send(lane, lane.batch(3));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await plant.hello([lane], "boot-2");
+      expect((await waiting).body.code).toBe("fenced");
+      // and one that lay in a socket whose process was gone before it was read
+      const port = Number(new URL(central.url).port);
+      const socket = connect({ host: "127.0.0.1", port });
+      const body = JSON.stringify({ session: died, ack: { sequence: 0 }, knownRevision: 0, waitMs: 0 });
+      const head = [
+        "POST /v1/sites/plant-a/downlink HTTP/1.1",
+        "host: central",
+        `authorization: Bearer ${await plant.token()}`,
+        "content-type: application/json",
+        `content-length: ${body.length}`,
+      ];
+      const answered = new Promise<string>((resolve) => {
+        let text = "";
+        socket.setEncoding("utf8").on("data", (part) => {
+          text += part;
+        });
+        socket.on("close", () => resolve(text));
+      });
+      socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+      await answered;
+      expect(await site()).toMatchObject({ condition: "online", alarms: [] });
     });
   });
 });

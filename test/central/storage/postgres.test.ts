@@ -4,7 +4,7 @@ import { describeDatabase } from "../../../central/storage/postgres.ts";
 import { openStorage } from "../../../central/storage/storage.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
 import { pick } from "../../support/messages.ts";
-import { createDatabase, once, postgresServer, startLooseServer } from "../../support/postgres.ts";
+import { createDatabase, once, postgresServer, startOwnServer } from "../../support/postgres.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 
 describe.skipIf((await postgresServer()) === undefined)("a PostgreSQL server", () => {
@@ -15,7 +15,7 @@ describe.skipIf((await postgresServer()) === undefined)("a PostgreSQL server", (
       code: "CONFIG_INVALID",
       message: expect.stringContaining("set synchronous_commit = on"),
     });
-    await using loose = await startLooseServer("-c fsync=off -c full_page_writes=off");
+    await using loose = await startOwnServer("-c fsync=off -c full_page_writes=off");
     await expect(openStorage({ kind: "postgres", url: loose.url })).rejects.toMatchObject({
       code: "CONFIG_INVALID",
       message: expect.stringContaining("set fsync = on, full_page_writes = on"),
@@ -49,23 +49,6 @@ describe.skipIf((await postgresServer()) === undefined)("a PostgreSQL server", (
       ({ body }) => body.messages.length === 2,
     );
     expect(found.body.messages.map(({ sequence }) => sequence)).toEqual([1, 2]);
-  });
-
-  it("that took over begins another incarnation, and gateways' downlinks begin anew", async () => {
-    await using central = await startTestCentral({ storage: "postgres" });
-    const hq = await central.addSite("hq");
-    const before = (await hq.hello()).body.incarnation;
-    const epoch = (await hq.downlink({ knownRevision: 1 })).body.epoch;
-    await central.restart();
-    expect((await hq.hello()).body.incarnation).toBe(before);
-    // another cluster, or another timeline of it, than was seen last
-    await central.database!.query("UPDATE meta SET value = 'another/00000009' WHERE name = 'seen'");
-    await central.restart();
-    const answer = await hq.hello();
-    expect(answer.body.incarnation).not.toBe(before);
-    expect((await hq.downlink({ knownRevision: 1 })).body.epoch).not.toBe(epoch);
-    const { body } = await central.admin<{ exceptions: { kind: string; site: null }[] }>("GET", "/v1/exceptions");
-    expect(body.exceptions).toMatchObject([{ kind: "ledger-restored", site: null }]);
   });
 });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { acknowledgements, PacketCutter, readPublish } from "../../../../gateway/connector/mqtt/packets.ts";
+import { acknowledgements, isAccepted, PacketCutter, readPublish } from "../../../../gateway/connector/mqtt/packets.ts";
 
 const text = (value: string): Buffer => {
   const bytes = Buffer.from(value);
@@ -105,3 +105,12 @@ it("acknowledges in the order that it is given", () => {
   ]);
   expect([...bytes]).toEqual([0x40, 2, 1, 2, 0x50, 2, 0, 3]);
 });
+
+it.each([0, 20, 150, 20_000])(
+  "knows an accepted connection by its code, with %i bytes of properties and a session that is there",
+  (bytes) => {
+    const properties = Buffer.concat([variable(bytes), Buffer.alloc(bytes)]);
+    const connack = (code: number) => packet(0x20, Buffer.concat([Buffer.from([1, code]), properties]));
+    expect([isAccepted(connack(0)), isAccepted(connack(0x87))]).toEqual([true, false]);
+  },
+);
