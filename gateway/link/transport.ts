@@ -76,7 +76,7 @@ export class Transport {
 
   /** Central's clock: as of its last answer, and on from there by running time, whatever is done to our clock meanwhile (P10). Undefined before the first. */
   centralNow(): EpochMs | undefined {
-    return this.#told && this.#told.central + this.#deps.clock.monotonic() - this.#told.at;
+    return this.#told && Math.round(this.#told.central + this.#deps.clock.monotonic() - this.#told.at);
   }
 
   /** @throws PlantgateError PEER_UNREACHABLE: central did not answer, or something that is not central did */

@@ -58,7 +58,7 @@ export class Deliveries {
       row.createdAt,
       row.waitedMs === undefined || row.restarted ? unknownRunMs : this.#running.now(),
       Math.round(row.waitedMs ?? 0),
-      row.centralAt ?? null,
+      row.centralAt === undefined ? null : Math.round(row.centralAt),
       row.again ? 1 : 0,
       sealed.key,
       sealed.bytes,
