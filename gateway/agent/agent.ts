@@ -38,6 +38,8 @@ export class Agent {
   #report: StatusReport["configuration"];
   /** The desired revision that was dealt with: in effect, or refused. */
   #done: number;
+  /** Until when messages wait for a revision. */
+  #patience: { readonly revision: number; readonly until: number } | undefined;
 
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
@@ -81,11 +83,15 @@ export class Agent {
 
   /**
    * Resolves when the desired revision is in effect or refused; after half a minute all the same, as what waits for it must not wait for a
-   * central that is out of reach.
+   * central that is out of reach. One half minute for all that waits for one revision: each message's own would hold a lane for hours.
    */
   async settled(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
-    for (const end = clock.monotonic() + settleMs; this.#state.desired !== this.#done && clock.monotonic() < end; ) {
+    for (;;) {
+      const { desired } = this.#state;
+      if (desired === this.#done) return;
+      if (this.#patience?.revision !== desired) this.#patience = { revision: desired, until: clock.monotonic() + settleMs };
+      if (clock.monotonic() >= this.#patience.until) return;
       if (signal.aborted) return;
       await clock.sleep(100, signal);
     }

@@ -95,12 +95,15 @@ export type Outbound = {
   | { readonly kind: "operation"; readonly operation: string }
 );
 
-/** How an attempt ended. `unknown`: it was sent and the answer is missing; what then happens follows from the destination's `effect`. */
+/**
+ * How an attempt ended. `unknown`: it was sent and the answer is missing; what then happens follows from the destination's `effect`.
+ * `unanswered`: by this attempt nobody can tell whether the peer is away or this message is what it does not answer.
+ */
 export type Outcome =
   | { readonly kind: "done"; readonly detail?: string }
-  | { readonly kind: "retry"; readonly reason: string; readonly afterMs?: number }
+  | { readonly kind: "retry"; readonly reason: string; readonly afterMs?: number; readonly unanswered?: true }
   | { readonly kind: "refused"; readonly reason: string }
-  | { readonly kind: "unknown"; readonly reason: string };
+  | { readonly kind: "unknown"; readonly reason: string; readonly unanswered?: true };
 
 /** Answer of `verify`: whether the system has the effect of a message already. */
 export type Verdict =

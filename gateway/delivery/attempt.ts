@@ -2,11 +2,9 @@ import {
   type Bundle,
   type Clock,
   type CloudEvent,
-  delayForAttempt,
   durationMs,
-  type FlowConfig,
+  type ErrorCode,
   findMessageType,
-  type LocalDestination,
   PlantgateError,
 } from "../../protocol/index.ts";
 import type { Connector, Outbound, Outcome } from "../connector/connector.ts";
@@ -16,8 +14,10 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { judgeDeadline } from "./deadline.ts";
 import { findDestination } from "./destination.ts";
+import { Evidence } from "./evidence.ts";
 import { asksForAnswer, type Expectations } from "./expectations.ts";
 import { Outcomes } from "./outcomes.ts";
+import { isUp, nextDelayMs, type Step, type Way } from "./way.ts";
 
 export interface DeliveryDeps {
   readonly site: string;
@@ -30,11 +30,8 @@ export interface DeliveryDeps {
   readonly centralNow: () => number | undefined;
 }
 
-/** What one attempt leads to. `later`: to be tried again after `afterMs`. `awaits`: the receiver's answer, which wakes the runner. */
-export type Step =
-  | { readonly kind: "finished" }
-  | { readonly kind: "later"; readonly afterMs: number }
-  | { readonly kind: "awaits" };
+/** Why an attempt did not get through. */
+type NotDone = Pick<Extract<Outcome, { kind: "retry" }>, "reason" | "afterMs" | "unanswered">;
 
 const noReceiver: Outcome = { kind: "retry", reason: "this kind of connector takes no messages" };
 const finished: Step = { kind: "finished" };
@@ -44,18 +41,6 @@ const verifyAttempts = 5;
 /** How often a delivery whose age nobody can tell looks for central's clock. */
 const unsureMs = 5000;
 
-/** One delivery on its way: what it is, where it goes, and by which rules. */
-interface Way {
-  readonly delivery: Delivery;
-  readonly message: Outbound;
-  readonly to: LocalDestination;
-  readonly index: number;
-  readonly connector: Connector;
-  readonly signal: AbortSignal;
-  readonly retry: FlowConfig["retry"];
-  readonly onExhausted: FlowConfig["onExhausted"];
-}
-
 /**
  * One attempt of one delivery. Towards a destination whose repeat is not harmless an intent is flushed before and the outcome
  * after; an intent without outcome is checked where the receiver can tell, else shown as unknown, holding its key (rule 8).
@@ -63,6 +48,7 @@ interface Way {
 export class Attempts {
   readonly #deps: DeliveryDeps;
   readonly #outcomes: Outcomes;
+  readonly #evidence = new Evidence();
   readonly #unsure = new Set<number>();
   #bundle: Bundle | undefined;
 
@@ -81,22 +67,23 @@ export class Attempts {
   }
 
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
+    const step = await this.#run(delivery, connector, signal, wakeUp);
+    if (step.kind === "finished") this.#evidence.forget(delivery.id);
+    return step;
+  }
+
+  async #run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     this.#unsure.delete(delivery.id);
     const event = JSON.parse(delivery.line) as CloudEvent;
     if (await this.#isSuperseded(delivery, event)) return finished;
     const found = findDestination(this.#bundle, delivery);
     const flow = this.#bundle?.flows[delivery.flow];
     if (!found || !flow) {
-      const reason = "the configuration does not have this destination any more";
-      await this.#outcomes.refuse(delivery, event, "DESTINATION_INVALID", reason);
-      return finished;
+      return this.#giveUp(delivery, event, "DESTINATION_INVALID", "the configuration does not have this destination any more");
     }
     const { to, index } = found;
     const rendered = await this.#deps.mapping.render(delivery.flow, index, event);
-    if (rendered.kind === "failed") {
-      await this.#outcomes.refuse(delivery, event, rendered.code, rendered.reason);
-      return finished;
-    }
+    if (rendered.kind === "failed") return this.#giveUp(delivery, event, rendered.code, rendered.reason);
     const { retry, onExhausted } = flow;
     const message: Outbound = { ...rendered, event, key: delivery.key, attempt: delivery.attempts + 1 };
     const way: Way = { delivery, message, to, index, connector, signal, retry, onExhausted };
@@ -114,8 +101,22 @@ export class Attempts {
     }
     if (asks) return this.#sendAndAwait(way, to.accepted.within, wakeUp);
     if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
+    return this.#settle(way, await this.#deliver(way));
+  }
+
+  /** It cannot be sent by this configuration. What may have arrived by an earlier one is not said to be refused (rule 8). */
+  async #giveUp(delivery: Delivery, event: CloudEvent, code: ErrorCode, reason: string): Promise<Step> {
+    const { state, again } = delivery;
+    if (state !== "intent" && state !== "sent" && !again) await this.#outcomes.refuse(delivery, event, code, reason);
+    else await this.#outcomes.hold(delivery, event, "unknown", `it may have arrived, and cannot be sent again: ${reason}`);
+    return finished;
+  }
+
+  async #deliver({ delivery, message, connector, signal }: Way): Promise<Outcome> {
+    this.#evidence.begins(delivery);
     const outcome = (await connector.deliver?.(message, signal)) ?? noReceiver;
-    return this.#settle(way, outcome);
+    this.#evidence.ended(delivery, outcome);
+    return outcome;
   }
 
   /** A state that a newer one of its key waits behind is not sent any more (rule 14); facts always are. */
@@ -134,7 +135,7 @@ export class Attempts {
     const verdict = judgeDeadline(delivery, to, timing, this.#deps.centralNow());
     if (verdict.kind === "unsure") {
       this.#unsure.add(delivery.id);
-      return { kind: "later", afterMs: unsureMs };
+      return { kind: "later", afterMs: unsureMs, outage: false };
     }
     if (verdict.kind === "in-time") return undefined;
     await this.#outcomes.refuse(delivery, message.event, "EXPIRED", `not carried out: ${verdict.reason}`);
@@ -158,7 +159,7 @@ export class Attempts {
     const attempts = delivery.attempts + 1;
     if (attempts > verifyAttempts) return this.#hold(way, "unknown", `${doubt}: ${verdict.reason}`);
     await this.#note(way, "intent", { attempts: 1 }, verdict.reason);
-    return this.#later(way, attempts);
+    return { kind: "later", afterMs: nextDelayMs(way, attempts), outage: !isUp(connector) };
   }
 
   async #settle(way: Way, outcome: Outcome): Promise<Step> {
@@ -171,39 +172,38 @@ export class Attempts {
         await this.#outcomes.refuse(delivery, message.event, "PEER_REFUSED", outcome.reason);
         return finished;
       case "retry":
-        return this.#tryAgain(way, outcome.reason, outcome.afterMs);
+        return this.#tryAgain(way, outcome);
       case "unknown": {
-        if (to.effect === "idempotent") return this.#tryAgain(way, outcome.reason);
+        if (to.effect === "idempotent") return this.#tryAgain(way, outcome);
         await this.#note(way, "intent", { attempts: 1 }, outcome.reason);
         // stopping: the next run begins with the check
         if (signal.aborted) return finished;
         const intent = { ...delivery, state: "intent", attempts: delivery.attempts + 1 } as const;
-        return (await this.#checkIntent({ ...way, delivery: intent })) ?? this.#later(way, intent.attempts);
+        const afterMs = nextDelayMs(way, intent.attempts);
+        return (
+          (await this.#checkIntent({ ...way, delivery: intent })) ?? { kind: "later", afterMs, outage: !isUp(way.connector) }
+        );
       }
     }
   }
 
   /** An attempt that failed while the receiver is up uses one up; an outage uses up none, however long it lasts. */
-  async #tryAgain(way: Way, reason: string, afterMs?: number): Promise<Step> {
+  async #tryAgain(way: Way, { reason, afterMs, unanswered }: NotDone): Promise<Step> {
     const { delivery, connector, retry, onExhausted } = way;
-    const { state } = connector.report();
-    const counts = state === "up" || state === "degraded";
+    const counts = isUp(connector) && (!unanswered || this.#evidence.isToBlame(delivery));
     const failures = delivery.failures + (counts ? 1 : 0);
     if (failures >= retry.attempts && onExhausted === "park")
       return this.#hold({ ...way, delivery: { ...delivery, attempts: delivery.attempts + 1, failures } }, "parked", reason);
     await this.#note(way, "waiting", { attempts: 1, failures: counts ? 1 : 0 }, reason);
-    return afterMs === undefined ? this.#later(way, delivery.attempts + 1) : { kind: "later", afterMs };
+    return { kind: "later", afterMs: afterMs ?? nextDelayMs(way, delivery.attempts + 1), outage: !counts };
   }
 
   /** The receiver's yes may come before the transport's acknowledgement, so it is expected before anything is sent. */
   async #sendAndAwait(way: Way, within: string, wakeUp: () => void): Promise<Step> {
     const { expectations, mapping, clock, log } = this.#deps;
-    const { delivery, message, to, index, connector, signal } = way;
+    const { delivery, message, to, index, signal } = way;
     const value = await expectedAnswer(mapping.expected(delivery.flow, index, message.event));
-    if (value instanceof PlantgateError) {
-      await this.#outcomes.refuse(delivery, message.event, value.code, value.message);
-      return finished;
-    }
+    if (value instanceof PlantgateError) return this.#giveUp(delivery, message.event, value.code, value.message);
     let over = false;
     let settling: Promise<unknown> | undefined;
     const end = (): void => {
@@ -231,7 +231,7 @@ export class Attempts {
     const deadline = clock.monotonic() + durationMs(within);
     if (delivery.state !== "sent") {
       if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
-      const outcome = (await connector.deliver?.(message, signal)) ?? noReceiver;
+      const outcome = await this.#deliver(way);
       if (await answered()) return finished;
       if (outcome.kind !== "done") {
         end();
@@ -250,7 +250,7 @@ export class Attempts {
         { event: "delivery.answer.missed", flow, connector: name, messageId: message.event.id, reason },
         "delivery is tried again",
       );
-      if (to.effect === "idempotent") await this.#tryAgain(way, reason);
+      if (to.effect === "idempotent") await this.#tryAgain(way, { reason });
       else await this.#note(way, "intent", { attempts: 1 }, reason);
     };
     // where the disk is full the row stays `sent`, and the next attempt awaits the answer again
@@ -275,13 +275,6 @@ export class Attempts {
   ): Promise<void> {
     const attempts = delivery.attempts + more.attempts;
     return this.#outcomes.note(delivery, state, { attempts, failures: delivery.failures + (more.failures ?? 0) }, reason);
-  }
-
-  #later({ retry }: Way, attempts: number): Step {
-    return {
-      kind: "later",
-      afterMs: delayForAttempt(attempts, { baseMs: durationMs(retry.base), capMs: durationMs(retry.cap) }),
-    };
   }
 }
 

@@ -151,7 +151,7 @@ export class Dispatcher {
     lane: QueueLane,
     event: CloudEvent,
     line: string,
-    { waitedMs, again, centralAt }: HandedDown,
+    { waitedMs, again, centralAt, restarted }: Aged,
     signal: AbortSignal,
   ): Promise<NewDelivery[]> {
     // central routes by the configuration that it wants: what takes this type may be on its way
@@ -159,7 +159,8 @@ export class Dispatcher {
     const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
     const { id: messageId, type } = event;
-    const times = { createdAt: this.#deps.clock.now(), waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) };
+    const since = centralAt === undefined ? {} : { centralAt };
+    const times = { createdAt: this.#deps.clock.now(), waitedMs, restarted, again, ...since };
     const stateKey = findMessageType(type)?.state ? event.partitionkey : undefined;
     for (const { flow, index, to, connectors, unordered } of targets ?? []) {
       const target = describeDestination(to);
@@ -208,13 +209,19 @@ function handedDown({ inputs, count }: StoredFrame): HandedDown[] {
   }
 }
 
-/** With what it waited in its lane; where nobody can tell that, nobody can tell its age. */
-function aged({ waitedMs, again, centralAt }: HandedDown, frame: StoredFrame): HandedDown {
-  const here = frame.ageMs;
+/** What it waited before it lay here, and in its lane; `restarted`: how long it lay there only central's clock can tell. */
+interface Aged extends HandedDown {
+  readonly restarted: boolean;
+}
+
+function aged({ waitedMs, again, centralAt }: HandedDown, { ageMs, again: setBack }: StoredFrame): Aged {
+  const restarted = ageMs === undefined;
+  const here = ageMs ?? 0;
   return {
-    waitedMs: waitedMs === undefined || here === undefined ? undefined : waitedMs + here,
-    again: again || frame.again === true,
-    ...(centralAt === undefined ? {} : { centralAt }),
+    waitedMs: waitedMs === undefined ? undefined : waitedMs + here,
+    restarted,
+    again: again || setBack === true,
+    ...(centralAt === undefined ? {} : { centralAt: centralAt + here }),
   };
 }
 

@@ -8,10 +8,15 @@ import { describeDestination } from "./destination.ts";
 export type Settle = (answer: { accepted: boolean; reason?: string }) => Promise<void>;
 
 /** Which deliveries an answer may belong to. */
-export interface AnswerPlace {
+interface AnswerPlace {
   readonly connector: string;
   readonly flow: string;
   readonly target: string;
+}
+
+/** The delivery that expects one. */
+export interface Expecting extends AnswerPlace {
+  readonly id: number;
 }
 
 interface Asked {
@@ -23,11 +28,21 @@ interface Asked {
   readonly connectors: ReadonlySet<string>;
 }
 
-/** Deliveries that wait for their receiver's own yes, found by the value that the answer carries. */
+/** One delivery that waits; `taken`: an answer settles it just now. */
+interface Waiting {
+  readonly id: number;
+  readonly settle: Settle;
+  taken: boolean;
+}
+
+/**
+ * Deliveries that wait for their receiver's own yes, found by the value that the answer carries. Of several that carry the same value each
+ * answer settles one, in the order in which they were sent.
+ */
 export class Expectations implements AnswerSink {
   readonly #mapping: Mapping;
   readonly #log: Logger;
-  readonly #waiting = new Map<string, Settle>();
+  readonly #waiting = new Map<string, Waiting[]>();
   #asked: readonly Asked[] = [];
   #ready: Promise<unknown> = Promise.resolve();
 
@@ -56,12 +71,17 @@ export class Expectations implements AnswerSink {
   }
 
   /** A settle that throws stays expected: the answer is offered again. */
-  expect(place: AnswerPlace, value: string, settle: Settle): void {
-    this.#waiting.set(keyOf(place, value), settle);
+  expect(delivery: Expecting, value: string, settle: Settle): void {
+    this.forget(delivery, value);
+    const key = keyOf(delivery, value);
+    this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), { id: delivery.id, settle, taken: false }]);
   }
 
-  forget(place: AnswerPlace, value: string): void {
-    this.#waiting.delete(keyOf(place, value));
+  forget(delivery: Expecting, value: string): void {
+    const key = keyOf(delivery, value);
+    const others = (this.#waiting.get(key) ?? []).filter(({ id }) => id !== delivery.id);
+    if (others.length > 0) this.#waiting.set(key, others);
+    else this.#waiting.delete(key);
   }
 
   expects(connector: string, topic: string): boolean {
@@ -80,11 +100,21 @@ export class Expectations implements AnswerSink {
         );
         continue;
       }
-      // an answer that nobody waits for is a repeat of an earlier one
-      await this.#waiting.get(keyOf({ connector, flow, target }, answer.match))?.({
-        accepted: answer.accepted,
-        reason: answer.reason,
-      });
+      const { accepted, reason } = answer;
+      await this.#settle(this.#waiting.get(keyOf({ connector, flow, target }, answer.match)) ?? [], { accepted, reason });
+    }
+  }
+
+  /** An answer that nobody waits for is a repeat of an earlier one; one that is being noted is waited for, and not noted twice. */
+  async #settle(waiting: readonly Waiting[], answer: Parameters<Settle>[0]): Promise<void> {
+    const oldest = waiting.find(({ taken }) => !taken) ?? waiting.at(-1);
+    if (!oldest) return;
+    oldest.taken = true;
+    try {
+      await oldest.settle(answer);
+    } catch (error) {
+      oldest.taken = false;
+      throw error;
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Attempts } from "./attempt.ts";
 import { Wake } from "./wake.ts";
+import { isUp } from "./way.ts";
 
 /** Deliveries of one connector that are under way at once; never two of one key. */
 const concurrency = 16;
@@ -38,7 +39,10 @@ export class Runner {
   /** Under way, or awaiting their receiver's answer. */
   readonly #active = new Set<number>();
   readonly #awaiting = new Set<number>();
-  readonly #dueAt = new Map<number, number>();
+  /** When each that waits out a delay is due; `outage`: it waits for its receiver's return alone. */
+  readonly #due = new Map<number, { readonly at: number; readonly outage: boolean }>();
+  /** Those that were tried in this absence: a return is found by others before they are tried once more. */
+  readonly #probed = new Set<number>();
   readonly #underWay = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #loaded: Promise<void> | undefined;
@@ -94,30 +98,45 @@ export class Runner {
 
   /** Starts what may be tried now, and waits until something else may be. */
   async #turn(signal: AbortSignal): Promise<void> {
-    const { queue, name, connector, clock } = this.#deps;
-    const { state } = connector.report();
-    const away = state !== "up" && state !== "degraded";
+    const { connector, clock } = this.#deps;
+    const away = !isUp(connector);
     if (away && clock.monotonic() < this.#probeAt) {
       this.#wasAway = true;
-      return clock.sleep(awayMs, signal);
+      // what is under way may show that it is back
+      return this.#wake.wait(signal, awayMs);
     }
-    // it is back: what waits out a delay of its absence is due
-    if (!away && this.#wasAway) this.#dueAt.clear();
+    if (!away && this.#wasAway) this.#returned();
     this.#wasAway = away;
     this.#probeAt = clock.monotonic() + probeMs;
     const now = clock.monotonic();
-    const later = [...this.#dueAt].filter(([, due]) => due > now);
+    const later = [...this.#due].filter(([, { at }]) => at > now);
     // those that cannot start now leave their places in the look to others
     const skipped = [...later.map(([id]) => id), ...this.#active];
-    for (const head of await queue.deliveryHeads(name, headLimit, skipped)) {
+    for (const head of await this.#heads(skipped)) {
       if (this.#active.size - this.#awaiting.size >= (away ? 1 : concurrency) || this.#active.size >= maxOpen) break;
       if (this.#active.has(head.id)) continue;
+      if (away) this.#probed.add(head.id);
       const attempt = this.#attempt(head).finally(() => this.#underWay.delete(attempt));
       this.#underWay.add(attempt);
     }
-    const nextDue = Math.min(...later.map(([, due]) => due));
+    const nextDue = Math.min(...later.map(([, { at }]) => at));
     // while something waits out a delay, the receiver may come and go: that is looked at as well
     await this.#wake.wait(signal, Number.isFinite(nextDue) ? Math.max(1, Math.min(nextDue - now, awayMs)) : undefined);
+  }
+
+  /** The receiver is back: what waits out a delay of its absence is due. What failed while others got through waits on. */
+  #returned(): void {
+    this.#probed.clear();
+    for (const [id, { outage }] of this.#due) if (outage) this.#due.delete(id);
+  }
+
+  async #heads(skipped: readonly number[]): Promise<readonly Delivery[]> {
+    const { queue, name } = this.#deps;
+    if (this.#probed.size >= headLimit) this.#probed.clear();
+    const heads = await queue.deliveryHeads(name, headLimit, [...skipped, ...this.#probed]);
+    if (heads.length > 0 || this.#probed.size === 0) return heads;
+    this.#probed.clear();
+    return queue.deliveryHeads(name, headLimit, skipped);
   }
 
   async #attempt(head: Delivery): Promise<void> {
@@ -134,8 +153,8 @@ export class Runner {
         if (this.#active.has(head.id)) this.#awaiting.add(head.id);
         return this.#wake.ring();
       }
-      if (step.kind === "later") this.#dueAt.set(head.id, this.#deps.clock.monotonic() + step.afterMs);
-      else this.#dueAt.delete(head.id);
+      if (step.kind === "later") this.#due.set(head.id, { at: this.#deps.clock.monotonic() + step.afterMs, outage: step.outage });
+      else this.#due.delete(head.id);
       release();
     } catch (err) {
       if (this.#stopping.signal.aborted) return;
@@ -143,7 +162,7 @@ export class Runner {
         { event: "delivery.attempt.failed", connector: this.#deps.name, messageFlow: head.flow, err },
         "an attempt to deliver failed inside the gateway",
       );
-      this.#dueAt.set(head.id, this.#deps.clock.monotonic() + failedMs);
+      this.#due.set(head.id, { at: this.#deps.clock.monotonic() + failedMs, outage: false });
       release();
     }
   }

@@ -11,7 +11,7 @@ export interface Batch {
 
 /** What follows from central's answer to a batch. */
 export type BatchResult =
-  | { readonly kind: "acknowledged"; readonly watermark: number; readonly incarnation: string }
+  | { readonly kind: "acknowledged"; readonly watermark: number }
   | { readonly kind: "gap" | "fork"; readonly watermark: number }
   | { readonly kind: "too-large" }
   | { readonly kind: "slow-down"; readonly afterMs: number; readonly reason: string }
@@ -77,7 +77,7 @@ export async function sendBatch(
   if (answer.kind === "ok") {
     const parsed = watermarkAnswer.safeParse(answer.body);
     if (!parsed.success) throw new PlantgateError("PEER_UNREACHABLE", "central's answer to a batch was not understood");
-    return { kind: "acknowledged", ...parsed.data };
+    return { kind: "acknowledged", watermark: parsed.data.watermark };
   }
   const { code, watermark, title, detail } = answer.problem;
   const reason = `central says: ${detail ?? title}`;

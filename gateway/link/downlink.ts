@@ -1,18 +1,12 @@
 import { createHash } from "node:crypto";
-import {
-  backoff,
-  type Clock,
-  cloudEvent,
-  type DownlinkAnswer,
-  describeError,
-  downlinkAnswer,
-  PlantgateError,
-} from "../../protocol/index.ts";
+import { backoff, type Clock, describeError, PlantgateError } from "../../protocol/index.ts";
 import type { NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { type ParsedDownlink, parseDownlink } from "./downlink-answer.ts";
 import { encodeHandedDown } from "./handed-down.ts";
 import type { Session } from "./session.ts";
+import type { LinkAnswer } from "./transport.ts";
 
 export interface DownlinkDeps {
   readonly site: string;
@@ -35,6 +29,7 @@ const waitMs = 20_000;
 export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Promise<void> {
   const { session, clock, log } = deps;
   let delays = backoff({ baseMs: 300, capMs: 10_000 });
+  let told: string | undefined;
   let position = parsePosition(await deps.queue.cursor(cursorName));
   while (!signal.aborted) {
     const online = await session.online(signal);
@@ -50,21 +45,40 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
         },
         signal,
       );
-      if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
-      const parsed = downlinkAnswer.safeParse(answer.body);
-      if (!parsed.success)
-        throw new PlantgateError("PEER_UNREACHABLE", "central's answer to the downlink poll was not understood");
+      const handed = understood(answer);
       // known before the messages are: they may be for flows that only the desired revision has
-      if (parsed.data.desired.revision !== deps.knownRevision()) deps.onDesired(parsed.data.desired.revision);
-      position = await record(deps, position, parsed.data);
+      if (handed.desiredRevision !== deps.knownRevision()) deps.onDesired(handed.desiredRevision);
+      position = await record(deps, position, handed);
       delays = backoff({ baseMs: 300, capMs: 10_000 });
+      if (told !== undefined) log.info({ event: "downlink.poll.recovered" }, "what central sends is taken again");
+      told = undefined;
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
-      log.debug({ event: "downlink.poll.failed", reason: describeError(error) }, "poll failed");
+      const reason = describeError(error);
+      if (error.context.answered !== true) log.debug({ event: "downlink.poll.failed", reason }, "poll failed");
+      // a link that is up, and nothing comes through it: for a person, once
+      else if (reason !== told)
+        log[error.code === "PEER_BUSY" ? "warn" : "error"](
+          { event: "downlink.poll.refused", reason },
+          "central answers, but nothing that it sends can be taken",
+        );
+      if (error.context.answered === true) told = reason;
       if (session.isCurrent(online.session)) await clock.sleep(delays.next().value, signal);
     }
   }
+}
+
+/** @throws PlantgateError PEER_BUSY, PEER_UNREACHABLE: central answered, and not with what can be taken */
+function understood(answer: LinkAnswer): ParsedDownlink {
+  const context = { answered: true };
+  if (answer.kind === "problem")
+    throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, { context });
+  const parsed = parseDownlink(answer.body);
+  if (!("problem" in parsed)) return parsed;
+  throw new PlantgateError("PEER_UNREACHABLE", `the answer to the downlink poll was not understood: ${parsed.problem}`, {
+    context,
+  });
 }
 
 interface Position {
@@ -72,7 +86,7 @@ interface Position {
   readonly sequence: number;
 }
 
-async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAnswer): Promise<Position> {
+async function record(deps: DownlinkDeps, position: Position, answer: ParsedDownlink): Promise<Position> {
   // another epoch: central counts anew
   const known = answer.epoch === position.epoch ? position.sequence : 0;
   const messages: NewMessage[] = [];
@@ -80,16 +94,14 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
   let sequence = known;
   const inputs: Uint8Array[] = [];
   const centralAt = deps.session.centralNow();
-  for (const { sequence: at, event, waitedMs, again = false } of answer.messages) {
+  for (const { sequence: at, event, body, waitedMs, again } of answer.messages) {
     if (at <= sequence) continue;
     sequence = at;
-    const valid = cloudEvent.safeParse(event);
-    if (valid.success) {
-      const { source, id } = valid.data;
-      const line = JSON.stringify(valid.data);
+    if (event) {
+      const { source, id } = event;
       // a restored central routes again what it routed before its backup: the same event is taken once (CloudEvents 1.0, 3.1.1)
-      const repeat = { key: `central\n${source}\n${id}`, hash: createHash("sha256").update(line).digest("hex") };
-      messages.push({ lane: "inbound", line, input: inputs.length, repeat });
+      const repeat = { key: `central\n${source}\n${id}`, hash: createHash("sha256").update(body).digest("hex") };
+      messages.push({ lane: "inbound", line: body, input: inputs.length, repeat });
       inputs.push(encodeHandedDown({ waitedMs, again, ...(centralAt === undefined ? {} : { centralAt }) }));
     } else {
       deadLetters.push({
@@ -100,7 +112,7 @@ async function record(deps: DownlinkDeps, position: Position, answer: DownlinkAn
         place: `downlink ${at}`,
         code: "INPUT_INVALID",
         reason: "central sent something that is not an event",
-        body: Buffer.from(JSON.stringify(event)),
+        body: Buffer.from(body),
         attempts: 0,
       } as const);
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { z } from "zod";
 import {
   backoff,
   type Clock,
@@ -30,8 +31,6 @@ export type LinkState =
 export interface OnlineLink {
   readonly kind: "online";
   readonly session: string;
-  /** Names central's ledger. */
-  readonly incarnation: string;
   /** What central has of each lane, as it said at the beginning. */
   readonly watermarks: HelloAnswer["watermarks"];
 }
@@ -49,8 +48,14 @@ export interface SessionDeps {
 
 const whenAnswered = { baseMs: 500, capMs: 20_000 };
 const whenSilent = { baseMs: 200, capMs: 700 };
+/** Before the next hello, where an answer of central ended the last session; it grows while sessions last for less than `settledMs`. */
+const whenEnded = { baseMs: 50, capMs: 20_000 };
+const settledMs = 10_000;
 /** A wait that central asks for is spread, so that those who were told the same do not come back together. */
 const spread = 0.25;
+
+/** Every answer of central that depends on its ledger names it. */
+const answerOfLedger = z.object({ incarnation: z.string() });
 
 /** Problems after which a new hello helps. */
 const helloAgain = new Set(["session-unknown"]);
@@ -61,6 +66,10 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #bootId = randomUUID();
   #state: LinkState = { kind: "offline", reason: "not tried yet" };
+  /** Central's ledger, as the last hello named it. */
+  #incarnation: string | undefined;
+  /** The last session was ended by what central answered, not by the way to it. */
+  #endedByAnswer = false;
   #changed = Promise.withResolvers<void>();
   readonly #listeners = new Set<() => void>();
 
@@ -80,13 +89,19 @@ export class Session {
   async run(signal: AbortSignal): Promise<void> {
     let delays = backoff(whenAnswered);
     const probing = backoff(whenSilent);
+    let ended = backoff(whenEnded);
+    let beganAt = Number.NEGATIVE_INFINITY;
     while (!signal.aborted && this.#state.kind !== "fenced") {
       if (this.#state.kind === "online") {
         await this.#nextChange(signal);
         continue;
       }
+      if (this.#deps.clock.monotonic() - beganAt > settledMs) ended = backoff(whenEnded);
+      if (this.#endedByAnswer) await this.#deps.clock.sleep(ended.next().value, signal);
+      this.#endedByAnswer = false;
       try {
         await this.#hello(signal);
+        beganAt = this.#deps.clock.monotonic();
         delays = backoff(whenAnswered);
       } catch (error) {
         if (signal.aborted) return;
@@ -111,8 +126,7 @@ export class Session {
 
   /** Central's clock; undefined without a link. */
   centralNow(): number | undefined {
-    const { clock, transport } = this.#deps;
-    return this.#state.kind === "online" ? clock.now() + transport.clockOffsetMs : undefined;
+    return this.#state.kind === "online" ? this.#deps.transport.centralNow() : undefined;
   }
 
   /** Resolves with the session as soon as there is one; undefined when the signal aborts. */
@@ -134,7 +148,17 @@ export class Session {
       throw error;
     }
     if (answer.kind === "problem") await this.#judge(session, answer.problem);
+    else this.#requireSameLedger(session, answer.body);
     return answer;
+  }
+
+  /** Central was restored under this session (rule 6): what it acknowledged may be lost, and a hello says what it has. */
+  #requireSameLedger(session: string, body: unknown): void {
+    const told = answerOfLedger.safeParse(body);
+    if (!told.success || told.data.incarnation === this.#incarnation) return;
+    const reason = "central's ledger is another one than this session began with: it was restored";
+    this.#endByAnswer(session, reason);
+    throw new PlantgateError("PEER_UNREACHABLE", reason);
   }
 
   async #judge(session: string, told: Problem): Promise<void> {
@@ -163,7 +187,7 @@ export class Session {
       throw new PlantgateError("LINK_DENIED", reason);
     }
     if (helloAgain.has(told.code)) {
-      this.#lose(session, { kind: "offline", reason });
+      this.#endByAnswer(session, reason);
       throw new PlantgateError("PEER_UNREACHABLE", reason);
     }
   }
@@ -184,7 +208,13 @@ export class Session {
       })),
     };
     const answer = await transport.send(
-      { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/sessions`, json: greeting, silenceMs: 15_000 },
+      {
+        method: "POST",
+        path: `/v1/sites/${encodeURIComponent(site)}/sessions`,
+        json: greeting,
+        silenceMs: 15_000,
+        longestMs: 60_000,
+      },
       signal,
     );
     if (answer.kind === "problem") {
@@ -209,7 +239,8 @@ export class Session {
     const { session, incarnation, watermarks, recoveryPointSeconds } = welcome.data;
     await queue.keepAcknowledged(recoveryPointSeconds * 1000);
     log.info({ event: "link.session.began", session }, "connected to central");
-    this.#become({ kind: "online", session, incarnation, watermarks });
+    this.#incarnation = incarnation;
+    this.#become({ kind: "online", session, watermarks });
   }
 
   /**
@@ -229,7 +260,13 @@ export class Session {
 
   /** A new epoch was opened: central learns of it by a new hello. */
   renew(session: string): void {
-    this.#lose(session, { kind: "offline", reason: "a lane began a new epoch" });
+    this.#endByAnswer(session, "a lane began a new epoch");
+  }
+
+  #endByAnswer(session: string, reason: string): void {
+    if (!this.isCurrent(session)) return;
+    this.#endedByAnswer = true;
+    this.#lose(session, { kind: "offline", reason });
   }
 
   #lose(session: string, next: LinkState): void {

@@ -41,7 +41,13 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
       const report = await makeReport(deps, online.session);
       const answer = await session.send(
         online.session,
-        { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/status`, json: report, silenceMs: 10_000 },
+        {
+          method: "POST",
+          path: `/v1/sites/${encodeURIComponent(site)}/status`,
+          json: report,
+          silenceMs: 10_000,
+          longestMs: 30_000,
+        },
         signal,
       );
       if (answer.kind === "problem")

@@ -1,8 +1,17 @@
 import { type KeyObject, randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { SignJWT } from "jose";
-import { type Clock, PlantgateError, type Problem, problem, tokenAudience, tokenLifeSeconds } from "../../protocol/index.ts";
+import {
+  type Clock,
+  type EpochMs,
+  PlantgateError,
+  type Problem,
+  problem,
+  tokenAudience,
+  tokenLifeSeconds,
+} from "../../protocol/index.ts";
 import { type Dialer, type DialOptions, makeDialer } from "./dial.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 export interface TransportDeps {
   readonly site: string;
@@ -18,6 +27,8 @@ export interface LinkRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
   readonly body?: Uint8Array;
+  /** The longest that it may take, besides the time for its bytes and those of its answer; 120 s where nothing is said. */
+  readonly longestMs?: number;
   /** The longest silence, in either direction: a slow link may take its time, a dead one may not (half-open detection). */
   readonly silenceMs: number;
 }
@@ -35,6 +46,10 @@ interface RawAnswer {
 
 class StaleConnection extends Error {}
 
+const defaultLongestMs = 120_000;
+
+const longestPauseMs = 300_000;
+
 /** Of any answer: a bundle is the largest. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
@@ -45,7 +60,8 @@ const maxAnswerBytes = 64 * 1024 * 1024;
 export class Transport {
   readonly #deps: TransportDeps;
   readonly #dialer: Dialer;
-  #clockOffsetMs = 0;
+  /** Central's time, and ours by running time, at its last answer. */
+  #told: { readonly central: number; readonly at: number } | undefined;
   #token: { text: string; renewAt: number } | undefined;
 
   constructor(deps: TransportDeps) {
@@ -58,16 +74,16 @@ export class Transport {
     this.#dialer.close();
   }
 
-  /** Central's clock minus ours, as of the last answer. */
-  get clockOffsetMs(): number {
-    return this.#clockOffsetMs;
+  /** Central's clock: as of its last answer, and on from there by running time, whatever is done to our clock meanwhile (P10). Undefined before the first. */
+  centralNow(): EpochMs | undefined {
+    return this.#told && Math.round(this.#told.central + this.#deps.clock.monotonic() - this.#told.at);
   }
 
   /** @throws PlantgateError PEER_UNREACHABLE: central did not answer, or something that is not central did */
   async send(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     const answer = await this.#sendOnce(request, signal);
     if (answer.kind === "problem" && answer.problem.code === "token-expired") {
-      // the answer's Date has just set the offset
+      // the answer's Date has just told central's time
       this.#token = undefined;
       return this.#sendOnce(request, signal);
     }
@@ -123,19 +139,28 @@ export class Transport {
         let bytes = 0;
         response.on("data", (part: Buffer) => {
           bytes += part.length;
+          limit.allowFor(part.length);
           parts.push(part);
           if (bytes > maxAnswerBytes) fail(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
         });
         response.on("error", fail);
         response.on("aborted", () => fail(new Error("the answer was cut off")));
         response.on("end", () => {
-          signal.removeEventListener("abort", aborted);
+          settled();
           resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") });
         });
       });
+      const limit = new TimeLimit(this.#deps.clock, request.longestMs ?? defaultLongestMs, (afterMs) =>
+        fail(new Error(`not done after ${Math.round(afterMs / 1000)} s`)),
+      );
+      limit.allowFor(body?.byteLength ?? 0);
+      const settled = (): void => {
+        limit.end();
+        signal.removeEventListener("abort", aborted);
+      };
       // settles at once, whatever the connection still does: it may not even be open yet
       const fail = (error: Error): void => {
-        signal.removeEventListener("abort", aborted);
+        settled();
         reject(error);
         sent.destroy();
       };
@@ -154,7 +179,7 @@ export class Transport {
   async #currentToken(): Promise<string> {
     const { clock, site, privateKey } = this.#deps;
     if (this.#token && clock.monotonic() < this.#token.renewAt) return this.#token.text;
-    const issuedAt = Math.floor((clock.now() + this.#clockOffsetMs) / 1000);
+    const issuedAt = Math.floor((this.centralNow() ?? clock.now()) / 1000);
     const text = await new SignJWT({})
       .setProtectedHeader({ alg: "EdDSA", typ: "JWT" })
       .setIssuer(site)
@@ -171,15 +196,17 @@ export class Transport {
   #learnClock(date: string | undefined): void {
     const central = date === undefined ? Number.NaN : Date.parse(date);
     if (!Number.isFinite(central)) return;
-    const offset = central - this.#deps.clock.now();
+    const { clock } = this.#deps;
+    const now = clock.now();
     // the header has whole seconds: less than two is no skew
-    const next = Math.abs(offset) < 2000 ? 0 : offset;
-    if (Math.abs(next - this.#clockOffsetMs) > 5000) this.#token = undefined;
-    this.#clockOffsetMs = next;
+    const next = Math.abs(central - now) < 2000 ? now : central;
+    if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
+    this.#told = { central: next, at: clock.monotonic() };
   }
 }
 
+/** At most `longestPauseMs`: whoever asks for more is asked again by then, so that no mistake there stops a lane for a day (P5). */
 function retryAfter(header: string | undefined): number | undefined {
   const seconds = Number(header);
-  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+  return header !== undefined && seconds >= 0 ? Math.min(longestPauseMs, seconds * 1000) : undefined;
 }

@@ -22,6 +22,8 @@ export interface UplinkDeps {
 const lingerMs: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 200, telemetry: 250 };
 /** A wait that central asks for is spread, so that those who were told the same do not come back together. */
 const spread = 0.25;
+/** Before another epoch is begun, where one was a fork just before: that does not help. */
+const forksAgain = { baseMs: 1000, capMs: 300_000 };
 /** Before a batch is sent again that a predecessor was missing for. */
 const gapMs = 1000;
 
@@ -53,6 +55,9 @@ class LaneUplink {
   readonly #underWay = new Set<Batch>();
   readonly #ended: Ended[] = [];
   #delays = backoff({ baseMs: 300, capMs: 10_000 });
+  /** Since the last acknowledgement. */
+  #forks = 0;
+  #forkDelays = backoff(forksAgain);
   /** Everything up to it was sent in this session. */
   #sent = 0;
   #session: string | undefined;
@@ -107,17 +112,16 @@ class LaneUplink {
     const { acknowledged, epoch, epochFirst } = await queue.position(lane);
     const known = online.watermarks.find((each) => each.lane === lane && each.epoch === epoch)?.watermark;
     this.#sent = Math.max(Math.min(acknowledged, known ?? acknowledged), epochFirst - 1);
-    if (this.#sent < acknowledged) {
+    if (this.#sent < acknowledged)
       log.warn(
         { event: "uplink.lane.goesBack", lane, watermark: this.#sent, acknowledged },
         "central has less than it acknowledged once: it gets it again",
       );
-      await queue.setBack(lane, this.#sent);
-    }
+    if (known !== undefined) await queue.confirm(lane, this.#sent);
     this.#session = online.session;
     this.#size.begins();
     this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
-    progress.moved(lane);
+    if (this.#forks === 0) progress.moved(lane);
   }
 
   /** Sends while the window has room and there is something; waits for either. */
@@ -204,6 +208,8 @@ class LaneUplink {
     await this.#deps.queue.commit({ acknowledged: { lane: this.#lane, epoch, watermark }, control: true });
     this.#deps.progress.moved(this.#lane);
     this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
+    this.#forks = 0;
+    this.#forkDelays = backoff(forksAgain);
   }
 
   async #judge({ batch, result }: Ended, online: OnlineLink): Promise<void> {
@@ -228,13 +234,19 @@ class LaneUplink {
           { event: "uplink.lane.forked", lane, epoch: batch.epoch, watermark: result.watermark },
           "central holds other messages under the same sequences: a new epoch begins",
         );
+        this.#forks += 1;
+        if (this.#forks > 1) {
+          progress.hindered(lane, `central answers every new epoch with a fork, ${this.#forks} times by now`);
+          await this.#pause(this.#forkDelays.next().value, online);
+          if (!session.isCurrent(online.session)) return;
+        }
         await queue.openEpoch(lane);
         return session.renew(online.session);
       case "too-large":
         return this.#size.tooLarge(batch.frames.length);
       case "slow-down":
         progress.hindered(lane, result.reason);
-        return clock.sleep(result.afterMs * (1 + spread * Math.random()), this.#signal);
+        return this.#pause(result.afterMs * (1 + spread * Math.random()), online);
       case "refused":
         log.warn(
           { event: "uplink.batch.refused", lane, reason: result.reason, firstSequence: batch.frames[0].first },
@@ -246,6 +258,15 @@ class LaneUplink {
         this.#size.lost();
         throw result.error;
     }
+  }
+
+  /** Waits for so long, or until the session ends: a new one may stand before another central. */
+  async #pause(ms: number, online: OnlineLink): Promise<void> {
+    const { clock, session } = this.#deps;
+    const ended = new AbortController();
+    const stopListening = session.onChange(() => session.isCurrent(online.session) || ended.abort());
+    await clock.sleep(ms, AbortSignal.any([this.#signal, ended.signal]));
+    stopListening();
   }
 
   /** Waits until nothing of this lane is under way. */

@@ -53,7 +53,9 @@ export interface NewDelivery {
   readonly createdAt: EpochMs;
   /** Running time, in ms, that it had waited before it was written here; its deadline counts it. Undefined: nobody can tell. */
   readonly waitedMs: number | undefined;
-  /** When it was written here by central's clock, where there was a link: tells its age after a restart of the machine (rule 10). */
+  /** The machine was restarted since `waitedMs` was known: what it waited from `centralAt` on is not in it. */
+  readonly restarted?: boolean;
+  /** Until when `waitedMs` counts, by central's clock, where there was a link: tells its age after a restart of the machine (rule 10). */
   readonly centralAt?: EpochMs;
   /** Its effect may be there already: it is checked, or shown, before it is sent (rule 8). */
   readonly again: boolean;

@@ -14,8 +14,9 @@ export function acknowledge(
   lanes: StagedLanes,
   { lane, epoch, watermark }: NonNullable<Change["acknowledged"]>,
 ): void {
-  retention.heard();
   const known = lanes.get(lane);
+  if (epoch === known.epoch && watermark >= known.acknowledged) retention.confirmed(lane);
+  else retention.heard();
   if (epoch !== known.epoch || watermark <= known.acknowledged || watermark >= known.next) return;
   const frame = lastFrameUpTo(statements, lane, watermark);
   // frames are acknowledged whole, whatever the other side counts

@@ -166,7 +166,7 @@ export class Queue {
     return this.#ask({ op: "configure", policy });
   }
 
-  /** For how long central may lose what it acknowledged (rule 6). */
+  /** A session begins with a central that may lose for so long what it acknowledged (rule 6). */
   keepAcknowledged(recoveryPointMs: number): Promise<void> {
     return this.#ask({ op: "keepAcknowledged", recoveryPointMs });
   }
@@ -175,9 +175,9 @@ export class Queue {
     return this.#ask({ op: "openEpoch", lane });
   }
 
-  /** Central has less than it acknowledged once: what is still here waits again (rule 6). */
-  setBack(lane: Lane, watermark: number): Promise<void> {
-    return this.#ask({ op: "setBack", lane, watermark });
+  /** What central has of a lane, at the beginning of a session: what it has less than it acknowledged once waits again (rule 6). */
+  confirm(lane: Lane, watermark: number): Promise<void> {
+    return this.#ask({ op: "confirm", lane, watermark });
   }
 
   /** Calls `listener` after each flush that appended to the lane; returns the way to stop. */

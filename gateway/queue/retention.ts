@@ -32,8 +32,10 @@ export class Retention {
   readonly #statements: Statements;
   readonly #running: RunningTime;
   #limits: RetentionLimits;
-  /** Running time at which central was last heard: while it is away, what it may have lost is not let go of. */
-  #heardMs: number;
+  /** Running time until which central has what it acknowledged of a lane: while it is away, what it may have lost is not let go of. */
+  readonly #heardMs = new Map<QueueLane, number>();
+  /** Lanes whose watermark central confirmed in this session: as long as that lasts, it is the same ledger. */
+  readonly #confirmed = new Set<QueueLane>();
   /** Frames up to it are on their way to central: they are not discarded (rule 7). */
   readonly #pinned = new Map<QueueLane, number>();
 
@@ -41,16 +43,28 @@ export class Retention {
     this.#statements = statements;
     this.#running = running;
     this.#limits = limits;
-    this.#heardMs = (statements.get("SELECT max(run_at) AS at FROM acks")?.at as number | null) ?? 0;
+    for (const { lane, at } of statements.all("SELECT lane, max(run_at) AS at FROM acks GROUP BY lane"))
+      this.#heardMs.set(lane as QueueLane, at as number);
   }
 
   configure(limits: Partial<RetentionLimits>): void {
     this.#limits = { ...this.#limits, ...limits };
   }
 
-  /** Central is there, and has what it acknowledged. */
+  /** A session begins: until central says what it has of a lane, it may have lost some of it. */
+  sessionBegins(): void {
+    this.#confirmed.clear();
+  }
+
+  /** Central has what it acknowledged of this lane. */
+  confirmed(lane: QueueLane): void {
+    this.#confirmed.add(lane);
+    this.heard();
+  }
+
+  /** Central is there, in the same session. */
   heard(): void {
-    this.#heardMs = this.#running.now();
+    for (const lane of this.#confirmed) this.#heardMs.set(lane, this.#running.now());
   }
 
   pin(lane: QueueLane, upTo: number): void {
@@ -109,7 +123,7 @@ export class Retention {
     const { recoveryPointMs } = this.#limits;
     if (recoveryPointMs === 0 || diskFull || state.bytes > this.maxBytes(lane)) return state.acknowledged;
     const query = "SELECT max(sequence) AS sequence FROM acks WHERE lane = ? AND run_at <= ?";
-    const passed = this.#statements.get(query, lane, this.#heardMs - recoveryPointMs)?.sequence as number | null;
+    const passed = this.#statements.get(query, lane, (this.#heardMs.get(lane) ?? 0) - recoveryPointMs)?.sequence as number | null;
     if (passed === null) return 0;
     this.#statements.run("DELETE FROM acks WHERE lane = ? AND sequence < ?", lane, passed);
     return Math.min(passed, state.acknowledged);

@@ -147,11 +147,14 @@ export class QueueStore {
     this.#lookForHeldUp();
   }
 
-  /** For how long central may lose what it acknowledged (rule 6); remembered for a start without a link. */
+  /**
+   * A session with central begins, which may lose for so long what it acknowledged (rule 6); remembered for a start without a link. Nothing is
+   * let go of until `confirm` says of its lane what central has.
+   */
   keepAcknowledged(recoveryPointMs: number): void {
     this.#remember("recovery_point_ms", String(recoveryPointMs));
     this.#retention.configure({ recoveryPointMs });
-    this.#retention.heard();
+    this.#retention.sessionBegins();
   }
 
   #seal({ encryption }: QueuePolicy): void {
@@ -408,9 +411,12 @@ export class QueueStore {
     this.#transaction((lanes) => beginEpoch(lanes.touch(lane)));
   }
 
-  /** Central has less than it acknowledged once (it was restored): what is still here waits again (rule 6). */
-  setBack(lane: Lane, watermark: number): void {
-    this.#transaction((lanes) => setBack(this.#statements, lane, lanes, watermark));
+  /** What central has of a lane, as it says when a session begins. Where that is less than it acknowledged once (it was restored), what is
+   * still here waits again (rule 6). */
+  confirm(lane: Lane, watermark: number): void {
+    if (watermark < this.position(lane).acknowledged)
+      this.#transaction((lanes) => setBack(this.#statements, lane, lanes, watermark));
+    this.#retention.confirmed(lane);
   }
 
   /**

@@ -24,7 +24,7 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "configure"; readonly policy: QueuePolicy }
   | { readonly op: "keepAcknowledged"; readonly recoveryPointMs: number }
   | { readonly op: "openEpoch"; readonly lane: Lane }
-  | { readonly op: "setBack"; readonly lane: Lane; readonly watermark: number }
+  | { readonly op: "confirm"; readonly lane: Lane; readonly watermark: number }
   | { readonly op: "close" }
 );
 
@@ -136,8 +136,8 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.keepAcknowledged(request.recoveryPointMs);
     case "openEpoch":
       return store.openEpoch(request.lane);
-    case "setBack":
-      return store.setBack(request.lane, request.watermark);
+    case "confirm":
+      return store.confirm(request.lane, request.watermark);
     case "close":
       return store.close();
   }

@@ -23,8 +23,8 @@ export class FaultyTransport {
     this.#fates = fates;
   }
 
-  get clockOffsetMs(): number {
-    return this.#real.clockOffsetMs;
+  centralNow(): number | undefined {
+    return this.#real.centralNow();
   }
 
   calm(): void {

@@ -8,7 +8,7 @@ import type {
   Outcome,
   Verdict,
 } from "../../gateway/connector/connector.ts";
-import { ConnectorHost } from "../../gateway/connector/host.ts";
+import { ConnectorHost, type HostDeps } from "../../gateway/connector/host.ts";
 import { Attempts } from "../../gateway/delivery/attempt.ts";
 import { Dispatcher } from "../../gateway/delivery/dispatch.ts";
 import { Expectations } from "../../gateway/delivery/expectations.ts";
@@ -73,7 +73,15 @@ export async function bundleOf(documents: readonly Document[], site: string, rev
 }
 
 /** Queue, mapping, intake and delivery of one gateway, put together as `startGateway` does, with test connectors and without a link. */
-export async function openParts(options: { folder?: string; receivers?: Record<string, Receiver> } = {}) {
+export async function openParts(
+  options: {
+    folder?: string;
+    receivers?: Record<string, Receiver>;
+    /** Real connectors, instead of the test's. */
+    kinds?: Partial<HostDeps["kinds"]>;
+    centralNow?: () => number | undefined;
+  } = {},
+) {
   const folder = options.folder === undefined ? temporaryFolder() : undefined;
   const dataDir = options.folder ?? (folder?.path as string);
   const log = openLogger({ level: "silent", site: "lyon" });
@@ -87,7 +95,15 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log);
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
-  const attempts = new Attempts({ site: "lyon", queue, mapping, expectations, clock, log, centralNow: () => undefined });
+  const attempts = new Attempts({
+    site: "lyon",
+    queue,
+    mapping,
+    expectations,
+    clock,
+    log,
+    centralNow: options.centralNow ?? (() => undefined),
+  });
   const connectors = new Map<string, TestConnector>();
   const kind = (name: ConnectorKindName): AnyConnectorKind =>
     ({
@@ -105,6 +121,7 @@ export async function openParts(options: { folder?: string; receivers?: Record<s
     http: load("http"),
     opcua: load("opcua"),
     odoo: load("odoo"),
+    ...options.kinds,
   };
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });

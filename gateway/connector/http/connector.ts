@@ -4,6 +4,7 @@ import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.t
 import { Peer } from "./peer.ts";
 import { runPoll } from "./poll.ts";
 import { post } from "./post.ts";
+import { ReachByKeys } from "./reach.ts";
 import { Standing } from "./standing.ts";
 import { receiveWebhook, type Signature } from "./webhook.ts";
 
@@ -13,6 +14,7 @@ export class HttpConnector implements Connector {
   readonly #condition: Condition;
   readonly #standing: Standing;
   readonly #peer: Peer | undefined;
+  readonly #reach = new ReachByKeys();
   readonly #webhooks: ReadonlyMap<string, readonly Signature[]>;
   readonly #stopping = new AbortController();
   #unmount: (() => void)[] = [];
@@ -69,12 +71,14 @@ export class HttpConnector implements Connector {
       return { kind: "refused", reason: `the path ${message.path.slice(0, 200)} leads out of the connector's url` };
     const { outcome, exchange } = await post(this.#peer, message, AbortSignal.any([signal, this.#stopping.signal]));
     // with a health check of its own the peer is judged by that
-    if (!this.#deps.config.health && !signal.aborted) {
-      if (exchange.kind === "failed") this.#standing.down("delivery", exchange.reason);
-      else if (outcome.kind === "retry") this.#standing.degraded("delivery", outcome.reason);
-      else this.#standing.ok("delivery");
-    }
-    return outcome;
+    if (this.#deps.config.health || signal.aborted) return outcome;
+    const reach = this.#reach.judge(exchange, message.key);
+    const reason = "reason" in outcome ? outcome.reason : "";
+    if (reach === "away") this.#standing.down("delivery", reason);
+    else if (outcome.kind === "retry" || outcome.kind === "unknown") this.#standing.degraded("delivery", reason);
+    else this.#standing.ok("delivery");
+    if (reach === "answers" || (outcome.kind !== "retry" && outcome.kind !== "unknown")) return outcome;
+    return { ...outcome, unanswered: true };
   }
 
   async #watch(peer: Peer, health: NonNullable<HttpConnectorConfig["health"]>, signal: AbortSignal): Promise<void> {

@@ -365,6 +365,26 @@ it("keeps a waiting delivery as a dead letter when its destination is gone", asy
   expect(letter).toMatchObject({ code: "DESTINATION_INVALID", place: "POST /orders" });
 });
 
+it("says of what may have arrived that nobody knows, not that it was refused, when its destination is gone", async () => {
+  // the answer never comes: the new configuration finds an intent
+  const receiver = { deliver: () => ({ kind: "unknown" as const, reason: "cut off" }), verify: () => verdict };
+  const verdict = { kind: "cannot-tell" as const, reason: "the system is away" };
+  await using parts = await openParts({ receivers: { scheduler: receiver, wms: { deliver: () => ({ kind: "done" }) } } });
+  await parts.apply(await bundleOf(withDestinations([post("checkable"), answered()]), "lyon"));
+  await receive(parts, { id: 1 }, { id: 1, revision: 2 });
+  await until(
+    () => deliveries(parts).map(({ state }) => state),
+    (found) => found.includes("intent") && found.includes("sent"),
+  );
+  await parts.apply(await bundleOf(withDestinations([{ connector: "scheduler", post: "/elsewhere" }]), "lyon", 2));
+  await until(
+    () => deliveries(parts).map(({ state }) => state),
+    (found) => found.filter((state) => state === "unknown").length === 2,
+  );
+  expect(outcomes(parts).toSorted()).toEqual(["unknown", "unknown"]);
+  expect(deadLetters(parts)).toEqual([]);
+});
+
 it("tries a receiver that is reported as away from time to time, and all that waits once it is back", async () => {
   const state = { report: "up" as "up" | "down" };
   const receiver = {
@@ -423,4 +443,25 @@ it("flushes the intent before a message that awaits an answer is sent where a re
     (count) => count === 1,
   );
   expect(states).toEqual(["intent"]);
+});
+
+it("takes each of two answers of the same value for another delivery, and sends neither again", async () => {
+  await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
+  const to = answered("2s");
+  const byOrder = { ...to, accepted: { ...to.accepted, match: ["payload.order"], equals: ["data.moId"] } };
+  const documents = withDestinations([byOrder]);
+  Object.assign((documents[0]!.spec as { flows: Record<string, object> }).flows.orders!, { order: "none" });
+  await parts.apply(await bundleOf(documents, "lyon"));
+  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 });
+  await until(
+    () => deliveries(parts),
+    (found) => found.length === 2 && found.every(({ state }) => state === "sent"),
+  );
+  const origin = { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false } as const;
+  const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", accepted: true }));
+  const yes = { origin, body, receivedAt: 1 };
+  await parts.connector("wms").inlet.accept([yes, yes]);
+  expect(outcomes(parts)).toEqual(["accepted", "accepted"]);
+  expect(deliveries(parts)).toEqual([]);
+  expect(parts.connector("wms").attempts).toHaveLength(2);
 });

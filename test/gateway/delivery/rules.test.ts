@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
 import { judgeDeadline } from "../../../gateway/delivery/deadline.ts";
 import { Decisions } from "../../../gateway/delivery/decisions.ts";
-import { encodeHandedDown } from "../../../gateway/link/handed-down.ts";
+import { encodeHandedDown, type HandedDown } from "../../../gateway/link/handed-down.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type CloudEvent, type Document, makeEvent, systemClock, toPost } from "../../../protocol/index.ts";
@@ -38,7 +38,11 @@ const schedule = (workCentre: string, revision: number) =>
   makeEvent("schedule.revised", { scheduleId: "S", revision, workCentre, entries: [] }, origin());
 
 /** As the downlink records them. */
-async function receive(parts: Parts, events: readonly CloudEvent[], handed = { waitedMs: 0, again: false }): Promise<void> {
+async function receive(
+  parts: Parts,
+  events: readonly CloudEvent[],
+  handed: HandedDown = { waitedMs: 0, again: false },
+): Promise<void> {
   await parts.queue.commit({
     messages: events.map((event, input) => ({ lane: "inbound", line: JSON.stringify(event), input })),
     inputs: events.map(() => encodeHandedDown(handed)),
@@ -211,6 +215,22 @@ describe("a message with a deadline", () => {
     ]);
   });
 
+  it("counts what it waited before it came, when the machine was restarted before it was looked at", async () => {
+    // a fraction, as running time has it
+    const centralAt = 1_000_000_000.25;
+    const centralNow = () => centralAt + 600_000;
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } }, centralNow });
+    const read = parts.queue.frames.bind(parts.queue);
+    // what a queue says of frames that were written before the kernel started
+    parts.queue.frames = async (...args) => (await read(...args)).map(({ ageMs: _, ...frame }) => frame);
+    await receive(parts, [order(1)], { waitedMs: 3_540_000, again: false, centralAt });
+    await receive(parts, [order(2)], { waitedMs: 2_400_000, again: false, centralAt });
+    await parts.apply(await bundleOf(plant({ expires: { after: "1h" } }), "lyon"));
+    await ended(parts, 2);
+    expect(parts.connector("scheduler").attempts.map(({ key }) => key)).toEqual(["hq-mo-2"]);
+    expect(letters(parts)).toMatchObject([{ code: "EXPIRED", reason: "not carried out: it waited 4140 s, 3600 s was the most" }]);
+  });
+
   it("is judged by the instant that it names, counted from when it happened", async () => {
     await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
     await parts.apply(await bundleOf(plant({ expires: { at: '"2026-01-31T09:00:00.000Z"' } }), "lyon"));
@@ -243,6 +263,12 @@ describe("a deadline", () => {
     expect(judgeDeadline(waiting, after, message, undefined)).toEqual({ kind: "unsure" });
     expect(judgeDeadline(waiting, after, message, 1_500_000)).toEqual({ kind: "in-time" });
     expect(judgeDeadline(waiting, after, message, 1_700_000)).toMatchObject({ kind: "too-late" });
+  });
+
+  it("is over where central's clock went back meanwhile: nobody can tell by it", () => {
+    const waiting = { ageMs: undefined, waitedMs: 0, centralAt: 1_000_000_000 };
+    expect(judgeDeadline(waiting, after, message, 999_999_000)).toEqual({ kind: "in-time" });
+    expect(judgeDeadline(waiting, after, message, 1_000_000)).toMatchObject({ kind: "too-late" });
   });
 
   it("is over after a restart of the machine where central's clock was never known", () => {

@@ -66,6 +66,20 @@ it("is not fenced by a late answer to a session that it left itself", async () =
   expect(open.fenced).toEqual([]);
 });
 
+it("says hello again when an answer names another ledger than its hello did", async () => {
+  const told = { watermark: 7, incarnation: "restored" };
+  await using open = await openSession(() => ({ kind: "ok", status: 200, body: told, text: "" }));
+  const first = await open.session.online(open.signal);
+  await expect(open.session.send(first!.session, poll, open.signal)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  await until(
+    () => open.session.state,
+    (state) => state.kind === "online" && state.session === "s2",
+  );
+  // an answer of the ledger that it greeted
+  told.incarnation = "i";
+  expect(await open.session.send("s2", poll, open.signal)).toMatchObject({ kind: "ok" });
+});
+
 it("has stopped when it notes that it was fenced, as a full disk may keep that waiting, and says hello no more", async () => {
   await using open = await openSession(() => fence);
   const online = await open.session.online(open.signal);

@@ -144,6 +144,24 @@ it("gives a connection up that is silent, and not one that is slow", async () =>
   expect(await transport.send({ ...get, silenceMs: 600 })).toMatchObject({ kind: "ok", body: { parts: { length: 20 } } });
 });
 
+it("gives an answer up that trickles in without an end", async () => {
+  await using server = await plain((_, response) => {
+    response.setHeader("content-type", "application/json").write(" ");
+    const trickle = setInterval(() => response.write(" "), 20);
+    response.on("close", () => clearInterval(trickle));
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  expect(await why(transport.send({ ...get, longestMs: 300 }))).toContain("not done after");
+  // one whose bytes come fast enough takes its time
+  await using long = await plain((_, response) => {
+    response.setHeader("content-type", "application/json").write('"');
+    for (let part = 1; part <= 10; part++) setTimeout(() => response.write("x".repeat(1000)), 50 * part);
+    setTimeout(() => response.end('"'), 600);
+  });
+  using patient = open(`http://127.0.0.1:${long.port}`);
+  expect(await patient.send({ ...get, longestMs: 300 })).toMatchObject({ kind: "ok" });
+});
+
 it("asks once more when a connection that was kept open had been closed", async () => {
   let answered = 0;
   await using server = await plain((request, response) => {
@@ -165,6 +183,31 @@ it("reads how long to wait, and central's problems as what they are", async () =
   });
   using transport = open(`http://127.0.0.1:${server.port}`);
   expect(await transport.send()).toMatchObject({ kind: "problem", problem: { code: "limited" }, retryAfterMs: 7000 });
+});
+
+it("knows central's time from its last answer on by running time, whatever is done to our clock", async () => {
+  await using server = await plain();
+  const began = performance.now();
+  let wall = 0;
+  const clock = { ...systemClock, now: () => wall };
+  const transport = new Transport({ site: "lyon", centralUrl: `http://127.0.0.1:${server.port}`, privateKey, clock });
+  expect(transport.centralNow()).toBeUndefined();
+  await transport.send(get, never);
+  // as when NTP sets a clock that began in 1970
+  for (wall of [0, Date.now(), Date.now() + 1e12]) {
+    expect(transport.centralNow()! % 1).toBe(0);
+    expect(Math.abs(transport.centralNow()! - Date.now())).toBeLessThan(2000 + performance.now() - began);
+  }
+  transport.close();
+});
+
+it("waits for five minutes at most, whatever it is asked for", async () => {
+  await using server = await plain((_, response) => {
+    response.writeHead(503, { "content-type": "application/problem+json", "retry-after": "86400" });
+    response.end(JSON.stringify(toProblem("busy")));
+  });
+  using transport = open(`http://127.0.0.1:${server.port}`);
+  expect(await transport.send()).toMatchObject({ kind: "problem", retryAfterMs: 300_000 });
 });
 
 it("ends a request with its signal", async () => {

@@ -133,11 +133,34 @@ it("keeps what central acknowledged for its recovery point, by running time, and
   // while central is away nothing that it may have lost is let go of
   store.maintain();
   expect(rangesIn(store, "telemetry")).toEqual(["1-20"]);
+  // it is back, and may have been restored: a word about another lane says nothing of this one
   store.keepAcknowledged(3_600_000);
+  store.confirm("transaction", 0);
+  store.commit([{ acknowledged: { lane: "bulk", epoch: laneOf(store, "bulk").epoch, watermark: 0 } }]);
+  store.maintain();
+  expect(rangesIn(store, "telemetry")).toEqual(["1-20"]);
+  store.confirm("telemetry", 20);
   store.maintain();
   expect(rangesIn(store, "telemetry")).toEqual(["11-20"]);
   expect(store.position("telemetry")).toMatchObject({ acknowledged: 20, pruned: 10 });
   expect(laneOf(store, "telemetry")).toMatchObject({ waitingBytes: 0 });
+  store.close();
+});
+
+it("keeps what a restored central lost for as long as it was away", () => {
+  using folder = temporaryFolder();
+  const kernel = new TestKernel();
+  const store = openStore(folder.path, { kernel });
+  store.keepAcknowledged(3_600_000);
+  for (const at of [1, 11]) store.commit([{ messages: samples(at, at + 9) }]);
+  const { epoch } = laneOf(store, "telemetry");
+  store.commit([{ acknowledged: { lane: "telemetry", epoch, watermark: 20 } }]);
+  kernel.uptime += 7_200_000;
+  store.keepAcknowledged(3_600_000);
+  store.maintain();
+  store.confirm("telemetry", 10);
+  store.maintain();
+  expect(store.position("telemetry")).toMatchObject({ acknowledged: 10, pruned: 0 });
   store.close();
 });
 

@@ -97,6 +97,20 @@ describe("posting", () => {
     expect(peer.calls.length).toBe(1);
   });
 
+  it("is down when a second key is not answered either, not by one message that breaks it", async () => {
+    await using peer = await startHttpPeer((call, response) =>
+      call.path === "/ok" ? response.end() : response.socket?.resetAndDestroy(),
+    );
+    await using http = await startConnector({ url: peer.url });
+    const send = (path: string, key: string) => http.connector.deliver?.({ ...order(path), key }, never);
+    const [state, unanswered] = [() => http.connector.report().state, { kind: "unknown", unanswered: true }];
+    expect([await send("/orders", "a"), state()]).toMatchObject([unanswered, "degraded"]);
+    expect([await send("/orders", "a"), state()]).toMatchObject([unanswered, "degraded"]);
+    expect([await send("/ok", "b"), state()]).toMatchObject([{ kind: "done" }, "up"]);
+    expect([await send("/orders", "a"), state()]).toMatchObject([unanswered, "degraded"]);
+    expect([await send("/orders", "c"), state()]).toMatchObject([unanswered, "down"]);
+  });
+
   it("does not leave the peer's base address", async () => {
     await using peer = await startHttpPeer((_call, response) => response.end());
     await using http = await startConnector({ url: `${peer.url}/api` });

@@ -1,0 +1,34 @@
+import { delayForAttempt, durationMs, type FlowConfig, type LocalDestination } from "../../protocol/index.ts";
+import type { Connector, Outbound } from "../connector/connector.ts";
+import type { Delivery } from "../queue/change.ts";
+
+/**
+ * What one attempt leads to. `later`: to be tried again after `afterMs`; `outage` where the receiver was away, so that it is due as soon as it
+ * is back. `awaits`: the receiver's answer, which wakes the runner.
+ */
+export type Step =
+  | { readonly kind: "finished" }
+  | { readonly kind: "later"; readonly afterMs: number; readonly outage: boolean }
+  | { readonly kind: "awaits" };
+
+/** One delivery on its way: what it is, where it goes, and by which rules. */
+export interface Way {
+  readonly delivery: Delivery;
+  readonly message: Outbound;
+  readonly to: LocalDestination;
+  readonly index: number;
+  readonly connector: Connector;
+  readonly signal: AbortSignal;
+  readonly retry: FlowConfig["retry"];
+  readonly onExhausted: FlowConfig["onExhausted"];
+}
+
+/** The delay before the next attempt, after `attempts`. */
+export function nextDelayMs({ retry }: Way, attempts: number): number {
+  return delayForAttempt(attempts, { baseMs: durationMs(retry.base), capMs: durationMs(retry.cap) });
+}
+
+export function isUp(connector: Connector): boolean {
+  const { state } = connector.report();
+  return state === "up" || state === "degraded";
+}
