@@ -10,7 +10,7 @@ import { type DiscardedDeadLetters, type EntryOutcome, type GroupEntry, QueueSto
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
-  | { readonly op: "commit"; readonly entries: readonly GroupEntry[] }
+  | { readonly op: "commit"; readonly entries: readonly GroupEntry[]; readonly bytes: number }
   | { readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "position"; readonly lane: QueueLane }
   | { readonly op: "next"; readonly lane: Lane; readonly after: number; readonly limits: ReadLimits }
@@ -59,8 +59,8 @@ export type QueueNotice =
   /** A new sealing key is due and could not be written; the newest one goes on. */
   | { readonly kind: "keyDelayed"; readonly reason: string };
 
-/** Entries of groups that share a flush: more would make the first wait for the last. */
-const maxEntriesPerFlush = 4000;
+/** Of groups that share a flush: more would make the first wait for the last. */
+const maxPerFlush = { entries: 4000, bytes: 4 * 1024 * 1024 };
 /** How often what is due by time is looked at while nothing is asked. */
 const maintainEveryMs = 1000;
 
@@ -158,10 +158,10 @@ function buffersOf(value: unknown): ArrayBuffer[] {
 /** Everything that has arrived, in order: commits that follow each other share a flush; what was asked after one sees it. */
 function serve(store: QueueStore, first: QueueRequest): void {
   let groups: Group[] = [];
-  let entries = 0;
+  let [entries, bytes] = [0, 0];
   const flushGroups = (): void => {
     if (groups.length > 0) flush(store, groups);
-    [groups, entries] = [[], 0];
+    [groups, entries, bytes] = [[], 0, 0];
   };
   for (
     let request: QueueRequest | undefined = first;
@@ -171,7 +171,8 @@ function serve(store: QueueStore, first: QueueRequest): void {
     if (request.op === "commit") {
       groups.push(request);
       entries += request.entries.length;
-      if (entries >= maxEntriesPerFlush) flushGroups();
+      bytes += request.bytes;
+      if (entries >= maxPerFlush.entries || bytes >= maxPerFlush.bytes) flushGroups();
       continue;
     }
     flushGroups();

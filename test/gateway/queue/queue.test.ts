@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { decodeLines } from "../../../gateway/queue/frame.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
@@ -22,6 +23,41 @@ it("resolves commits in the order in which they were asked for", async () => {
   expect(frames.length).toBeLessThan(200);
   await queue.close();
 });
+
+it("keeps order and bytes of one turn's commits over many groups, in whatever script", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  const endings = ["", "é", "€", "😀", "\ud800"];
+  const lines = Array.from({ length: 4000 }, (_, index) => `"${index} ${"x".repeat(index % 200)}${endings[index % 97] ?? ""}"`);
+  const order: number[] = [];
+  const commits = lines.map((line, index) =>
+    // every tenth has to be judged, and goes another way
+    queue
+      .commit({
+        messages: [{ lane: "telemetry", line, ...(index % 10 === 0 ? { repeat: { key: `k${index}`, hash: "h" } } : {}) }],
+      })
+      .then(() => order.push(index)),
+  );
+  // what is asked after them sees them
+  await expect(queue.position("telemetry")).resolves.toMatchObject({ last: lines.length });
+  await Promise.all(commits);
+  expect(order).toEqual(lines.map((_, index) => index));
+  const frames = await queue.frames("telemetry", 0, { frames: 1000, bytes: 1e9 });
+  expect(frames.flatMap(({ events, count }) => decodeLines(events, count))).toEqual(lines.map((line) => line.toWellFormed()));
+  await queue.close();
+});
+
+it.each(["éé", "€", "€€", "€€€", "😀", "x😀", "😀€"])(
+  "keeps %s, which has more bytes than characters, alone in its group",
+  async (text) => {
+    using folder = temporaryFolder();
+    const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+    await queue.commit({ messages: [{ lane: "telemetry", line: `"${text}"` }] });
+    const [frame] = await queue.frames("telemetry", 0, { frames: 1, bytes: 1e9 });
+    expect(frame && decodeLines(frame.events, 1)).toEqual([`"${text}"`]);
+    await queue.close();
+  },
+);
 
 it("tells listeners of a lane after the flush", async () => {
   using folder = temporaryFolder();
