@@ -51,8 +51,6 @@ const whenSilent = { baseMs: 200, capMs: 700 };
 /** Before the next hello, where an answer of central ended the last session; it grows while sessions last for less than `settledMs`. */
 const whenEnded = { baseMs: 50, capMs: 20_000 };
 const settledMs = 10_000;
-/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
-const spread = 0.25;
 
 /** Every answer of central that depends on its ledger names it. */
 const answerOfLedger = z.object({ incarnation: z.string() });
@@ -106,7 +104,7 @@ export class Session {
       } catch (error) {
         if (signal.aborted) return;
         if (this.#state.kind === "offline") this.#become({ kind: "offline", reason: describeError(error) });
-        const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && error.context.answered !== true;
+        const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && !isAnswered(error);
         const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
         await this.#deps.clock.sleep(waitMs ?? (silent ? probing : delays).next().value, signal);
       }
@@ -138,13 +136,17 @@ export class Session {
     return undefined;
   }
 
-  /** One request within a session; an answer that ends the session ends it here. @throws PlantgateError PEER_UNREACHABLE, LINK_DENIED, LINK_FENCED */
+  /**
+   * One request within a session; an answer that ends the session ends it here, and so does silence. Something that is not central and answers
+   * in its place does not: it may stand in the way of this request only.
+   * @throws PlantgateError PEER_UNREACHABLE, LINK_DENIED, LINK_FENCED
+   */
   async send(session: string, request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     let answer: LinkAnswer;
     try {
       answer = await this.#deps.transport.send(request, signal);
     } catch (error) {
-      if (!signal.aborted) this.#lose(session, { kind: "offline", reason: describeError(error) });
+      if (!signal.aborted && !isAnswered(error)) this.#lose(session, { kind: "offline", reason: describeError(error) });
       throw error;
     }
     if (answer.kind === "problem") await this.#judge(session, answer.problem);
@@ -226,8 +228,7 @@ export class Session {
         );
       }
       this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
-      const asked = answer.retryAfterMs;
-      const context = asked === undefined ? {} : { waitMs: asked * (1 + spread * Math.random()) };
+      const context = answer.retryAfterMs === undefined ? {} : { waitMs: answer.retryAfterMs };
       throw new PlantgateError("LINK_DENIED", reason, { context });
     }
     const welcome = helloAnswer.safeParse(answer.body);
@@ -256,6 +257,11 @@ export class Session {
         "central holds messages that this disk does not know: it was set back; what comes next begins a new epoch",
       );
     }
+  }
+
+  /** Not even the smallest request comes through to central any more. */
+  broken(session: string, reason: string): void {
+    this.#lose(session, { kind: "offline", reason });
   }
 
   /** A new epoch was opened: central learns of it by a new hello. */
@@ -295,6 +301,11 @@ export class Session {
     signal.addEventListener("abort", onAbort, { once: true });
     return Promise.race([this.#changed.promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
   }
+}
+
+/** Whether somebody answered, in whatever way. */
+export function isAnswered(error: unknown): boolean {
+  return error instanceof PlantgateError && error.context.answered === true;
 }
 
 function isUplinked(depth: LaneDepth): depth is LaneDepth & { lane: Lane } {
