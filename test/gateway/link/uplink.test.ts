@@ -12,7 +12,11 @@ import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 
 /** The uplink of one message against a central that says of each batch what the test says. */
-async function openUplink(answer: (batch: number) => LinkAnswer, clock: Clock = systemClock) {
+async function openUplink(
+  answer: (batch: number) => LinkAnswer | Promise<LinkAnswer>,
+  clock: Clock = systemClock,
+  isReachable = (): boolean => true,
+) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
   const seen = { hellos: 0, batches: 0 };
@@ -20,6 +24,7 @@ async function openUplink(answer: (batch: number) => LinkAnswer, clock: Clock = 
     close: () => {},
     send: async (request: LinkRequest): Promise<LinkAnswer> => {
       if (!request.path.endsWith("/sessions")) return answer(++seen.batches);
+      if (!isReachable()) throw new PlantgateError("PEER_UNREACHABLE", "nobody is there");
       const body = {
         session: `s${++seen.hellos}`,
         incarnation: "i",
@@ -118,14 +123,29 @@ it.each([
 
 it("uses a link that returns at once, and does not take the time without one for a stall", async () => {
   const clock = hasty(30);
-  await using open = await openUplink((batch) => {
-    if (batch > 1) return acknowledged;
-    throw new PlantgateError("PEER_UNREACHABLE", "cut off");
-  }, clock);
+  const answered = Promise.withResolvers<LinkAnswer>();
+  let isReachable = true;
+  await using open = await openUplink(
+    (batch) => {
+      if (batch > 1) return answered.promise;
+      isReachable = false;
+      throw new PlantgateError("PEER_UNREACHABLE", "cut off");
+    },
+    clock,
+    () => isReachable,
+  );
+  await until(
+    () => open.seen.batches,
+    (count) => count === 1,
+  );
+  await clock.sleep(40_000);
+  isReachable = true;
   await until(
     () => open.seen.batches,
     (count) => count === 2,
     5000,
   );
   expect(open.seen.hellos).toBe(2);
+  expect(open.progress.stalled("transaction")).toBeUndefined();
+  answered.resolve(acknowledged);
 });
