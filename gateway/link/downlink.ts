@@ -5,8 +5,9 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ParsedDownlink, parseDownlink } from "./downlink-answer.ts";
 import { encodeHandedDown } from "./handed-down.ts";
+import { isAnswered } from "./pauses.ts";
 import type { LinkProgress } from "./progress.ts";
-import { isAnswered, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import type { LinkAnswer } from "./transport.ts";
 
 export interface DownlinkDeps {

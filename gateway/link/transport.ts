@@ -102,7 +102,7 @@ export class Transport {
     try {
       const answer = await this.#exchange(url, request, await this.#currentToken(), signal);
       const { status, headers, text } = answer;
-      const body: unknown = (headers["content-type"] ?? "").includes("json") && text !== "" ? JSON.parse(text) : undefined;
+      const body = (headers["content-type"] ?? "").includes("json") ? parseJson(text) : undefined;
       if (status >= 200 && status < 300) {
         this.#learnClock(headers.date);
         return { kind: "ok", status, body, text };
@@ -209,6 +209,15 @@ export class Transport {
     const next = Math.abs(central - now) < 2000 ? now : central;
     if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
     this.#told = { central: next, at: clock.monotonic() };
+  }
+}
+
+/** Undefined where it is none: something else answers in central's place. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -5,8 +5,9 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
 import { BatchSize } from "./batch-size.ts";
 import type { LaneShares } from "./lane-shares.ts";
+import { isAnswered } from "./pauses.ts";
 import type { LinkProgress } from "./progress.ts";
-import { isAnswered, type OnlineLink, type Session } from "./session.ts";
+import type { OnlineLink, Session } from "./session.ts";
 
 export interface UplinkDeps {
   readonly site: string;
