@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
-import { isDamage, noteDamage } from "./file.ts";
+import { noteFailure } from "./damage.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
@@ -73,8 +73,7 @@ function reply(message: QueueReply, transfer: ArrayBuffer[] = []): void {
 }
 
 function failure(error: unknown): QueueFailure {
-  // the file itself is broken: the next start sets it aside and saves what can be read
-  if (isDamage(error) || (error instanceof Error && isDamage(error.cause))) noteDamage(path);
+  noteFailure(path, error);
   const known = error instanceof PlantgateError ? error : new PlantgateError("DISK_FAILED", "the queue failed", { cause: error });
   const cause = known.cause instanceof Error ? `: ${known.cause.message}` : "";
   return { code: known.code, message: known.message + cause };

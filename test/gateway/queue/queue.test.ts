@@ -1,8 +1,12 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { decodeLines } from "../../../gateway/queue/frame.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
+import type { PlantgateError } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { fillLive, openLive } from "../../support/queue-life.ts";
 
 const never = (error: unknown): never => {
   throw error;
@@ -66,6 +70,38 @@ it("tells listeners of a lane after the flush", async () => {
   await queue.commit({ messages: [{ lane: "telemetry", line: "{}" }] });
   await heard;
   await queue.close();
+});
+
+it("ends when frames that it reads are not where the file says, and the next start has them", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openLive(folder.path);
+  const { last } = fillLive(store);
+  store.close();
+  const db = new DatabaseSync(path, { readOnly: true });
+  const inner = "SELECT pageno FROM dbstat WHERE name = 'frames' AND pagetype = 'internal'";
+  const start = ((db.prepare(inner).get()?.pageno as number) - 1) * 4096;
+  db.close();
+  // the rightmost leaf is another one from now on
+  const file = readFileSync(path);
+  file.writeUInt32BE(file.readUInt32BE(start + file.readUInt16BE(start + 12)), start + 8);
+  writeFileSync(path, file);
+  const failure = Promise.withResolvers<PlantgateError>();
+  const queue = await Queue.open({ path, site: "lyon", onFailure: failure.resolve });
+  const drain = async (from: Queue): Promise<number> => {
+    for (let after = 0; ; ) {
+      const end = (await from.frames("inbound", after, { frames: 50, bytes: 1e6 })).at(-1);
+      if (!end) return after;
+      after = end.first + end.count - 1;
+    }
+  };
+  await expect(drain(queue)).rejects.toMatchObject({ code: "DISK_FAILED" });
+  expect((await failure.promise).disposition).toBe("crash");
+  const notices: string[] = [];
+  const again = await Queue.open({ path, site: "lyon", onFailure: never, onNotice: ({ kind }) => notices.push(kind) });
+  expect(notices).toContain("salvaged");
+  expect(await drain(again)).toBe(last.inbound);
+  await again.close();
 });
 
 it("fails what waits and everything after it when the file cannot be opened", async () => {
