@@ -18,13 +18,21 @@ const small = [
   "dead_letters",
   "acks",
   "totals",
-  "held",
   "sealing_keys",
 ] as const;
 
-/** @throws Contradiction where one of the small tables, or an index of it, is damaged or gone; what SQLite throws */
-export function checkSmallTables(db: DatabaseSync): void {
-  for (const table of small) check(db, table);
+/** What waits for systems that are away for days may be as large as the frames: looked through only in doubt, so that a start does not wait for it. */
+const grown: ReadonlySet<string> = new Set(["deliveries", "dead_letters"]);
+const grownBytes = 64 * 1024 * 1024;
+
+/**
+ * @param inDoubt something failed on the file: all are looked through, however long it takes
+ * @throws Contradiction where one of the small tables, or an index of it, is damaged or gone; what SQLite throws
+ */
+export function checkSmallTables(db: DatabaseSync, inDoubt: boolean): void {
+  check(db, "held");
+  const held = db.prepare("SELECT coalesce(sum(bytes), 0) AS bytes FROM held").get()?.bytes as number;
+  for (const table of small) if (inDoubt || held <= grownBytes || !grown.has(table)) check(db, table);
 }
 
 /**

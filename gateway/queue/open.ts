@@ -73,14 +73,15 @@ function openOrSalvage(options: OpenOptions): OpenedQueue {
 function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQueue {
   const db = openDatabase(options.path);
   try {
-    if (isDoubted(options.path)) checkThoroughly(db);
+    const inDoubt = isDoubted(options.path);
+    if (inDoubt) checkThoroughly(db);
     const known = db.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").get();
     db.exec("BEGIN IMMEDIATE");
     // a file that was emptied is no new queue
     if (!known && existsSync(markPath(options.path))) throw new Contradiction("the file has lost all that was in it");
     if (!known) makeTables(db, options.site);
     judge(db, options.site);
-    checkSmallTables(db);
+    checkSmallTables(db, inDoubt);
     if (!salvaged) db.exec("DELETE FROM meta WHERE name = 'salvaged'");
     const running = noteBoot(db, options);
     const lost = known ? skipLost(db, options, running) : [];

@@ -1,15 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import {
-  defaultQueuePolicy,
-  durationMs,
-  type EpochMs,
-  type Lane,
-  PlantgateError,
-  type QueuePolicy,
-  queuePolicy,
-} from "../../protocol/index.ts";
+import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } from "./append.ts";
 import type {
   Change,
@@ -35,6 +27,7 @@ import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { acknowledge, beginEpoch, setBack } from "./positions.ts";
 import { readOn } from "./read-on.ts";
+import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
@@ -127,7 +120,7 @@ export class QueueStore {
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
     this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
     this.#disk.keepReserve();
-    const policy = this.#storedPolicy();
+    const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
     this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
     this.#seal(policy);
@@ -160,11 +153,6 @@ export class QueueStore {
 
   #seal({ encryption }: QueuePolicy): void {
     this.#sealing.configure(encryption.atRest ? durationMs(encryption.rotateEvery) : undefined);
-  }
-
-  #storedPolicy(): QueuePolicy {
-    const stored = queuePolicy.safeParse(parse(this.#meta("policy") ?? "{}"));
-    return stored.success ? stored.data : defaultQueuePolicy;
   }
 
   #meta(name: string): string | undefined {
@@ -520,15 +508,6 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
-
-/** Undefined where it is not JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;

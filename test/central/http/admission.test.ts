@@ -3,11 +3,11 @@ import { type Admission, Admissions } from "../../../central/http/admission.ts";
 
 const mebibyte = 1024 * 1024;
 
-function admissions(options: { batchMs?: () => number; random?: () => number } = {}) {
+function admissions(options: { batchMs?: () => number; lagMs?: () => number; random?: () => number } = {}) {
   let now = 0;
   const admitted = new Admissions({
     clock: { monotonic: () => now },
-    load: () => ({ batchMs: options.batchMs?.() ?? 1, lagMs: 0 }),
+    load: () => ({ batchMs: options.batchMs?.() ?? 1, lagMs: options.lagMs?.() ?? 0 }),
     random: options.random ?? (() => 0.999),
   });
   return {
@@ -16,6 +16,7 @@ function admissions(options: { batchMs?: () => number; random?: () => number } =
     pass: (ms: number) => {
       now += ms;
     },
+    pressed: () => admitted.pressed,
   };
 }
 function release(admission: Admission): void {
@@ -64,6 +65,44 @@ it("does not take batches for work that come over slow links", () => {
   expect(admit("d").kind).toBe("admitted");
 });
 
+it("presses while sixteen batches or more are in work, and not by those that come over slow links", () => {
+  const { admit, pass, pressed } = admissions();
+  const work = Array.from({ length: 16 }, (_, index) => {
+    expect(pressed()).toBe(false);
+    return admit(`site-${index}`);
+  });
+  expect(pressed()).toBe(true);
+  pass(1000);
+  expect(pressed()).toBe(false);
+  for (const admission of work) if (admission.kind === "admitted") admission.arrived();
+  expect(pressed()).toBe(true);
+  release(work[0]!);
+  expect(pressed()).toBe(false);
+});
+
+it("counts a batch once, however its connection ends", () => {
+  const { admit, pass, pressed } = admissions();
+  // over slow links, and broken off before they arrived
+  const slow = Array.from({ length: 16 }, (_, index) => admit(`slow-${index}`));
+  pass(1000);
+  expect(pressed()).toBe(false);
+  for (const admission of slow) release(admission);
+  for (let index = 0; index < 16; index++) admit(`site-${index}`);
+  expect(pressed()).toBe(true);
+  // its body comes to its end after it was answered
+  const [first] = Array.from({ length: 4 }, () => admit("a"));
+  release(first!);
+  if (first?.kind === "admitted") first.arrived();
+  release(first!);
+  expect([admit("a").kind, admit("a").kind]).toEqual(["admitted", "limited"]);
+});
+
+it("heeds how late the process is only while many batches are in work: with few it is late with something else", () => {
+  const { admit } = admissions({ batchMs: () => 0, lagMs: () => 1000 });
+  for (let index = 0; index < 16; index++) expect(admit(`site-${index}`).kind).toBe("admitted");
+  expect(admit("site-16").kind).toBe("busy");
+});
+
 it("turns no batch away twice while there is any room: what was refused before is let in before others", () => {
   const load = { ms: 0 };
   const { admit } = admissions({ batchMs: () => load.ms });
@@ -107,6 +146,29 @@ it("tells a batch behind a refused one to come back with it, and lets both in th
   expect([admit("a", 1, "telemetry", 1001).kind, admit("a").kind]).toEqual(["admitted", "admitted"]);
 });
 
+it("lets a batch in that comes before the refused one of its lane", () => {
+  const load = { ms: 0 };
+  const { admit } = admissions({ batchMs: () => load.ms });
+  const work = admit("z");
+  load.ms = 5000;
+  expect(admit("a", 1, "telemetry", 1001).kind).toBe("busy");
+  release(work);
+  expect(admit("a", 1, "telemetry", 1).kind).toBe("admitted");
+});
+
+it("forgets that it refused a batch which has long been due back", () => {
+  const load = { ms: 0 };
+  const { admit, pass } = admissions({ batchMs: () => load.ms });
+  const work = admit("z");
+  if (work.kind === "admitted") work.arrived();
+  load.ms = 5000;
+  expect([admit("a").kind, admit("b").kind]).toEqual(["busy", "busy"]);
+  pass(60_000);
+  expect([admit("c").kind, admit("a").kind]).toEqual(["busy", "admitted"]);
+  pass(11_000);
+  expect([admit("d").kind, admit("b").kind]).toEqual(["busy", "busy"]);
+});
+
 it("waits in vain for no batch that does not come back", () => {
   const load = { ms: 0 };
   const { admit, pass } = admissions({ batchMs: () => load.ms });
@@ -132,6 +194,8 @@ it("spreads those that it refuses over the longer a time, the more they are", ()
   const many = seconds("site-300");
   expect(few).toBeGreaterThanOrEqual(1);
   expect(many).toBeGreaterThan(few);
+  // a gateway keeps its connection for so long
+  for (let site = 301; site < 1000; site++) expect(seconds(`site-${site}`)).toBeLessThanOrEqual(60);
   pass(60_000);
-  expect(seconds("site-301")).toBeLessThan(many);
+  expect(seconds("site-1000")).toBeLessThan(many);
 });

@@ -76,6 +76,51 @@ describe.each(await storages())("on %s", (storage) => {
       ]);
     });
 
+    it("compares contents where only one of two names the hash of its input, in one step and in a later one", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await plantWith(central, ["pick.confirmed"]);
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      const inputHash = "a".repeat(64);
+      lane.append([
+        pick("plant-a", "T-1", { inputHash }),
+        pick("plant-a", "T-1"),
+        pick("plant-a", "T-2"),
+        pick("plant-a", "T-3"),
+      ]);
+      expect(await plant.send(lane, lane.batch(1))).toMatchObject({ status: 200 });
+      await projected(central, "plant-a");
+      lane.append([
+        pick("plant-a", "T-2", { inputHash }),
+        pick("plant-a", "T-3", { inputHash, value: "99" }),
+        pick("plant-a", "T-1"),
+      ]);
+      expect(await plant.send(lane, lane.batch(5))).toMatchObject({ status: 200 });
+      expect(await projected(central, "plant-a")).toMatchObject([{ messages: 3, repeats: 3, quarantined: 1 }]);
+      expect(await quarantine(central)).toMatchObject([{ code: "conflict", sequence: 6 }]);
+    });
+
+    it("hands a message on once: no repeat of it, and nothing that contradicts it", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await plantWith(central, ["pick.confirmed"]);
+      const hq = await central.addSite("hq");
+      const files = siteDocuments({ site: "hq", receive: ["pick.confirmed"], consumes: [{ type: "pick.confirmed" }] });
+      expect((await central.admin("POST", "/v1/sites/hq/revisions", { files })).status).toBe(201);
+      await hq.hello();
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      // in one step, and in a later one
+      lane.append([pick("plant-a", "T-1"), pick("plant-a", "T-1"), pick("plant-a", "T-1", { value: "99" })]);
+      expect(await plant.send(lane, lane.batch(1))).toMatchObject({ status: 200 });
+      await projected(central, "plant-a");
+      lane.append([pick("plant-a", "T-1"), pick("plant-a", "T-1", { value: "98" }), pick("plant-a", "T-2")]);
+      expect(await plant.send(lane, lane.batch(4))).toMatchObject({ status: 200 });
+      expect(await projected(central, "plant-a")).toMatchObject([{ messages: 2, repeats: 2, quarantined: 2 }]);
+      const { body } = await hq.downlink({ knownRevision: 1, waitMs: 0, sequence: 0 });
+      const ids = body.messages.map(({ event }) => (event as { data: { txnId: string } }).data.txnId);
+      expect(ids).toEqual(["T-1", "T-2"]);
+    });
+
     it("sets aside what is no event, names another site, is of another lane or of a type that the site may not send", async () => {
       await using central = await startTestCentral({ storage });
       const plant = await plantWith(central, ["pick.confirmed", "equipment.sampled"]);

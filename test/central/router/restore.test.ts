@@ -80,3 +80,22 @@ it.each([
     rmSync(dataDir, { recursive: true, force: true });
   }
 });
+
+it("lets no gateway go on that did not say hello to a restored ledger", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "plantgate-restore-"));
+  try {
+    await using central = await startTestCentral({ dataDir });
+    const plant = await central.addSite("plant-a");
+    const lane = plant.lane("transaction");
+    await plant.hello([lane]);
+    await central.stop();
+    rmSync(join(dataDir, "incarnation"));
+    await central.restart();
+    lane.append([pick("plant-a", "T-1")]);
+    expect(await plant.send(lane)).toMatchObject({ status: 409, body: { code: "session-unknown" } });
+    await plant.hello([lane]);
+    expect(await plant.send(lane)).toMatchObject({ status: 200 });
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+});

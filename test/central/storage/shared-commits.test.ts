@@ -3,6 +3,8 @@ import { type OpenDatabase, openSqlite } from "../../../central/storage/database
 import { SharedCommits } from "../../../central/storage/shared-commits.ts";
 import { openStorage, type StorageTransaction } from "../../../central/storage/storage.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { postgresServer } from "../../support/postgres.ts";
+import { openTestStorage } from "../../support/storages.ts";
 
 async function open() {
   const told: string[] = [];
@@ -61,6 +63,28 @@ it("lets changes that wait together share one flush, and answers none before it"
   await Promise.all(changes);
   expect(own.told).toEqual(["commit", "a", "b", "c"]);
   expect(await own.noted()).toEqual(["a", "b", "c"]);
+});
+
+it("lets no more than 64 share one, so that the connection is soon free, and takes what comes once it has rested", async () => {
+  await using own = await open();
+  await Promise.all(Array.from({ length: 200 }, (_, id) => own.commits.run(own.note(String(id)))));
+  expect(own.told).toEqual(["commit", "commit", "commit", "commit"]);
+  expect(await own.commits.run(own.note("later"))).toBe("later");
+});
+
+it.skipIf((await postgresServer()) === undefined)("gives each change a transaction of its own on PostgreSQL", async () => {
+  await using own = await openTestStorage("postgres");
+  const storage = await openStorage(own.target);
+  try {
+    const commits = new SharedCommits(storage);
+    const other = Promise.withResolvers<void>();
+    const waits = commits.run(() => other.promise);
+    await commits.run(async () => {});
+    other.resolve();
+    await waits;
+  } finally {
+    await storage.destroy();
+  }
 });
 
 it("undoes the one that fails, and only it", async () => {
