@@ -93,7 +93,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     if (settings.unfence) fence.clear();
     const fencedBefore = fence.reason;
 
-    const expectations = new Expectations(mapping, log);
+    const expectations = new Expectations(mapping, log, clock);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });

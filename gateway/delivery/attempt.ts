@@ -210,20 +210,25 @@ export class Attempts {
       over = true;
       expectations.forget(delivery, value);
     };
-    expectations.expect(delivery, value, async ({ accepted, reason = "the receiver refused it without a reason" }) => {
-      if (over) return;
-      settling ??= accepted
-        ? this.#outcomes.complete(delivery, message.event, "accepted")
-        : this.#outcomes.refuse(delivery, message.event, "PEER_REFUSED", reason);
-      try {
-        await settling;
-      } catch (error) {
-        settling = undefined;
-        throw error;
-      }
-      end();
-      wakeUp();
-    });
+    expectations.expect(
+      delivery,
+      value,
+      durationMs(within),
+      async ({ accepted, reason = "the receiver refused it without a reason" }) => {
+        if (over) return;
+        settling ??= accepted
+          ? this.#outcomes.complete(delivery, message.event, "accepted")
+          : this.#outcomes.refuse(delivery, message.event, "PEER_REFUSED", reason);
+        try {
+          await settling;
+        } catch (error) {
+          settling = undefined;
+          throw error;
+        }
+        end();
+        wakeUp();
+      },
+    );
     const answered = async (): Promise<boolean> => {
       await settling?.catch(() => {});
       return over;
@@ -231,8 +236,10 @@ export class Attempts {
     const deadline = clock.monotonic() + durationMs(within);
     if (delivery.state !== "sent") {
       if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
+      expectations.sent(delivery, value);
       const outcome = await this.#deliver(way);
       if (await answered()) return finished;
+      if (outcome.kind === "refused" || (outcome.kind === "retry" && !outcome.unanswered)) expectations.sent(delivery, value, -1);
       if (outcome.kind !== "done") {
         end();
         return this.#settle(way, outcome);

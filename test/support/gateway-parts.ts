@@ -105,7 +105,7 @@ export async function openParts(
     onFailure: (error) => failures.push(error),
   });
   const mapping = openMapping({ site: "lyon", clock, log });
-  const expectations = new Expectations(mapping, log);
+  const expectations = new Expectations(mapping, log, clock);
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
   const attempts = new Attempts({
     site: "lyon",
