@@ -96,7 +96,7 @@ export class Attempts {
     }
     // what was sent before is not undone by being late
     if (delivery.state !== "sent") {
-      const late = await this.#judgeDeadline(way, rendered.expiresAt);
+      const late = await this.#judgeDeadline(way, rendered.expiresAt, sentBefore && to.effect === "idempotent");
       if (late) return late;
     }
     if (asks) return this.#sendAndAwait(way, to.accepted.within, wakeUp);
@@ -129,7 +129,9 @@ export class Attempts {
     return true;
   }
 
-  async #judgeDeadline({ delivery, message, to }: Way, expiresAt: number | undefined): Promise<Step | undefined> {
+  /** `perhapsDone`: an attempt was under way when the gateway stopped, and nobody was asked how it ended: it is not said to be missed. */
+  async #judgeDeadline(way: Way, expiresAt: number | undefined, perhapsDone: boolean): Promise<Step | undefined> {
+    const { delivery, message, to } = way;
     const happenedAt = Date.parse(message.event.time);
     const timing = { happenedAt, ...(expiresAt === undefined ? {} : { expiresAt }) };
     const verdict = judgeDeadline(delivery, to, timing, this.#deps.centralNow());
@@ -138,6 +140,8 @@ export class Attempts {
       return { kind: "later", afterMs: unsureMs, outage: false };
     }
     if (verdict.kind === "in-time") return undefined;
+    if (perhapsDone)
+      return this.#hold(way, "unknown", `it may have arrived, and is too late to be sent again: ${verdict.reason}`);
     await this.#outcomes.refuse(delivery, message.event, "EXPIRED", `not carried out: ${verdict.reason}`);
     return finished;
   }
