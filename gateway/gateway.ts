@@ -24,7 +24,7 @@ import { Expectations } from "./delivery/expectations.ts";
 import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
-import { localRoutes, localToken, writeLocalAccess } from "./http/local-routes.ts";
+import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
@@ -105,8 +105,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       health: () => ({ site, version, link: session.state.kind }),
       routes: localRoutes({ token, decisions: () => decisions }),
     });
-    writeLocalAccess(dataDir, { url: listener.url, token });
     scope.defer("listener", () => listener.close());
+    const localAccess = keepLocalAccess(dataDir, { url: listener.url, token }, { clock, log }, signal);
+    localAccess.catch(() => {});
     const host = new ConnectorHost({
       site,
       dataDir,
@@ -182,6 +183,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     };
     const uplink = { site, queue, session, shares, progress, clock, log };
     const loops = [
+      localAccess,
       session.run(signal),
       dispatcher.run(signal),
       agent.run(signal),

@@ -1,6 +1,7 @@
 import { open, readFile, rename } from "node:fs/promises";
 import Datastore from "nedb-promises";
 import { z } from "zod";
+import { isNoRoom } from "../write-flushed.ts";
 
 const agentState = z.object({
   /** The revision that runs; 0: none. */
@@ -16,7 +17,8 @@ const agentState = z.object({
 /** What the agent remembers between starts. */
 export type AgentState = Readonly<z.infer<typeof agentState>>;
 
-type Store = Datastore<{ _id: string; jws?: string; state?: unknown }>;
+type Stored = { _id: string; jws?: string; state?: unknown };
+type Store = Datastore<Stored>;
 
 /**
  * The agent's few documents, in nedb: last good bundles and state. nedb never flushes what it appends, so each write here flushes the
@@ -30,9 +32,10 @@ export class AgentDocuments {
   /** A write failed: what it left of its line would swallow the next one. */
   #torn = false;
 
-  private constructor(file: string, store: Store, setAside: string | undefined) {
+  private constructor(file: string, { store, torn }: Loaded, setAside: string | undefined) {
     this.#file = file;
     this.#store = store;
+    this.#torn = torn;
     this.setAside = setAside;
   }
 
@@ -40,7 +43,7 @@ export class AgentDocuments {
     // before nedb loads it: it writes the file anew, without what it could not read
     const aside = (await isReadable(file)) ? undefined : `${file}.unreadable-${Date.now()}`;
     if (aside !== undefined) await rename(file, aside);
-    return new AgentDocuments(file, await load(file), aside);
+    return new AgentDocuments(file, await loadOrRead(file), aside);
   }
 
   /** A state that cannot be read is made up from the bundles: the newest was signed by central, and runs if it can. */
@@ -89,6 +92,35 @@ export class AgentDocuments {
   }
 }
 
+interface Loaded {
+  readonly store: Store;
+  /** It has to be loaded again before it is written. */
+  readonly torn: boolean;
+}
+
+/** nedb writes the file anew when it loads it: a full disk does not let it, and what lies there can be read all the same. */
+async function loadOrRead(file: string): Promise<Loaded> {
+  try {
+    return { store: await load(file), torn: false };
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+    const store: Store = Datastore.create();
+    for (const document of await readDocuments(file)) await store.insert(document);
+    return { store, torn: true };
+  }
+}
+
+/** The last line of each document, as nedb reads them. */
+async function readDocuments(file: string): Promise<Stored[]> {
+  const documents = new Map<string, Stored>();
+  for (const line of (await readFile(file, "utf8")).split("\n")) {
+    const document = parseDocument(line);
+    if (document?.$$deleted) documents.delete(document._id);
+    else if (document) documents.set(document._id, document);
+  }
+  return [...documents.values()];
+}
+
 async function load(file: string): Promise<Store> {
   // documents are judged here, each by itself: nedb would refuse the whole file over one torn line of five
   const store: Store = Datastore.create({ filename: file, autoload: false, corruptAlertThreshold: 1 });
@@ -100,16 +132,17 @@ async function load(file: string): Promise<Store> {
 async function isReadable(file: string): Promise<boolean> {
   try {
     const lines = (await readFile(file, "utf8")).split("\n").filter((line) => line !== "");
-    return lines.length === 0 || lines.some(isDocument);
+    return lines.length === 0 || lines.some((line) => parseDocument(line) !== undefined);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT";
   }
 }
 
-function isDocument(line: string): boolean {
+function parseDocument(line: string): (Stored & { readonly $$deleted?: true }) | undefined {
   try {
-    return typeof (JSON.parse(line) as { _id?: unknown } | null)?._id === "string";
+    const parsed = JSON.parse(line) as (Stored & { readonly $$deleted?: true }) | null;
+    return typeof parsed?._id === "string" ? parsed : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -57,6 +57,20 @@ it("has nothing to set aside at its first start", async () => {
 });
 
 describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () => {
+  it("starts with what was written before, and writes again once there is room", async () => {
+    using disk = smallDisk(4);
+    const file = join(disk.path, "agent.db");
+    await written(file);
+    disk.fill(0);
+    const documents = await AgentDocuments.open(file);
+    expect([await documents.state(), await documents.bundle(2)]).toEqual([{ active: 2, desired: 2 }, "two"]);
+    await expect(documents.saveState({ active: 2, desired: 3 })).rejects.toThrow("ENOSPC");
+    disk.free();
+    await documents.saveState({ active: 2, desired: 4 });
+    expect(await documents.bundle(2)).toBe("two");
+    expect(await (await AgentDocuments.open(file)).state()).toEqual({ active: 2, desired: 4 });
+  });
+
   it("keeps the state that was written after one that had no room", async () => {
     using disk = smallDisk(4);
     const file = join(disk.path, "agent.db");
