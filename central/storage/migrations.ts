@@ -6,6 +6,7 @@ import { isPostgres } from "./dialect.ts";
 const steps: Record<string, Migration> = {
   "0001-ledger": { up: ledger },
   "0002-held-sites": { up: (db) => run(db, heldSites) },
+  "0003-session-order": { up: (db) => run(db, sessionOrder) },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
@@ -38,6 +39,11 @@ function forPostgres(statement: string): string {
 const postgresStatements = [
   // frames are compressed already, and parts of a body are read
   "ALTER TABLE batches ALTER COLUMN body SET STORAGE EXTERNAL",
+];
+
+const sessionOrder = [
+  "CREATE INDEX sessions_site ON sessions (site, started_at)",
+  "CREATE INDEX sessions_boot ON sessions (site, boot_id, started_at)",
 ];
 
 const ledgerStatements = [
