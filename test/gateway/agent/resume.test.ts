@@ -54,6 +54,21 @@ async function given(folder: string, revisions: readonly number[], applies: (rev
   await running;
 }
 
+it("goes on with the configuration in effect and says why another one was refused", async () => {
+  using folder = temporaryFolder();
+  const { agent, applied } = await openAgent(folder.path, (revision) => revision !== 2);
+  const stopping = new AbortController();
+  const running = agent.run(stopping.signal);
+  for (const revision of [1, 2]) {
+    agent.want(revision);
+    await agent.settled(stopping.signal);
+  }
+  stopping.abort();
+  await running;
+  expect(applied).toEqual([1]);
+  expect(agent.report).toEqual({ reported: 1, state: "refused", reason: "revision 2 is not understood" });
+});
+
 it("starts with the configuration before the last one when that one cannot be applied any more, and says so", async () => {
   using folder = temporaryFolder();
   // the third one was refused, and is no configuration to go back to
