@@ -29,8 +29,8 @@ import { lockFolder } from "./identity/folder-lock.ts";
 import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
 import { LaneShares } from "./link/lane-shares.ts";
-import { UplinkProgress } from "./link/progress.ts";
-import { Session } from "./link/session.ts";
+import { LinkProgress } from "./link/progress.ts";
+import { type LinkState, Session } from "./link/session.ts";
 import { runStatus } from "./link/status.ts";
 import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
@@ -93,6 +93,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     if (settings.unfence) fence.clear();
     const fencedBefore = fence.reason;
 
+    const progress = new LinkProgress(clock, log);
     const expectations = new Expectations(mapping, log, clock);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
@@ -102,7 +103,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       host: settings.host,
       port: settings.port,
       log,
-      health: () => ({ site, version, link: session.state.kind }),
+      health: () => ({ site, version, ...linkHealth(session.state, progress) }),
       routes: localRoutes({ token, decisions: () => decisions }),
     });
     scope.defer("listener", () => listener.close());
@@ -149,7 +150,6 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       log,
       onSettled: (is) => listener.settled(is),
     });
-    const progress = new UplinkProgress(clock, log);
     const apply = (next: Bundle): Promise<void> => configuration.apply(next);
     const restore = (stored: Bundle): Promise<void> => configuration.restore(stored);
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply, restore }, remembered);
@@ -189,7 +189,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       agent.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
-        { site, queue, session, clock, log, knownRevision: () => agent.desired, onDesired: (revision) => agent.want(revision) },
+        {
+          ...{ site, queue, session, progress, clock, log },
+          knownRevision: () => agent.desired,
+          onDesired: (revision) => agent.want(revision),
+        },
         signal,
       ),
       runStatus(status, signal),
@@ -214,6 +218,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       ? error
       : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
   }
+}
+
+/** Of the link, for whoever stands before the gateway: what it is, why, and what does not get through it. */
+function linkHealth(state: LinkState, progress: LinkProgress): object {
+  return { link: state.kind, ...("reason" in state ? { reason: state.reason } : {}), stalled: progress.stalledWays() };
 }
 
 function weightsOf({ lanes: budgets }: QueuePolicy): Record<Lane, number> {

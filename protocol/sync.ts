@@ -147,6 +147,8 @@ export const statusReport = z.strictObject({
       stalled: z.string().max(1000).optional(),
     }),
   ),
+  /** For a person: why what central sends cannot be taken. */
+  downlink: z.strictObject({ stalled: z.string().max(1000) }).optional(),
   /** What the full-disk ladder refuses or discards now, lowest step first. */
   disk: z.strictObject({ state: z.enum(diskStates), freeBytes: z.int().min(0) }),
   deliveries: z.strictObject({

@@ -80,7 +80,7 @@ async function noteProjected(tx: StorageTransaction, { site, lane, batch }: Batc
     .where("number", "=", batch)
     .whereRef("number", "<", "projections.batch")
     .executeTakeFirst();
-  if (!row) return undefined;
+  if (!row) return (await isThere(tx, { site, lane, batch })) ? undefined : goneAlarm({ site, lane, batch });
   const inserted = await tx
     .insertInto("damaged")
     .values({ site, lane, batch, ...unlooked, done: row.count, size: wholeStep(lane) })
@@ -91,6 +91,17 @@ async function noteProjected(tx: StorageTransaction, { site, lane, batch }: Batc
   const range = messagesBehind(projected, 0);
   const reason = `${words(range)} of lane ${lane} are projected, but cannot be read from central's disk any more; what of them was not handed on yet waits until it is repaired`;
   return { ...damageOf({ site, lane, batch }), count: row.count, range, reason };
+}
+
+async function isThere(tx: StorageTransaction, { site, lane, batch }: BatchPlace): Promise<boolean> {
+  const key = tx.selectFrom("batches").select("number").where("site", "=", site).where("lane", "=", lane);
+  return (await key.where("number", "=", batch).executeTakeFirst()) !== undefined;
+}
+
+/** Of a batch whose messages are in the ledger and whose row is not found: it is gone, or the way to it is damaged. */
+function goneAlarm(place: BatchPlace): Alarm {
+  const reason = `a batch of lane ${place.lane} is not found on central's disk any more: its messages are projected, and cannot be read`;
+  return { ...damageOf(place), count: 1, reason };
 }
 
 /** A row of `damaged` that nobody has worked on. */

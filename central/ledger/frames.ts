@@ -61,11 +61,13 @@ export class Frames {
     if (!body) {
       const row = await db
         .selectFrom("batches")
-        .select(sql<Uint8Array>`body`.as("body"))
+        .select([sql<Uint8Array>`body`.as("body"), "received_at"])
         .where("site", "=", site)
         .where("lane", "=", lane)
         .where("number", "=", batch)
         .executeTakeFirstOrThrow();
+      // a damaged index leads to another batch's row
+      if (row.received_at !== place.receivedAt) throw new Error("another batch lies in its place");
       body = Buffer.from(row.body.buffer, row.body.byteOffset, row.body.byteLength);
       if (bytes < body.byteLength) this.#bodies.set(key, body);
     }

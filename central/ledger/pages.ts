@@ -1,4 +1,4 @@
-import type { Clock, Lane } from "../../protocol/index.ts";
+import { type Clock, type Lane, PlantgateError } from "../../protocol/index.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Damage } from "./damage.ts";
@@ -86,6 +86,8 @@ class Scan {
     for (let rowsAtOnce: number = rowsPerLook.first; ; rowsAtOnce = Math.min(rowsAtOnce * 2, rowsPerLook.most)) {
       const to = await lastOf(storage, this.#filter, this.#from, rowsAtOnce);
       if (to === null) return;
+      // a damaged index may lead back, and this would go round for ever
+      if (to < this.#from) throw new PlantgateError("DISK_FAILED", "the ledger's positions are out of order on central's disk");
       for (const row of await rowsOf(storage, this.#filter, this.#from, to)) {
         if (row.position + row.count - 1 <= after) continue;
         const wanted = { after, most: left, mostBytes: bytes, first: bytes === maxBytes, state, type };

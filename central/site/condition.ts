@@ -77,6 +77,7 @@ function troublesOf(status: StatusReport | null): string[] {
   const { parked, stale, unknown } = status.deliveries;
   const deliveries = (many: number): string => (many === 1 ? "1 delivery" : `${count(many)} deliveries`);
   return [
+    ...(status.downlink ? [`what central sends is not taken: ${status.downlink.stalled}`] : []),
     ...(status.disk.state === "ok" ? [] : [diskWords[status.disk.state]]),
     ...(parked > 0 ? [`${deliveries(parked)} parked: attempts are used up, their keys are held`] : []),
     ...(unknown > 0 ? [`${deliveries(unknown)} of unknown outcome: a person has to decide`] : []),

@@ -107,7 +107,7 @@ async function open(
 /** @throws PlantgateError PEER_UNREACHABLE: the proxy refused; what it says of it is not central's word */
 function tunnel(proxy: URL, host: string, port: number, use: (socket: Socket) => Socket): Promise<Socket> {
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const password = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  const password = `${decoded(proxy.username)}:${decoded(proxy.password)}`;
   const headers = {
     host: target,
     ...(proxy.username === "" ? {} : { "proxy-authorization": `Basic ${Buffer.from(password).toString("base64")}` }),
@@ -135,6 +135,15 @@ function tunnel(proxy: URL, host: string, port: number, use: (socket: Socket) =>
     });
     asked.end();
   });
+}
+
+/** Of a URL's user or password; a percent sign that encodes nothing stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function refused(status: number | undefined): PlantgateError {

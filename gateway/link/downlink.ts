@@ -5,6 +5,8 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ParsedDownlink, parseDownlink } from "./downlink-answer.ts";
 import { encodeHandedDown } from "./handed-down.ts";
+import { isAnswered } from "./pauses.ts";
+import type { LinkProgress } from "./progress.ts";
 import type { Session } from "./session.ts";
 import type { LinkAnswer } from "./transport.ts";
 
@@ -12,6 +14,7 @@ export interface DownlinkDeps {
   readonly site: string;
   readonly queue: Queue;
   readonly session: Session;
+  readonly progress: LinkProgress;
   readonly clock: Clock;
   readonly log: Logger;
   /** The desired revision that the configuration agent knows. */
@@ -20,19 +23,21 @@ export interface DownlinkDeps {
 }
 
 const cursorName = "downlink";
-const waitMs = 20_000;
+const pollMs = 20_000;
 
 /**
  * Long poll for what central has for this site. Messages and the position up to which they were taken are one transaction; the next poll
  * acknowledges only what that flushed, so a lost answer repeats nothing and loses nothing.
  */
 export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Promise<void> {
-  const { session, clock, log } = deps;
+  const { session, clock, log, progress } = deps;
   let delays = backoff({ baseMs: 300, capMs: 10_000 });
   let told: string | undefined;
   let position = parsePosition(await deps.queue.cursor(cursorName));
   while (!signal.aborted) {
+    if (session.state.kind !== "online") progress.away("downlink");
     const online = await session.online(signal);
+    progress.back("downlink");
     if (!online) return;
     try {
       const answer = await session.send(
@@ -40,8 +45,8 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
         {
           method: "POST",
           path: `/v1/sites/${encodeURIComponent(deps.site)}/downlink`,
-          json: { session: online.session, ack: position, knownRevision: deps.knownRevision(), waitMs },
-          silenceMs: waitMs + 10_000,
+          json: { session: online.session, ack: position, knownRevision: deps.knownRevision(), waitMs: pollMs },
+          silenceMs: pollMs + 10_000,
         },
         signal,
       );
@@ -52,19 +57,25 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       delays = backoff({ baseMs: 300, capMs: 10_000 });
       if (told !== undefined) log.info({ event: "downlink.poll.recovered" }, "what central sends is taken again");
       told = undefined;
+      progress.moved("downlink");
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
       const reason = describeError(error);
-      if (error.context.answered !== true) log.debug({ event: "downlink.poll.failed", reason }, "poll failed");
       // a link that is up, and nothing comes through it: for a person, once
+      const isUp = isAnswered(error) || error.code === "QUEUE_FULL";
+      if (!isUp) log.debug({ event: "downlink.poll.failed", reason }, "poll failed");
       else if (reason !== told)
-        log[error.code === "PEER_BUSY" ? "warn" : "error"](
+        log[error.code === "PEER_UNREACHABLE" ? "error" : "warn"](
           { event: "downlink.poll.refused", reason },
           "central answers, but nothing that it sends can be taken",
         );
-      if (error.context.answered === true) told = reason;
-      if (session.isCurrent(online.session)) await clock.sleep(delays.next().value, signal);
+      if (isUp) {
+        told = reason;
+        progress.hindered("downlink", reason);
+      }
+      const waitMs = Math.max(Number(error.context.waitMs ?? 0), delays.next().value);
+      if (session.isCurrent(online.session)) await clock.sleep(waitMs, signal);
     }
   }
 }
@@ -73,7 +84,9 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
 function understood(answer: LinkAnswer): ParsedDownlink {
   const context = { answered: true };
   if (answer.kind === "problem")
-    throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, { context });
+    throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, {
+      context: { ...context, waitMs: answer.retryAfterMs ?? 0 },
+    });
   const parsed = parseDownlink(answer.body);
   if (!("problem" in parsed)) return parsed;
   throw new PlantgateError("PEER_UNREACHABLE", `the answer to the downlink poll was not understood: ${parsed.problem}`, {

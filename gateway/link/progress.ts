@@ -1,56 +1,90 @@
 import { type Clock, type Lane, lanes } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
-/** A backlog that does not shrink for so long is said to be stalled: connected, but not draining (P11). */
+/** A backlog of which central acknowledges nothing for so long is said to be stalled: connected, but not draining (P11). */
 const stalledAfterMs = 20_000;
 
+/** A lane of the uplink, or what comes from central. */
+type Way = Lane | "downlink";
+
 interface Movement {
+  /** By running time without that without a link. */
   movedAt: number;
+  /** Since when there is no link. */
+  awaySince: number | undefined;
   problem: string | undefined;
   logged: boolean;
 }
 
-/** Whether each lane's backlog gets through, and what was last in its way. */
-export class UplinkProgress {
+/** Whether what waits gets through on each way, and what was last in the way of it. */
+export class LinkProgress {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #lanes: ReadonlyMap<Lane, Movement>;
+  readonly #ways: ReadonlyMap<Way, Movement>;
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock;
     this.#log = log;
-    this.#lanes = new Map(lanes.map((lane) => [lane, { movedAt: clock.monotonic(), problem: undefined, logged: false }]));
+    this.#ways = new Map(
+      [...lanes, "downlink" as const].map((way) => [
+        way,
+        { movedAt: clock.monotonic(), awaySince: undefined, problem: undefined, logged: false },
+      ]),
+    );
   }
 
-  /** Something was acknowledged, or nothing waits. */
-  moved(lane: Lane): void {
-    const movement = this.#of(lane);
-    if (movement.logged) this.#log.info({ event: "uplink.lane.drainsAgain", lane }, "the lane's backlog gets through again");
+  /** Something was acknowledged or taken, or nothing waits. */
+  moved(way: Way): void {
+    const movement = this.#of(way);
+    if (movement.logged) this.#log.info({ event: "link.way.drainsAgain", way }, "what waits gets through again");
     Object.assign(movement, { movedAt: this.#clock.monotonic(), problem: undefined, logged: false });
   }
 
+  /** There is no link: what waits is not stalled by that. */
+  away(way: Way): void {
+    this.#of(way).awaySince ??= this.#clock.monotonic();
+  }
+
+  /** There is a link again. What gets through none of several sessions is stalled by all of them together. */
+  back(way: Way): void {
+    const movement = this.#of(way);
+    if (movement.awaySince !== undefined) movement.movedAt += this.#clock.monotonic() - movement.awaySince;
+    movement.awaySince = undefined;
+  }
+
   /** What is in the way now, for a person. */
-  hindered(lane: Lane, problem: string): void {
-    this.#of(lane).problem = problem;
+  hindered(way: Way, problem: string): void {
+    this.#of(way).problem = problem;
   }
 
   /** Why a backlog does not get through, once it is for long enough; undefined while it does. */
-  stalled(lane: Lane): string | undefined {
-    const movement = this.#of(lane);
-    const forMs = this.#clock.monotonic() - movement.movedAt;
-    if (forMs < stalledAfterMs) return undefined;
+  stalled(way: Way): string | undefined {
+    const movement = this.#of(way);
+    const forMs = (movement.awaySince ?? this.#clock.monotonic()) - movement.movedAt;
+    // a poll without an answer is one for which there was nothing
+    if (forMs < stalledAfterMs || (way === "downlink" && movement.problem === undefined)) return undefined;
     const reason = movement.problem ?? "central does not answer the batches that are under way";
     const stalled = `${reason} (for ${Math.floor(forMs / 1000)} s)`;
     if (!movement.logged)
       this.#log.error(
-        { event: "uplink.lane.stalled", lane, reason, forMs: Math.round(forMs) },
-        "connected to central, but nothing of this lane's backlog gets through",
+        { event: "link.way.stalled", way, reason, forMs: Math.round(forMs) },
+        "connected to central, but nothing of what waits gets through",
       );
     movement.logged = true;
     return stalled;
   }
 
-  #of(lane: Lane): Movement {
-    return this.#lanes.get(lane) as Movement;
+  /** The ways that are stalled, and why. */
+  stalledWays(): Readonly<Record<string, string>> {
+    return Object.fromEntries(
+      [...this.#ways.keys()].flatMap((way) => {
+        const reason = this.stalled(way);
+        return reason === undefined ? [] : [[way, reason]];
+      }),
+    );
+  }
+
+  #of(way: Way): Movement {
+    return this.#ways.get(way) as Movement;
   }
 }

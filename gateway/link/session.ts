@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import {
-  backoff,
   type Clock,
   describeError,
   type Hello,
@@ -16,6 +15,7 @@ import {
 import type { LaneDepth } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { type EndedByAnswer, isAnswered, PausesAfterHellos, PausesAfterSessions } from "./pauses.ts";
 import type { LinkAnswer, LinkRequest, Transport } from "./transport.ts";
 
 /**
@@ -46,14 +46,6 @@ export interface SessionDeps {
   readonly onFenced: (reason: string) => Promise<void>;
 }
 
-const whenAnswered = { baseMs: 500, capMs: 20_000 };
-const whenSilent = { baseMs: 200, capMs: 700 };
-/** Before the next hello, where an answer of central ended the last session; it grows while sessions last for less than `settledMs`. */
-const whenEnded = { baseMs: 50, capMs: 20_000 };
-const settledMs = 10_000;
-/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
-const spread = 0.25;
-
 /** Every answer of central that depends on its ledger names it. */
 const answerOfLedger = z.object({ incarnation: z.string() });
 
@@ -68,8 +60,8 @@ export class Session {
   #state: LinkState = { kind: "offline", reason: "not tried yet" };
   /** Central's ledger, as the last hello named it. */
   #incarnation: string | undefined;
-  /** The last session was ended by what central answered, not by the way to it. */
-  #endedByAnswer = false;
+  /** The last session was ended by what central answered, not by the way to it; and how long central asks to be left alone. */
+  #endedByAnswer: EndedByAnswer | undefined;
   #changed = Promise.withResolvers<void>();
   readonly #listeners = new Set<() => void>();
 
@@ -87,28 +79,27 @@ export class Session {
    * tried about twice a second, so that a link that returns is used at once; whoever answers, and does not let us in, is asked ever more rarely.
    */
   async run(signal: AbortSignal): Promise<void> {
-    let delays = backoff(whenAnswered);
-    const probing = backoff(whenSilent);
-    let ended = backoff(whenEnded);
-    let beganAt = Number.NEGATIVE_INFINITY;
+    const { clock } = this.#deps;
+    const afterSessions = new PausesAfterSessions();
+    const afterHellos = new PausesAfterHellos();
+    let beganAt: number | undefined;
     while (!signal.aborted && this.#state.kind !== "fenced") {
       if (this.#state.kind === "online") {
         await this.#nextChange(signal);
         continue;
       }
-      if (this.#deps.clock.monotonic() - beganAt > settledMs) ended = backoff(whenEnded);
-      if (this.#endedByAnswer) await this.#deps.clock.sleep(ended.next().value, signal);
-      this.#endedByAnswer = false;
+      if (beganAt !== undefined) await clock.sleep(afterSessions.next(clock.monotonic() - beganAt, this.#endedByAnswer), signal);
+      beganAt = undefined;
+      this.#endedByAnswer = undefined;
       try {
         await this.#hello(signal);
-        beganAt = this.#deps.clock.monotonic();
-        delays = backoff(whenAnswered);
+        beganAt = clock.monotonic();
+        afterHellos.succeeded();
       } catch (error) {
         if (signal.aborted) return;
-        if (this.#state.kind === "offline") this.#become({ kind: "offline", reason: describeError(error) });
-        const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && error.context.answered !== true;
-        const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
-        await this.#deps.clock.sleep(waitMs ?? (silent ? probing : delays).next().value, signal);
+        const isDenial = error instanceof PlantgateError && error.code === "LINK_DENIED";
+        if (!isDenial) this.#become({ kind: "offline", reason: describeError(error) });
+        await clock.sleep(afterHellos.next(error), signal);
       }
     }
   }
@@ -138,16 +129,20 @@ export class Session {
     return undefined;
   }
 
-  /** One request within a session; an answer that ends the session ends it here. @throws PlantgateError PEER_UNREACHABLE, LINK_DENIED, LINK_FENCED */
+  /**
+   * One request within a session; an answer that ends the session ends it here, and so does silence. Something that is not central and answers
+   * in its place does not: it may stand in the way of this request only.
+   * @throws PlantgateError PEER_UNREACHABLE, LINK_DENIED, LINK_FENCED
+   */
   async send(session: string, request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     let answer: LinkAnswer;
     try {
       answer = await this.#deps.transport.send(request, signal);
     } catch (error) {
-      if (!signal.aborted) this.#lose(session, { kind: "offline", reason: describeError(error) });
+      if (!signal.aborted && !isAnswered(error)) this.#lose(session, { kind: "offline", reason: describeError(error) });
       throw error;
     }
-    if (answer.kind === "problem") await this.#judge(session, answer.problem);
+    if (answer.kind === "problem") await this.#judge(session, answer.problem, answer.retryAfterMs);
     else this.#requireSameLedger(session, answer.body);
     return answer;
   }
@@ -157,11 +152,11 @@ export class Session {
     const told = answerOfLedger.safeParse(body);
     if (!told.success || told.data.incarnation === this.#incarnation) return;
     const reason = "central's ledger is another one than this session began with: it was restored";
-    this.#endByAnswer(session, reason);
+    this.#endByAnswer(session, { kind: "offline", reason });
     throw new PlantgateError("PEER_UNREACHABLE", reason);
   }
 
-  async #judge(session: string, told: Problem): Promise<void> {
+  async #judge(session: string, told: Problem, waitMs: number | undefined): Promise<void> {
     const reason = told.detail ?? told.title;
     // an answer to a session that we left ourselves says nothing about another gateway
     if (
@@ -183,11 +178,11 @@ export class Session {
       throw new PlantgateError("LINK_FENCED", reason);
     }
     if (denied.has(told.code)) {
-      this.#lose(session, { kind: "denied", reason });
+      this.#endByAnswer(session, { kind: "denied", reason }, waitMs);
       throw new PlantgateError("LINK_DENIED", reason);
     }
     if (helloAgain.has(told.code)) {
-      this.#endByAnswer(session, reason);
+      this.#endByAnswer(session, { kind: "offline", reason }, waitMs);
       throw new PlantgateError("PEER_UNREACHABLE", reason);
     }
   }
@@ -226,8 +221,7 @@ export class Session {
         );
       }
       this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
-      const asked = answer.retryAfterMs;
-      const context = asked === undefined ? {} : { waitMs: asked * (1 + spread * Math.random()) };
+      const context = answer.retryAfterMs === undefined ? {} : { waitMs: answer.retryAfterMs };
       throw new PlantgateError("LINK_DENIED", reason, { context });
     }
     const welcome = helloAnswer.safeParse(answer.body);
@@ -258,15 +252,20 @@ export class Session {
     }
   }
 
-  /** A new epoch was opened: central learns of it by a new hello. */
-  renew(session: string): void {
-    this.#endByAnswer(session, "a lane began a new epoch");
+  /** Not even the smallest request comes through to central any more. */
+  broken(session: string, reason: string): void {
+    this.#lose(session, { kind: "offline", reason });
   }
 
-  #endByAnswer(session: string, reason: string): void {
+  /** A new epoch was opened: central learns of it by a new hello. */
+  renew(session: string): void {
+    this.#endByAnswer(session, { kind: "offline", reason: "a lane began a new epoch" });
+  }
+
+  #endByAnswer(session: string, next: LinkState, waitMs = 0): void {
     if (!this.isCurrent(session)) return;
-    this.#endedByAnswer = true;
-    this.#lose(session, { kind: "offline", reason });
+    this.#endedByAnswer = { waitMs };
+    this.#lose(session, next);
   }
 
   #lose(session: string, next: LinkState): void {

@@ -10,7 +10,7 @@ import {
 import type { LaneDepth } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { UplinkProgress } from "./progress.ts";
+import type { LinkProgress } from "./progress.ts";
 import type { Session } from "./session.ts";
 
 export interface StatusDeps {
@@ -24,7 +24,7 @@ export interface StatusDeps {
   readonly connectors: () => readonly ConnectorReport[];
   readonly configuration: () => StatusReport["configuration"];
   readonly repeats: () => number;
-  readonly progress: UplinkProgress;
+  readonly progress: LinkProgress;
   /** Deliveries whose deadline nobody can judge without a link. */
   readonly stale: () => number;
 }
@@ -37,6 +37,7 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
   while (!signal.aborted) {
     const online = await session.online(signal);
     if (!online) return;
+    let pauseMs = everyMs;
     try {
       const report = await makeReport(deps, online.session);
       const answer = await session.send(
@@ -50,23 +51,27 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
         },
         signal,
       );
-      if (answer.kind === "problem")
+      if (answer.kind === "problem") {
+        pauseMs = Math.max(everyMs, answer.retryAfterMs ?? 0);
         log.warn(
           { event: "status.report.refused", code: answer.problem.code, reason: answer.problem.detail ?? answer.problem.title },
           "central did not take the status report",
         );
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
       log.debug({ event: "status.report.failed", reason: describeError(error) }, "status report failed");
+      session.broken(online.session, describeError(error));
     }
-    await clock.sleep(everyMs, signal);
+    await clock.sleep(pauseMs, signal);
   }
 }
 
 async function makeReport(deps: StatusDeps, session: string): Promise<StatusReport> {
   const depth = await deps.queue.depth();
   const disk = await deps.queue.disk();
+  const stalled = deps.progress.stalled("downlink");
   return {
     session,
     sentAt: toInstant(deps.clock.now()),
@@ -74,6 +79,7 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
     pid: process.pid,
     gatewayVersion: deps.version,
     lanes: depth.lanes.flatMap((each) => (each.lane === "inbound" ? [] : [laneReport(each.lane, each, deps.progress)])),
+    ...(stalled === undefined ? {} : { downlink: { stalled: stalled.slice(0, 1000) } }),
     disk,
     deliveries: {
       waiting: depth.deliveries.waiting,
@@ -92,7 +98,7 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
 function laneReport(
   lane: Lane,
   { epoch, last, acknowledged, waitingBytes, oldestAt }: LaneDepth,
-  progress: UplinkProgress,
+  progress: LinkProgress,
 ): StatusReport["lanes"][number] {
   const stalled = last > acknowledged ? progress.stalled(lane) : undefined;
   return {

@@ -36,7 +36,12 @@ export interface LinkRequest {
 /** An answer of central: what it said, or the problem that it named. */
 export type LinkAnswer =
   | { readonly kind: "ok"; readonly status: number; readonly body: unknown; readonly text: string }
-  | { readonly kind: "problem"; readonly problem: Problem; readonly retryAfterMs: number | undefined };
+  | {
+      readonly kind: "problem";
+      readonly problem: Problem;
+      /** How long central asks to be left alone, spread already. */
+      readonly retryAfterMs: number | undefined;
+    };
 
 interface RawAnswer {
   readonly status: number;
@@ -49,6 +54,8 @@ class StaleConnection extends Error {}
 const defaultLongestMs = 120_000;
 
 const longestPauseMs = 300_000;
+/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
+const spread = 0.25;
 
 /** Of any answer: a bundle is the largest. */
 const maxAnswerBytes = 64 * 1024 * 1024;
@@ -95,7 +102,7 @@ export class Transport {
     try {
       const answer = await this.#exchange(url, request, await this.#currentToken(), signal);
       const { status, headers, text } = answer;
-      const body: unknown = (headers["content-type"] ?? "").includes("json") && text !== "" ? JSON.parse(text) : undefined;
+      const body = (headers["content-type"] ?? "").includes("json") ? parseJson(text) : undefined;
       if (status >= 200 && status < 300) {
         this.#learnClock(headers.date);
         return { kind: "ok", status, body, text };
@@ -205,8 +212,19 @@ export class Transport {
   }
 }
 
+/** Undefined where it is none: something else answers in central's place. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** At most `longestPauseMs`: whoever asks for more is asked again by then, so that no mistake there stops a lane for a day (P5). */
 function retryAfter(header: string | undefined): number | undefined {
   const seconds = Number(header);
-  return header !== undefined && seconds >= 0 ? Math.min(longestPauseMs, seconds * 1000) : undefined;
+  return header !== undefined && seconds >= 0
+    ? Math.min(longestPauseMs, seconds * 1000 * (1 + spread * Math.random()))
+    : undefined;
 }

@@ -5,7 +5,8 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
 import { BatchSize } from "./batch-size.ts";
 import type { LaneShares } from "./lane-shares.ts";
-import type { UplinkProgress } from "./progress.ts";
+import { isAnswered } from "./pauses.ts";
+import type { LinkProgress } from "./progress.ts";
 import type { OnlineLink, Session } from "./session.ts";
 
 export interface UplinkDeps {
@@ -13,15 +14,13 @@ export interface UplinkDeps {
   readonly queue: Queue;
   readonly session: Session;
   readonly shares: LaneShares;
-  readonly progress: UplinkProgress;
+  readonly progress: LinkProgress;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Samples wait this long for company; transactions never wait. */
 const lingerMs: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 200, telemetry: 250 };
-/** A wait that central asks for is spread, so that those who were told the same do not come back together. */
-const spread = 0.25;
 /** Before another epoch is begun, where one was a fork just before: that does not help. */
 const forksAgain = { baseMs: 1000, capMs: 300_000 };
 /** Before a batch is sent again that a predecessor was missing for. */
@@ -55,7 +54,9 @@ class LaneUplink {
   readonly #underWay = new Set<Batch>();
   readonly #ended: Ended[] = [];
   #delays = backoff({ baseMs: 300, capMs: 10_000 });
-  /** Since the last acknowledgement. */
+  /** Since the last acknowledgement: sessions that were lost while a batch was under way, and forks. */
+  #losses = 0;
+  #lostWith: string | undefined;
   #forks = 0;
   #forkDelays = backoff(forksAgain);
   /** Everything up to it was sent in this session. */
@@ -82,10 +83,10 @@ class LaneUplink {
 
   async run(): Promise<void> {
     while (!this.#signal.aborted) {
-      const online = await this.#deps.session.online(this.#signal);
+      const online = await this.#online();
       if (!online) break;
       try {
-        if (online.session !== this.#session) await this.#begin(online);
+        if (online.session !== this.#session && !(await this.#begin(online))) continue;
         await this.#fill(online);
         await this.#settle(online);
       } catch (error) {
@@ -94,21 +95,32 @@ class LaneUplink {
         this.#deps.progress.hindered(this.#lane, describeError(error));
         await this.#drain();
         this.#session = undefined;
-        // a session that is lost waits for the next one, which begins as soon as there is a link
-        if (this.#deps.session.isCurrent(online.session)) await this.#deps.clock.sleep(this.#delays.next().value, this.#signal);
+        if (this.#deps.session.isCurrent(online.session)) await this.#pause(this.#delays.next().value, online);
       }
     }
     await this.#drain();
   }
 
+  async #online(): Promise<OnlineLink | undefined> {
+    const { session, progress } = this.#deps;
+    if (session.state.kind !== "online") progress.away(this.#lane);
+    const online = await session.online(this.#signal);
+    progress.back(this.#lane);
+    return online;
+  }
+
   /**
    * A new session: goes on behind what central has. It may have less than it acknowledged once (it was restored): that waits again. Never is more
-   * taken for acknowledged than an answer to a batch says: what it has may be of another disk (rule 4).
+   * taken for acknowledged than an answer to a batch says: what it has may be of another disk (rule 4). A link that returns is used at once;
+   * where hellos come through and batches do not, each session after the first begins later. @returns whether the session is still there
    */
-  async #begin(online: OnlineLink): Promise<void> {
-    const { queue, progress, log } = this.#deps;
+  async #begin(online: OnlineLink): Promise<boolean> {
+    const { queue, session, log } = this.#deps;
     const lane = this.#lane;
+    await this.#drain();
     this.#ended.length = 0;
+    if (this.#losses > 1) await this.#pause(this.#delays.next().value, online);
+    if (!session.isCurrent(online.session)) return false;
     const { acknowledged, epoch, epochFirst } = await queue.position(lane);
     const known = online.watermarks.find((each) => each.lane === lane && each.epoch === epoch)?.watermark;
     this.#sent = Math.max(Math.min(acknowledged, known ?? acknowledged), epochFirst - 1);
@@ -120,8 +132,7 @@ class LaneUplink {
     if (known !== undefined) await queue.confirm(lane, this.#sent);
     this.#session = online.session;
     this.#size.begins();
-    this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
-    if (this.#forks === 0) progress.moved(lane);
+    return true;
   }
 
   /** Sends while the window has room and there is something; waits for either. */
@@ -132,7 +143,7 @@ class LaneUplink {
       if (this.#underWay.size >= this.#size.window) return this.#wake.wait(this.#signal);
       const batch = await this.#next();
       if (!batch) {
-        if (this.#underWay.size === 0) this.#deps.progress.moved(this.#lane);
+        if (this.#underWay.size === 0 && this.#ended.length === 0) this.#deps.progress.moved(this.#lane);
         await this.#wake.wait(this.#signal);
         if (this.#underWay.size === 0 && this.#deps.session.isCurrent(online.session) && lingerMs[this.#lane] > 0)
           await clock.sleep(lingerMs[this.#lane], this.#signal);
@@ -174,7 +185,10 @@ class LaneUplink {
           if (result.kind === "acknowledged") this.#size.answered(bytesOf(batch), clock.monotonic() - began);
           return { batch, result };
         },
-        (error: unknown): Ended => ({ batch, result: { kind: "failed", error } }),
+        (error: unknown): Ended => {
+          this.#noteLoss(online.session, error);
+          return { batch, result: { kind: "failed", error } };
+        },
       )
       .then((ended) => {
         shares.done(this.#lane);
@@ -182,6 +196,14 @@ class LaneUplink {
         this.#ended.push(ended);
         this.#wake.ring();
       });
+  }
+
+  /** A batch went without an answer, and its session with it. */
+  #noteLoss(session: string, error: unknown): void {
+    if (this.#signal.aborted || isAnswered(error)) return;
+    this.#deps.progress.hindered(this.#lane, describeError(error));
+    if (this.#lostWith !== session) this.#losses += 1;
+    this.#lostWith = session;
   }
 
   /** Takes the answers that are there. After one that is not a yes, the others that are under way are waited for, and sending begins anew. */
@@ -208,6 +230,7 @@ class LaneUplink {
     await this.#deps.queue.commit({ acknowledged: { lane: this.#lane, epoch, watermark }, control: true });
     this.#deps.progress.moved(this.#lane);
     this.#delays = backoff({ baseMs: 300, capMs: 10_000 });
+    this.#losses = 0;
     this.#forks = 0;
     this.#forkDelays = backoff(forksAgain);
   }
@@ -246,7 +269,7 @@ class LaneUplink {
         return this.#size.tooLarge(batch.frames.length);
       case "slow-down":
         progress.hindered(lane, result.reason);
-        return this.#pause(result.afterMs * (1 + spread * Math.random()), online);
+        return this.#pause(result.afterMs, online);
       case "refused":
         log.warn(
           { event: "uplink.batch.refused", lane, reason: result.reason, firstSequence: batch.frames[0].first },

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, unlinkSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { codeOf, UnknownHeader } from "./damage.ts";
 import { chainGenesis } from "./frame.ts";
 import type { KernelTime } from "./running-time.ts";
 import { formatVersion, schema } from "./schema.ts";
@@ -18,37 +18,6 @@ export interface OpenOptions {
 
 export function markPath(path: string): string {
   return `${path}.mark`;
-}
-
-/** While it is there, the queue's file is known as damaged. */
-function damageFlag(path: string): string {
-  return `${path}.damaged`;
-}
-
-/** Tells the next start that the file was found damaged. */
-export function noteDamage(path: string): void {
-  writeFileSync(damageFlag(path), "", { flush: true });
-}
-
-export function isNotedAsDamaged(path: string): boolean {
-  return existsSync(damageFlag(path));
-}
-
-export function forgetDamage(path: string): void {
-  if (isNotedAsDamaged(path)) unlinkSync(damageFlag(path));
-}
-
-function codeOf(error: unknown): number {
-  const code = (error as { errcode?: unknown } | null)?.errcode;
-  return typeof code === "number" ? code : 0;
-}
-
-/** SQLite does not even know the file's header; it has no code of its own for that. */
-class UnknownHeader extends Error {}
-
-/** SQLITE_CORRUPT (11) and SQLITE_NOTADB (26): what lies on disk is not a database any more. */
-export function isDamage(error: unknown): boolean {
-  return error instanceof UnknownHeader || [11, 26].includes(codeOf(error) & 0xff);
 }
 
 /** SQLITE_FULL (13), SQLITE_IOERR_SHMSIZE (4874), and ENOSPC of a file beside it: no room. Everything else that a write throws is a failed disk. */

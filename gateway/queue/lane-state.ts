@@ -29,6 +29,38 @@ export function readLanes(db: DatabaseSync): Map<QueueLane, LaneState> {
   return new Map(rows.map((row) => [row.lane as QueueLane, toLaneState(row)]));
 }
 
+/** The lanes of a damaged file whose rows can be read. */
+export function readableLanes(db: DatabaseSync): Map<QueueLane, LaneState> {
+  const lanes = new Map<QueueLane, LaneState>();
+  try {
+    // a value of another kind than we write is no buffer's content
+    for (const row of db.prepare("SELECT * FROM lanes").iterate())
+      if (
+        row.chain instanceof Uint8Array &&
+        row.epoch_chain instanceof Uint8Array &&
+        row.acknowledged_chain instanceof Uint8Array
+      )
+        lanes.set(row.lane as QueueLane, toLaneState(row));
+  } catch {
+    // what was read before stands
+  }
+  return lanes;
+}
+
+/** Whether a lane can be in this state: a row that reads, and says what cannot be, is damaged. */
+export function isSound(state: LaneState | undefined): boolean {
+  if (!state) return false;
+  const { epoch, epochFirst, next, acknowledged, dispatched, pruned, bytes, waitingBytes, againUpTo } = state;
+  const numbers = [epochFirst, next, acknowledged, dispatched, pruned, bytes, waitingBytes, againUpTo];
+  const chains = [state.chain, state.epochChain, state.acknowledgedChain, state.prunedChain ?? state.chain];
+  return (
+    /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(epoch) &&
+    numbers.every((number) => Number.isSafeInteger(number) && number >= 0) &&
+    Math.max(acknowledged, dispatched, pruned, epochFirst - 1) < next &&
+    chains.every(({ byteLength }) => byteLength === 32)
+  );
+}
+
 function toLaneState(row: Record<string, unknown>): LaneState {
   const predecessorEpoch = row.predecessor_epoch as string | null;
   return {

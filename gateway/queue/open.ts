@@ -4,26 +4,19 @@ import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { Contradiction, forgetDamage, forgetDoubt, isDamage, isDoubted, isNotedAsDamaged, noteDamage } from "./damage.ts";
 import { freeReserve } from "./disk.ts";
-import {
-  forgetDamage,
-  isDamage,
-  isFull,
-  isNotedAsDamaged,
-  makeTables,
-  markPath,
-  noteDamage,
-  type OpenOptions,
-  openDatabase,
-  queueLanes,
-} from "./file.ts";
+import { isFull, makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { chainGenesis } from "./frame.ts";
+import { checkSmallTables, checkThoroughly } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
-import { type LaneState, readLanes, writeLane } from "./lane-state.ts";
+import { isSound, type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
+import { mendLane } from "./mend.ts";
 import { migrateFrom1, migrateFrom2, moveOldFrames } from "./migrate.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
-import { carryMarks, type Salvaged, salvage } from "./salvage.ts";
-import { formatVersion, framePosition, laneEnd, sequenceAt } from "./schema.ts";
+import { type Salvaged, salvage } from "./salvage.ts";
+import { formatVersion, laneEnd } from "./schema.ts";
 import { Sealing } from "./sealing.ts";
 import { putLostHole } from "./set-aside.ts";
 import { Statements } from "./statements.ts";
@@ -80,18 +73,24 @@ function openOrSalvage(options: OpenOptions): OpenedQueue {
 function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQueue {
   const db = openDatabase(options.path);
   try {
+    if (isDoubted(options.path)) checkThoroughly(db);
     const known = db.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").get();
     db.exec("BEGIN IMMEDIATE");
-    if (!known) {
-      makeTables(db, options.site);
-      // a file that was emptied is no new queue
-      if (existsSync(markPath(options.path))) carryMarks(db, options);
-    }
+    // a file that was emptied is no new queue
+    if (!known && existsSync(markPath(options.path))) throw new Contradiction("the file has lost all that was in it");
+    if (!known) makeTables(db, options.site);
     judge(db, options.site);
+    checkSmallTables(db);
+    if (!salvaged) db.exec("DELETE FROM meta WHERE name = 'salvaged'");
     const running = noteBoot(db, options);
     const lost = known ? skipLost(db, options, running) : [];
+    const lanes = readLanes(db);
+    // what salvage made is as sound as it gets
+    if (!salvaged && !queueLanes.every((lane) => isSound(lanes.get(lane))))
+      throw new Contradiction("a lane cannot be in its state");
     db.exec("COMMIT");
     moveOldFrames(db);
+    forgetDoubt(options.path);
     return { db, lanes: readLanes(db), running, lost, salvaged };
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -103,16 +102,29 @@ function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQ
 function judge(db: DatabaseSync, site: string): void {
   const value = (name: string) => db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.value as string | undefined;
   const format = Number(value("format"));
+  if (
+    !Number.isInteger(format) ||
+    format < 1 ||
+    (format < 3 && db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'held'").get())
+  )
+    throw new Contradiction(`the file does not have the format that it names, ${value("format")}`);
   if (format > formatVersion) {
     const advice = "Use the version that wrote it; nothing was changed";
     throw new PlantgateError("FORMAT_NEWER", `the queue has format ${format}; this program knows ${formatVersion}. ${advice}`);
   }
+  if (value("site") !== site && isOf(db, site)) throw new Contradiction("the file's site is not the one that it was made for");
   if (value("site") !== site)
     throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${value("site")}", not to "${site}"`);
   if (format === formatVersion) return;
   if (format === 1) migrateFrom1(db, site);
   migrateFrom2(db);
   db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
+}
+
+/** Whether the file was made for a site: the chain of what comes from central begins with it, and has one epoch. */
+function isOf(db: DatabaseSync, site: string): boolean {
+  const inbound = readLanes(db).get("inbound");
+  return inbound !== undefined && chainGenesis(site, "inbound", inbound.epoch).equals(inbound.epochChain);
 }
 
 function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {
@@ -153,7 +165,7 @@ function skipLost(db: DatabaseSync, { path, now }: OpenOptions, running: Running
   const lost: LostRange[] = [];
   for (const [lane, state] of lanes) {
     const mark = marks.get(lane);
-    if (mendNext(statements, lane, state, mark?.next)) writeLane(statements, lane, state);
+    if (mendLane({ statements, sealing }, lane, state, mark)) writeLane(statements, lane, state);
     if (!mark || mark.next <= state.next) continue;
     const range = { lane, first: state.next, count: mark.next - state.next };
     putLostHole({ statements, sealing }, lane, state, range, { at: now(), runMs: running.now() });
@@ -166,14 +178,4 @@ function skipLost(db: DatabaseSync, { path, now }: OpenOptions, running: Running
   });
   if (lost.length > 0 || forgotten) db.exec("UPDATE deliveries SET again = 1; UPDATE lanes SET again_up_to = next - 1");
   return lost;
-}
-
-/** A next sequence that does not fit the frames, where the mark or the frames themselves tell the right one. */
-function mendNext(statements: Statements, lane: QueueLane, state: LaneState, marked: number | undefined): boolean {
-  const newest = "SELECT position, count FROM frames WHERE position > ? AND position <= ? ORDER BY position DESC LIMIT 1";
-  const row = statements.get(newest, framePosition(lane, 0), laneEnd(lane));
-  const end = row ? sequenceAt(row.position as number) + (row.count as number) : state.pruned + 1;
-  if (end === state.next || !Number.isSafeInteger(end) || (end < state.next && marked !== end)) return false;
-  state.next = end;
-  return true;
 }

@@ -26,6 +26,8 @@ interface Waiter {
 
 /** Groups at the worker: one is flushed while the next is packed; what comes meanwhile makes the one after larger. */
 const groupsAtWorker = 2;
+/** Of full ones so many more, that the flush after takes all of them. */
+const fullGroupsAtWorker = 16;
 
 export interface QueueOptions {
   readonly path: string;
@@ -86,7 +88,8 @@ export class Queue {
       return Promise.reject(this.#failed ?? new PlantgateError("STOPPED", "the queue is closing"));
     return new Promise<Committed>((resolve, reject) => {
       this.#packer.add({ change, resolve, reject });
-      // all that is asked for in this turn of the loop goes over together
+      if (this.#packer.hasFull) this.#sendFull();
+      // all else that is asked for in this turn of the loop goes over together
       if (this.#scheduled || this.#groups.size >= groupsAtWorker) return;
       this.#scheduled = true;
       queueMicrotask(() => {
@@ -97,13 +100,20 @@ export class Queue {
   }
 
   #send(): void {
-    while (!this.#failed && this.#groups.size < groupsAtWorker) {
-      const group = this.#packer.take();
-      if (!group) return;
-      const id = this.#nextId++;
-      this.#groups.set(id, group);
-      this.#worker.postMessage({ id, op: "commit", entries: group.entries }, group.transfer);
-    }
+    this.#sendFull();
+    if (!this.#failed && this.#groups.size < groupsAtWorker) this.#post(this.#packer.take());
+  }
+
+  #sendFull(): void {
+    while (!this.#failed && this.#packer.hasFull && this.#groups.size < fullGroupsAtWorker) this.#post(this.#packer.take());
+  }
+
+  #post(group: PackedGroup | undefined): void {
+    if (!group) return;
+    const id = this.#nextId++;
+    this.#groups.set(id, group);
+    const request: QueueRequest = { id, op: "commit", entries: group.entries, bytes: group.bytes };
+    this.#worker.postMessage(request, group.transfer);
   }
 
   /** Frames from the one with the message after `after` on, in order, at least one if there is any. What cannot be read is a hole. */
@@ -191,7 +201,7 @@ export class Queue {
   async close(): Promise<void> {
     if (this.#failed || this.#closing) return;
     this.#closing = true;
-    while (this.#packer.size > 0 || this.#groups.size > 0) await this.#ask({ op: "disk" });
+    while (!this.#packer.isEmpty || this.#groups.size > 0) await this.#ask({ op: "disk" });
     await this.#ask({ op: "close" });
     this.#failed = new PlantgateError("STOPPED", "the queue is closed");
     await this.#worker.terminate();
@@ -209,11 +219,7 @@ export class Queue {
   }
 
   #sendAll(): void {
-    for (let group = this.#packer.take(); group; group = this.#packer.take()) {
-      const id = this.#nextId++;
-      this.#groups.set(id, group);
-      this.#worker.postMessage({ id, op: "commit", entries: group.entries }, group.transfer);
-    }
+    while (!this.#packer.isEmpty) this.#post(this.#packer.take());
   }
 
   #settle(reply: QueueReply): void {

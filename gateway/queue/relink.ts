@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { hasDisposition } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { Contradiction } from "./damage.ts";
 import { chainNext } from "./frame.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { places, type Sealing } from "./sealing.ts";
@@ -30,6 +31,8 @@ export function relink({ statements, sealing }: RelinkDeps, lane: QueueLane, fir
     const rows = statements.all(page, position, laneEnd(lane), framesAtOnce);
     if (rows.length === 0) return last;
     for (const row of rows) {
+      // rows that lie out of order would come again and again
+      if ((row.position as number) <= position) throw new Contradiction("frames lie out of order");
       position = row.position as number;
       const old = Buffer.from(row.chain as Uint8Array);
       const events = row.hole === null ? openEvents(sealing, lane, row) : undefined;
@@ -41,7 +44,8 @@ export function relink({ statements, sealing }: RelinkDeps, lane: QueueLane, fir
   }
 }
 
-function openEvents(sealing: Sealing, lane: QueueLane, row: Record<string, unknown>): Uint8Array | undefined {
+/** A row's compressed frame; undefined where it does not open. */
+export function openEvents(sealing: Sealing, lane: QueueLane, row: Record<string, unknown>): Uint8Array | undefined {
   const place = places.frame(lane, sequenceAt(row.position as number), row.count as number, "events");
   try {
     return sealing.open(row.key as number | null, row.events as Uint8Array, place);

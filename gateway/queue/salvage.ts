@@ -1,11 +1,14 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { carryAll, carryRange } from "./carry.ts";
 import type { QueueLane } from "./change.ts";
 import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { isWholeTree } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
-import { type LaneState, readLanes, writeLane } from "./lane-state.ts";
+import { isSound, type LaneState, readableLanes, readLanes, writeLane } from "./lane-state.ts";
 import { type LaneMark, readMark } from "./mark.ts";
+import { mendEpoch } from "./mend.ts";
 import { derive, deriveHeld } from "./migrate.ts";
 import { relink } from "./relink.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
@@ -20,32 +23,27 @@ export interface Salvaged {
   readonly incomplete: readonly string[];
 }
 
-/** Tables beside lanes and frames, and the column by which their rows are read from both sides of a place that does not read. */
-const tables = {
-  boots: "id",
-  repeats: "first",
-  received: "first",
-  markers: "client",
-  cursors: "name",
-  deliveries: "id",
-  dead_letters: "rowid",
-  acks: "lane",
-  set_aside: "position",
-  sealing_keys: "id",
-} as const;
+interface Table {
+  /** By which its rows are read from both sides of a place that does not read. */
+  readonly column: string;
+  readonly kind: "number" | "text";
+  /** Every file has it. */
+  readonly sinceFormat1: boolean;
+}
 
-/** What a row of format 1 does not have. */
-const defaults: Readonly<Record<string, string | number>> = {
-  run_at: 0,
-  run_ms: 0,
-  uptime_ms: 0,
-  waited_ms: 0,
-  again: 1,
-  head: 0,
-  failures: 0,
-  type: "",
-  message_id: "",
-};
+/** Tables beside lanes and frames. */
+const tables = {
+  boots: { column: "id", kind: "text", sinceFormat1: true },
+  repeats: { column: "first", kind: "number", sinceFormat1: true },
+  received: { column: "first", kind: "number", sinceFormat1: false },
+  markers: { column: "client", kind: "text", sinceFormat1: true },
+  cursors: { column: "name", kind: "text", sinceFormat1: true },
+  deliveries: { column: "id", kind: "number", sinceFormat1: true },
+  dead_letters: { column: "rowid", kind: "number", sinceFormat1: true },
+  acks: { column: "lane", kind: "text", sinceFormat1: false },
+  set_aside: { column: "position", kind: "number", sinceFormat1: false },
+  sealing_keys: { column: "id", kind: "number", sinceFormat1: false },
+} as const satisfies Record<string, Table>;
 
 /**
  * Makes a new file of what can be read of a damaged one, then puts it in its place; a crash at any step begins anew or goes on. Rows are
@@ -72,15 +70,22 @@ const endings = ["", "-wal", "-shm"] as const;
 
 /** What a salvaged file that is whole says of itself; undefined for one whose making was interrupted. */
 function readWhole(file: string): string[] | undefined {
-  if (!existsSync(file)) return undefined;
+  // what lies in a log beside it would not be moved with it: its making was interrupted before its end
+  if (!existsSync(file) || existsSync(`${file}-wal`)) return undefined;
   try {
     const db = new DatabaseSync(file, { readOnly: true });
-    const row = db.prepare("SELECT value FROM meta WHERE name = 'salvaged'").get();
+    const missing = missingOf(db);
     db.close();
-    return row && (JSON.parse(row.value as string) as string[]);
+    return missing;
   } catch {
     return undefined;
   }
+}
+
+/** What was missing when a file was made of a damaged one; stays there until its next start. */
+function missingOf(db: DatabaseSync): string[] | undefined {
+  const row = db.prepare("SELECT value FROM meta WHERE name = 'salvaged'").get();
+  return row && (JSON.parse(row.value as string) as string[]);
 }
 
 function make(options: OpenOptions, file: string): string[] {
@@ -107,25 +112,33 @@ function carryOver(db: DatabaseSync, options: OpenOptions): string[] {
   }
   try {
     const statements = new Statements(db);
-    const incomplete: string[] = [];
-    const lanes = readable(() => [...readLanes(old)].filter(([lane, { epochChain }]) => queueLanes.includes(lane) && epochChain));
-    for (const [lane, state] of lanes ?? []) writeLane(statements, lane, state);
-    for (const frames of ["frames", "old_frames"]) {
-      for (const lane of queueLanes) if (!carryFrames(old, db, frames, lane)) incomplete.push(`frames of ${lane}`);
+    // of a salvage that ended before anyone was told
+    const incomplete: string[] = [...(readable(() => missingOf(old)) ?? [])];
+    const marks = readMark(markPath(options.path));
+    const lanes = new Map(readableLanes(old));
+    for (const [lane, state] of lanes) {
+      mendEpoch(state, marks.get(lane));
+      if (!queueLanes.includes(lane) || !isSound(state)) lanes.delete(lane);
+      else writeLane(statements, lane, state);
     }
-    for (const [table, column] of Object.entries(tables)) if (!carryTable(old, db, table, column)) incomplete.push(table);
+    for (const frames of ["frames", "old_frames"]) {
+      for (const lane of queueLanes)
+        if (!carryFrames(old, db, frames, lane, marks.get(lane)?.next ?? 1)) incomplete.push(`frames of ${lane}`);
+    }
+    for (const table of Object.keys(tables) as (keyof typeof tables)[]) if (!carryTable(old, db, table)) incomplete.push(table);
     readable(() => {
       for (const { name, value } of old.prepare("SELECT * FROM meta WHERE name IN ('policy', 'recovery_point_ms')").iterate())
         db.prepare("INSERT INTO meta VALUES (?, ?)").run(name as string, value as string);
     });
-    if (!lanes?.length) {
-      carryMarks(db, options);
+    const begunAnew = queueLanes.filter((lane) => !lanes.has(lane));
+    if (begunAnew.length > 0) {
+      carryMarks(db, options, begunAnew);
       incomplete.push("lanes");
     }
     // with rows of it gone, nobody can tell what was delivered
     if (incomplete.includes("deliveries"))
       db.exec("UPDATE deliveries SET again = 1; UPDATE lanes SET again_up_to = next - 1, dispatched = pruned");
-    return incomplete;
+    return [...new Set(incomplete)];
   } finally {
     old.close();
   }
@@ -149,11 +162,12 @@ function openOld(path: string): DatabaseSync | undefined {
  * Where a lane's state is lost: its numbers go on behind the last one that was flushed, or that is found, in a new epoch that begins behind
  * what central has. What of it is missing is found, as a hole, by whoever reads the lane.
  */
-export function carryMarks(db: DatabaseSync, { path, now }: OpenOptions): void {
+function carryMarks(db: DatabaseSync, { path, now }: OpenOptions, lanes = queueLanes): void {
   const statements = new Statements(db);
   const sealing = new Sealing(db, new Keystore(dirname(path), now));
   const marks = readMark(markPath(path));
   for (const [lane, state] of readLanes(db)) {
+    if (!lanes.includes(lane)) continue;
     const known = marks.get(lane);
     const [from, to] = [framePosition(lane, 0), laneEnd(lane)];
     const done = known ? doneOf(lane, known) : 0;
@@ -194,96 +208,26 @@ function chainAt(statements: Statements, lane: QueueLane, sequence: number): Buf
   return ends === sequence ? Buffer.from(row?.chain as Uint8Array) : undefined;
 }
 
-/** Reads that may fail in all: a file of which nothing reads is given up, one with some damaged places is not. */
-const failedReads = 5000;
-
-/** @returns whether every row could be read */
-function carryFrames(old: DatabaseSync, db: DatabaseSync, table: string, lane: QueueLane): boolean {
+/** @returns whether every row could be carried over */
+function carryFrames(old: DatabaseSync, db: DatabaseSync, from: string, lane: QueueLane, marked: number): boolean {
+  if (!hasTable(old, from)) return from !== "frames";
   const { next } = readLanes(db).get(lane) as LaneState;
-  const last = next > 1 ? framePosition(lane, next) : laneEnd(lane);
-  const carrying = { old, table, take: inserter(old, db, table, "frames"), left: failedReads, whole: true };
-  if (!hasTable(old, table)) return true;
-  carryRange(carrying, framePosition(lane, 1), last);
-  return carrying.whole;
+  const last = next > 1 ? framePosition(lane, Math.max(next, marked)) : laneEnd(lane);
+  return carryRange({ old, db, from, to: "frames", column: "position" }, framePosition(lane, 1), last);
 }
 
-interface Carrying {
-  readonly old: DatabaseSync;
-  readonly table: string;
-  readonly take: (row: Record<string, unknown>) => void;
-  left: number;
-  whole: boolean;
-}
-
-/** Reads a range of positions; where that fails, from its other end, then its halves, down to the place that does not read. */
-function carryRange(carrying: Carrying, from: number, to: number): void {
-  let reached = from;
-  let back = to;
-  const scan = (direction: "ASC" | "DESC", note: (position: number) => void): boolean => {
-    const query = `SELECT * FROM ${carrying.table} WHERE position >= ? AND position <= ? ORDER BY position ${direction}`;
-    return readEach(
-      () => carrying.old.prepare(query).iterate(reached, back),
-      (row) => {
-        carrying.take(row);
-        note(row.position as number);
-      },
-    );
-  };
-  if (scan("ASC", (position) => (reached = position + 1))) return;
-  carrying.whole = false;
-  carrying.left -= 1;
-  if (scan("DESC", (position) => (back = position - 1))) return;
-  const middle = Math.floor((reached + back) / 2);
-  if (carrying.left <= 0 || middle <= reached || middle >= back) return;
-  carryRange(carrying, reached, middle);
-  carryRange(carrying, middle + 1, back);
-}
-
-/** @returns whether every row could be read */
-function carryTable(old: DatabaseSync, db: DatabaseSync, table: string, column: string): boolean {
-  if (!hasTable(old, table)) return true;
-  const take = inserter(old, db, table, table);
-  const scan = (direction: "ASC" | "DESC"): boolean =>
-    readEach(() => old.prepare(`SELECT * FROM ${table} ORDER BY ${column} ${direction}`).iterate(), take);
-  if (scan("ASC")) return true;
-  scan("DESC");
-  return false;
+/** @returns whether every row could be carried over */
+function carryTable(old: DatabaseSync, db: DatabaseSync, table: keyof typeof tables): boolean {
+  const { column, kind, sinceFormat1 } = tables[table];
+  if (!hasTable(old, table)) return !sinceFormat1;
+  const carriage = { old, db, from: table, to: table, column };
+  const carried = kind === "number" ? carryRange(carriage, 0, Number.MAX_SAFE_INTEGER) : carryAll(carriage);
+  // pages of another table, or the same ones twice, read without an error
+  return carried && readable(() => isWholeTree(old, table)) === true;
 }
 
 function hasTable(old: DatabaseSync, table: string): boolean {
   return readable(() => old.prepare("SELECT 1 FROM sqlite_master WHERE name = ?").get(table)) !== undefined;
-}
-
-/** Takes rows until one does not read; what `take` throws is another's failure. @returns whether all of them could be read */
-function readEach(open: () => Iterable<Record<string, unknown>>, take: (row: Record<string, unknown>) => void): boolean {
-  let rows: Iterator<Record<string, unknown>> | undefined;
-  for (;;) {
-    let next: IteratorResult<Record<string, unknown>>;
-    try {
-      rows ??= open()[Symbol.iterator]();
-      next = rows.next();
-    } catch {
-      return false;
-    }
-    if (next.done) return true;
-    take(next.value);
-  }
-}
-
-/** Writes rows of an old table into a new one by the names of their columns. */
-function inserter(old: DatabaseSync, db: DatabaseSync, from: string, to: string): (row: Record<string, unknown>) => void {
-  const columnsOf = (of: DatabaseSync, table: string): string[] =>
-    (readable(() => of.prepare(`PRAGMA table_info(${table})`).all()) ?? []).map(({ name }) => name as string);
-  const known = new Set(columnsOf(old, from));
-  const columns = columnsOf(db, to).filter((column) => known.has(column) || column in defaults);
-  const insert = db.prepare(`INSERT OR IGNORE INTO ${to} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`);
-  return (row) => {
-    const values = columns.map((column) => (known.has(column) ? row[column] : defaults[column]));
-    // a delivery's message lay as text in format 1
-    insert.run(
-      ...values.map((value, at) => (columns[at] === "line" && typeof value === "string" ? Buffer.from(value) : value) as never),
-    );
-  };
 }
 
 function readable<Result>(read: () => Result): Result | undefined {

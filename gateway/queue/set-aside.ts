@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import type { EpochMs } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { Contradiction } from "./damage.ts";
 import type { Fault } from "./frames.ts";
 import type { LaneState } from "./lane-state.ts";
 import { type RelinkDeps, relink } from "./relink.ts";
-import { framePosition } from "./schema.ts";
+import { framePosition, laneEnd } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
 export interface Moment {
@@ -16,25 +17,62 @@ export interface Moment {
  * Deals with what a reader found: a hole where messages cannot be read, so that what is behind them gets on and the range is reported
  * (P2); a row where no other place is for it goes; a wrong field is mended. Rows are kept for a person in `set_aside`. Inside the
  * caller's transaction.
+ * @throws Contradiction where the file does not have what the reader saw: whoever reads it again would see the same for ever
  */
 export function setAside(deps: RelinkDeps, lane: QueueLane, state: LaneState, fault: Fault, moment: Moment): void {
   const { statements } = deps;
   const position = framePosition(lane, fault.first);
   switch (fault.kind) {
     case "mend":
-      if (fault.chain) statements.run("UPDATE frames SET chain = ? WHERE position = ?", fault.chain, position);
-      if (fault.count) statements.run("UPDATE frames SET count = ? WHERE position = ?", fault.count, position);
+      if (fault.chain) changeOne(statements, "UPDATE frames SET chain = ? WHERE position = ?", fault.chain, position);
+      if (fault.count) changeOne(statements, "UPDATE frames SET count = ? WHERE position = ?", fault.count, position);
       return;
     case "missing":
+      // what ends the gap lies behind the lane's end: its position is wrong, and the gap is none
+      if (fault.first + fault.count > state.next || holdsAny(statements, position, fault.count))
+        throw new Contradiction("frames are there that were not read");
+      if (moveBack(statements, lane, state, fault)) return;
       return putLostHole(deps, lane, state, fault, moment);
     case "stray":
+      if (!isOverlapped(statements, position)) throw new Contradiction("frames lie out of order");
       moveAside(statements, lane, state, fault, moment);
       return;
-    case "frame": {
-      const chain = moveAside(statements, lane, state, fault, moment);
-      if (chain) insertHole(statements, lane, { ...fault, chain }, moment);
-    }
+    case "frame":
+      insertHole(statements, lane, { ...fault, chain: moveAside(statements, lane, state, fault, moment) }, moment);
   }
+}
+
+/**
+ * The frame behind a gap, where it reaches into what follows it by as much as the gap is long: then its position is wrong, and no message is
+ * missing. @returns whether it was that
+ */
+function moveBack(statements: Statements, lane: QueueLane, state: LaneState, gap: { first: number; count: number }): boolean {
+  const behind = framePosition(lane, gap.first + gap.count);
+  const query = "SELECT position, count FROM frames WHERE position >= ? AND position <= ? ORDER BY position LIMIT 2";
+  const [row, next] = statements.all(query, behind, laneEnd(lane));
+  const end = (next?.position as number | undefined) ?? framePosition(lane, state.next);
+  if (row?.position !== behind || behind + (row.count as number) - end !== gap.count) return false;
+  changeOne(statements, "UPDATE frames SET position = ? WHERE position = ?", framePosition(lane, gap.first), behind);
+  return true;
+}
+
+function holdsAny(statements: Statements, position: number, count: number): boolean {
+  const query = "SELECT 1 FROM frames WHERE position >= ? AND position < ? LIMIT 1";
+  return statements.get(query, position, position + count) !== undefined;
+}
+
+/** Whether the row before reaches behind a position, as it is found by itself. */
+function isOverlapped(statements: Statements, position: number): boolean {
+  const before = statements.get("SELECT position, count FROM frames WHERE position < ? ORDER BY position DESC LIMIT 1", position);
+  return (
+    before !== undefined &&
+    (before.position as number) < position &&
+    (before.position as number) + (before.count as number) > position
+  );
+}
+
+function changeOne(statements: Statements, ...[sql, ...values]: Parameters<Statements["run"]>): void {
+  if (statements.run(sql, ...values).changes !== 1) throw new Contradiction("a frame is not where it was read");
 }
 
 /** @returns the row's value of the chain */
@@ -44,15 +82,15 @@ function moveAside(
   state: LaneState,
   { first, reason }: Extract<Fault, { reason: string }>,
   { at }: Moment,
-): Uint8Array | undefined {
+): Uint8Array {
   const position = framePosition(lane, first);
   const size = "length(events) + coalesce(length(inputs), 0) AS bytes";
   const row = statements.get(`SELECT chain, ${size} FROM frames WHERE position = ?`, position);
-  if (!row) return undefined;
+  if (!row) throw new Contradiction("a frame is not where it was read");
   const keep =
     "INSERT OR REPLACE INTO set_aside SELECT position, count, recorded_at, ?, ?, chain, key, events, inputs FROM frames WHERE position = ?";
   statements.run(keep, reason, at, position);
-  statements.run("DELETE FROM frames WHERE position = ?", position);
+  changeOne(statements, "DELETE FROM frames WHERE position = ?", position);
   const bytes = row.bytes as number;
   state.bytes = Math.max(0, state.bytes - bytes);
   const waited = first > (lane === "inbound" ? state.dispatched : state.acknowledged);

@@ -34,6 +34,7 @@ import { type LaneState, StagedLanes } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { acknowledge, beginEpoch, setBack } from "./positions.ts";
+import { readOn } from "./read-on.ts";
 import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
@@ -162,7 +163,7 @@ export class QueueStore {
   }
 
   #storedPolicy(): QueuePolicy {
-    const stored = queuePolicy.safeParse(JSON.parse(this.#meta("policy") ?? "{}"));
+    const stored = queuePolicy.safeParse(parse(this.#meta("policy") ?? "{}"));
     return stored.success ? stored.data : defaultQueuePolicy;
   }
 
@@ -364,18 +365,20 @@ export class QueueStore {
   /**
    * Frames from the one with the message after `sequence` on, in order, at least one if there is any. What cannot be read is a hole from
    * then on.
-   * @throws PlantgateError QUEUE_FULL: a hole has no room
+   * @throws PlantgateError QUEUE_FULL: a hole has no room; DISK_FAILED
    */
   frames(lane: QueueLane, sequence: number, limits: ReadLimits): StoredFrame[] {
-    for (;;) {
-      const { frames, fault } = this.#reader.read(lane, this.#lane(lane), sequence, limits);
-      const last = frames.at(-1);
-      if (fault && !last) this.#setAside(lane, fault);
-      else {
-        if (limits.pin && last) this.pin(lane, last.first + last.count - 1);
-        return frames;
-      }
-    }
+    const frames = readOn(
+      {
+        read: () => this.#reader.read(lane, this.#lane(lane), sequence, limits),
+        state: () => this.#lane(lane),
+        setAside: (fault) => this.#setAside(lane, fault),
+      },
+      sequence,
+    );
+    const last = frames.at(-1);
+    if (limits.pin && last) this.pin(lane, last.first + last.count - 1);
+    return frames;
   }
 
   /**
@@ -517,6 +520,15 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
+
+/** Undefined where it is not JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;

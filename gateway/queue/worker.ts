@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
-import { isDamage, noteDamage } from "./file.ts";
+import { noteFailure } from "./damage.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
@@ -10,7 +10,7 @@ import { type DiscardedDeadLetters, type EntryOutcome, type GroupEntry, QueueSto
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
-  | { readonly op: "commit"; readonly entries: readonly GroupEntry[] }
+  | { readonly op: "commit"; readonly entries: readonly GroupEntry[]; readonly bytes: number }
   | { readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "position"; readonly lane: QueueLane }
   | { readonly op: "next"; readonly lane: Lane; readonly after: number; readonly limits: ReadLimits }
@@ -59,8 +59,8 @@ export type QueueNotice =
   /** A new sealing key is due and could not be written; the newest one goes on. */
   | { readonly kind: "keyDelayed"; readonly reason: string };
 
-/** Entries of groups that share a flush: more would make the first wait for the last. */
-const maxEntriesPerFlush = 4000;
+/** Of groups that share a flush: more would make the first wait for the last. */
+const maxPerFlush = { entries: 4000, bytes: 4 * 1024 * 1024 };
 /** How often what is due by time is looked at while nothing is asked. */
 const maintainEveryMs = 1000;
 
@@ -73,8 +73,7 @@ function reply(message: QueueReply, transfer: ArrayBuffer[] = []): void {
 }
 
 function failure(error: unknown): QueueFailure {
-  // the file itself is broken: the next start sets it aside and saves what can be read
-  if (isDamage(error) || (error instanceof Error && isDamage(error.cause))) noteDamage(path);
+  noteFailure(path, error);
   const known = error instanceof PlantgateError ? error : new PlantgateError("DISK_FAILED", "the queue failed", { cause: error });
   const cause = known.cause instanceof Error ? `: ${known.cause.message}` : "";
   return { code: known.code, message: known.message + cause };
@@ -158,10 +157,10 @@ function buffersOf(value: unknown): ArrayBuffer[] {
 /** Everything that has arrived, in order: commits that follow each other share a flush; what was asked after one sees it. */
 function serve(store: QueueStore, first: QueueRequest): void {
   let groups: Group[] = [];
-  let entries = 0;
+  let [entries, bytes] = [0, 0];
   const flushGroups = (): void => {
     if (groups.length > 0) flush(store, groups);
-    [groups, entries] = [[], 0];
+    [groups, entries, bytes] = [[], 0, 0];
   };
   for (
     let request: QueueRequest | undefined = first;
@@ -171,7 +170,8 @@ function serve(store: QueueStore, first: QueueRequest): void {
     if (request.op === "commit") {
       groups.push(request);
       entries += request.entries.length;
-      if (entries >= maxEntriesPerFlush) flushGroups();
+      bytes += request.bytes;
+      if (entries >= maxPerFlush.entries || bytes >= maxPerFlush.bytes) flushGroups();
       continue;
     }
     flushGroups();

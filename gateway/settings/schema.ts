@@ -7,7 +7,10 @@ export const gatewaySettings = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
     .meta({ description: "Name of the site, as central knows it." }),
   dataDir: z.string().min(1).meta({ description: "Folder that the gateway owns: key, queue, secrets, bundles." }),
-  centralUrl: z.url({ protocol: /^https?$/ }).meta({ description: "Central's address." }),
+  centralUrl: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => isOrigin(url), "central's address has no path, user or query: such as https://central.example.com")
+    .meta({ description: "Central's address." }),
   centralKeyFile: z
     .string()
     .min(1)
@@ -41,3 +44,11 @@ export const gatewaySettings = z.strictObject({
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 export type GatewaySettings = z.infer<typeof gatewaySettings>;
+
+/** Central's paths begin at the root: one in its address would be dropped without a word. */
+function isOrigin(url: string): boolean {
+  // what is no address at all was said before
+  if (!URL.canParse(url)) return true;
+  const { pathname, search, hash, username, password } = new URL(url);
+  return pathname === "/" && `${search}${hash}${username}${password}` === "";
+}

@@ -5,7 +5,7 @@ import { cleanAtExit, folderPrefix, sweepTheDead } from "./leftovers.ts";
 import { missing } from "./needs.ts";
 import { Random } from "./random.ts";
 import { printReport, type Result } from "./report.ts";
-import type { Scenario } from "./scenario.ts";
+import type { Context, Scenario } from "./scenario.ts";
 import { backlog } from "./scenarios/backlog.ts";
 import { clock } from "./scenarios/clock.ts";
 import { damage } from "./scenarios/damage.ts";
@@ -26,6 +26,7 @@ interface Options {
   readonly quick?: boolean;
   readonly json?: boolean;
   readonly seed?: number;
+  readonly case?: string;
 }
 
 /** Runs one command line; resolves with the exit code. 1: something was lost, doubled, reordered or unreported, or could not be tried. */
@@ -39,6 +40,7 @@ export async function runFaults(argv: readonly string[]): Promise<number> {
     .option("--quick", "a few of each, for CI")
     .option("--json", "the last line of standard output is one JSON object")
     .option("--seed <n>", "repeat a run's random choices", parseSeed)
+    .option("--case <text>", "of damage, only the cases whose names hold this")
     .addHelpText("after", `\n${scenarios.map(({ name, purpose }) => `  ${name.padEnd(9)} ${purpose}`).join("\n")}`)
     .exitOverride();
   try {
@@ -63,7 +65,7 @@ export async function runFaults(argv: readonly string[]): Promise<number> {
   cleanAtExit();
   const quick = options.quick ?? false;
   const results = await runAll(selected, quick ? 3 : 1, (scenario) =>
-    runOne(scenario, { quick, seed, signal: stopping.signal }, screen),
+    runOne(scenario, { quick, only: options.case, seed, signal: stopping.signal }, screen),
   );
   const code = printReport(results, { all: chosen === "all", json: options.json ?? false, seed });
   // whatever hangs would keep the process; what it holds is cleaned up at its exit
@@ -90,7 +92,7 @@ async function runAll(
 
 async function runOne(
   scenario: Scenario,
-  { quick, seed, signal }: { quick: boolean; seed: number; signal: AbortSignal },
+  { quick, only, seed, signal }: Pick<Context, "quick" | "only" | "signal"> & { seed: number },
   screen: ReturnType<typeof openScreen>,
 ): Promise<Result> {
   const { name } = scenario;
@@ -107,7 +109,7 @@ async function runOne(
   try {
     const random = new Random(seed).fork(name);
     const say = (line: string): void => screen.status(`${name}: ${line}`);
-    const outcome = await Promise.race([scenario.run({ quick, random, folder, say, signal }), overrun(quick)]);
+    const outcome = await Promise.race([scenario.run({ quick, only, random, folder, say, signal }), overrun(quick)]);
     if (signal.aborted) return { name, seconds: seconds(), failure: "stopped" };
     if (outcome === undefined) {
       screen.line(`${name}: STOPPED: it did not end in ${seconds()} s`);

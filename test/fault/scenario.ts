@@ -4,6 +4,8 @@ import type { Random } from "./random.ts";
 export interface Context {
   /** A few of each, for CI. */
   readonly quick: boolean;
+  /** Only those of its cases whose names hold this. */
+  readonly only?: string | undefined;
   readonly random: Random;
   /** An empty folder of its own, removed afterwards. */
   readonly folder: string;

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runDownlink } from "../../gateway/link/downlink.ts";
 import { LaneShares } from "../../gateway/link/lane-shares.ts";
-import { UplinkProgress } from "../../gateway/link/progress.ts";
+import { LinkProgress } from "../../gateway/link/progress.ts";
 import { Session } from "../../gateway/link/session.ts";
 import { Transport } from "../../gateway/link/transport.ts";
 import { runUplink } from "../../gateway/link/uplink.ts";
@@ -64,11 +64,12 @@ export class Plant {
     const onFenced = async (reason: string): Promise<void> => void this.#fences.push(reason);
     const session = new Session({ site, version: "0", transport, queue, clock, log, onFenced }, undefined);
     const shares = new LaneShares({ transaction: 8, bulk: 2, telemetry: 1 });
-    const uplink = { site, queue, session, shares, progress: new UplinkProgress(clock, log), clock, log };
+    const progress = new LinkProgress(clock, log);
+    const uplink = { site, queue, session, shares, progress, clock, log };
     this.#loops = [
       session.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
-      runDownlink({ site, queue, session, clock, log, knownRevision: () => 0, onDesired: () => {} }, signal),
+      runDownlink({ site, queue, session, progress, clock, log, knownRevision: () => 0, onDesired: () => {} }, signal),
     ];
   }
 

@@ -183,4 +183,31 @@ describe.each(await storages())("on %s", (kind) => {
     // no schema knows the padding
     expect(counted).toMatchObject({ quarantined: 60, waitingForProjection: 0, missing: 0 });
   });
+
+  it("tells of a batch whose row is gone, and serves no other one's messages in its place", async () => {
+    await using own = await openTestStorage(kind);
+    await using ledger = await openLedger(own.target);
+    const { storage, projector } = ledger;
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    for (const txn of ["T-1", "T-2", "T-3"]) {
+      lane.append([outcome(txn)]);
+      await record(ledger, session, lane, lane.last);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    while (await projector.step());
+    // as a damaged index leads there: the second's number finds the third's row
+    await storage.deleteFrom("batches").where("number", "=", 2).execute();
+    await storage.updateTable("batches").set({ number: 2 }).where("number", "=", 3).execute();
+    // nothing of them is in memory any more
+    await using again = await openLedger(own.target);
+    const read = (await readAll(again)) as { sequence?: number; unreadable?: { first: number; last: number } }[];
+    expect(read.map(({ sequence, unreadable }) => sequence ?? unreadable)).toEqual([
+      1,
+      expect.objectContaining({ first: 2, last: 2 }),
+      expect.objectContaining({ first: 3, last: 3 }),
+    ]);
+    const told = (await alarms(ledger)).filter((alarm) => alarm.kind === "ledger-damaged");
+    expect(told.map(({ target }) => target).toSorted()).toEqual(["batch 2", "batch 3"]);
+  });
 });

@@ -37,7 +37,9 @@ export const damage: Scenario = {
   purpose: "flipped bits and cut-off files, of the queue and of the ledger",
   needs: [],
   async run(context: Context): Promise<Outcome> {
-    const chosen = context.quick ? cases.filter(({ name }) => quickCases.has(name)) : cases;
+    const { quick, only } = context;
+    const chosen = cases.filter(({ name }) => (only === undefined ? !quick || quickCases.has(name) : name.includes(only)));
+    if (chosen.length === 0) throw new Error(`no case is called "${only}"`);
     const entries: Record<string, unknown> = {};
     const findings: string[] = [];
     const sum = { acknowledged: 0, lost: 0, duplicates: 0, reordered: 0, reported: 0 };

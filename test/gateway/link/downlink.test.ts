@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { runDownlink } from "../../../gateway/link/downlink.ts";
+import { LinkProgress } from "../../../gateway/link/progress.ts";
 import type { Session } from "../../../gateway/link/session.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
@@ -21,6 +22,7 @@ async function openDownlink(bodies: readonly unknown[]) {
   const acknowledged: unknown[] = [];
   const said: string[] = [];
   const session = {
+    state: { kind: "online" },
     online: async () => ({ kind: "online", session: "s1", watermarks: [] }),
     isCurrent: () => true,
     centralNow: () => 0,
@@ -34,7 +36,8 @@ async function openDownlink(bodies: readonly unknown[]) {
   const note = ({ event }: { event: string }) => void said.push(event);
   const log = { debug: () => {}, info: note, warn: note, error: note } as unknown as Logger;
   const stopping = new AbortController();
-  const deps = { site: "lyon", queue, session, clock: systemClock, log, knownRevision: () => 1, onDesired: () => {} };
+  const progress = new LinkProgress(systemClock, log);
+  const deps = { site: "lyon", queue, session, progress, clock: systemClock, log, knownRevision: () => 1, onDesired: () => {} };
   const running = runDownlink(deps, stopping.signal);
   const reading = <Value>(read: (reader: QueueReader) => Value): Value => {
     using reader = new QueueReader(file);

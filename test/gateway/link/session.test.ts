@@ -4,12 +4,15 @@ import { Session } from "../../../gateway/link/session.ts";
 import type { LinkAnswer, LinkRequest, Transport } from "../../../gateway/link/transport.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import { PlantgateError, systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 
 /** A session against a central that says what the test says. */
-async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer> | LinkAnswer) {
+async function openSession(
+  answer: (request: LinkRequest) => Promise<LinkAnswer> | LinkAnswer,
+  welcome: (hello: number) => void = () => {},
+) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
   const fenced: string[] = [];
@@ -19,6 +22,7 @@ async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer>
     send: async (request: LinkRequest) => {
       if (!request.path.endsWith("/sessions")) return answer(request);
       hellos += 1;
+      welcome(hellos);
       const body = {
         session: `s${hellos}`,
         incarnation: "i",
@@ -38,6 +42,7 @@ async function openSession(answer: (request: LinkRequest) => Promise<LinkAnswer>
   return {
     session,
     fenced,
+    hellos: () => hellos,
     signal: stopping.signal,
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();
@@ -97,5 +102,54 @@ it("stays off and tries again when central denies it, and the plant's side is no
   await until(
     () => open.session.state,
     (state) => state.kind === "online" && state.session === "s2",
+  );
+});
+
+const unreachable = (answered: boolean) => new PlantgateError("PEER_UNREACHABLE", "cut off", { context: { answered } });
+
+it.each([
+  ["refuses", (): LinkAnswer => ({ kind: "problem", problem: toProblem("key-unknown"), retryAfterMs: undefined }), 16],
+  [
+    "breaks off",
+    (): LinkAnswer => {
+      throw unreachable(false);
+    },
+    16,
+  ],
+])("says hello ever more rarely where something %s whatever follows it", async (_, answer, most) => {
+  await using open = await openSession(answer);
+  const end = performance.now() + 3000;
+  while (performance.now() < end) {
+    const { state } = open.session;
+    if (state.kind === "online") await open.session.send(state.session, poll, open.signal).catch(() => {});
+    await systemClock.sleep(1);
+  }
+  expect(open.hellos()).toBeGreaterThan(1);
+  expect(open.hellos()).toBeLessThan(most);
+});
+
+it("waits for as long as central asks for that has just ended a session", async () => {
+  const limited: LinkAnswer = { kind: "problem", problem: toProblem("session-unknown"), retryAfterMs: 60_000 };
+  await using open = await openSession(() => limited);
+  const online = await open.session.online(open.signal);
+  await expect(open.session.send(online!.session, poll, open.signal)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  await systemClock.sleep(500);
+  expect(open.hellos()).toBe(1);
+});
+
+it("is offline, and not refused any more, once nobody answers", async () => {
+  const denial: LinkAnswer = { kind: "problem", problem: toProblem("key-unknown"), retryAfterMs: undefined };
+  await using open = await openSession(
+    () => denial,
+    (hello) => {
+      if (hello > 1) throw unreachable(false);
+    },
+  );
+  const online = await open.session.online(open.signal);
+  await expect(open.session.send(online!.session, poll, open.signal)).rejects.toMatchObject({ code: "LINK_DENIED" });
+  expect(open.session.state.kind).toBe("denied");
+  await until(
+    () => open.session.state,
+    (state) => state.kind === "offline" && state.reason === "cut off",
   );
 });

@@ -1,18 +1,22 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { LaneShares } from "../../../gateway/link/lane-shares.ts";
-import { UplinkProgress } from "../../../gateway/link/progress.ts";
+import { LinkProgress } from "../../../gateway/link/progress.ts";
 import { Session } from "../../../gateway/link/session.ts";
 import type { LinkAnswer, LinkRequest, Transport } from "../../../gateway/link/transport.ts";
 import { runUplink } from "../../../gateway/link/uplink.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import { type Clock, PlantgateError, systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 
 /** The uplink of one message against a central that says of each batch what the test says. */
-async function openUplink(answer: (batch: number) => LinkAnswer) {
+async function openUplink(
+  answer: (batch: number) => LinkAnswer | Promise<LinkAnswer>,
+  clock: Clock = systemClock,
+  isReachable = (): boolean => true,
+) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
   const seen = { hellos: 0, batches: 0 };
@@ -20,6 +24,7 @@ async function openUplink(answer: (batch: number) => LinkAnswer) {
     close: () => {},
     send: async (request: LinkRequest): Promise<LinkAnswer> => {
       if (!request.path.endsWith("/sessions")) return answer(++seen.batches);
+      if (!isReachable()) throw new PlantgateError("PEER_UNREACHABLE", "nobody is there");
       const body = {
         session: `s${++seen.hellos}`,
         incarnation: "i",
@@ -32,10 +37,9 @@ async function openUplink(answer: (batch: number) => LinkAnswer) {
     },
   } as unknown as Transport;
   const log = openLogger({ level: "silent", site: "lyon" });
-  const clock = systemClock;
   const session = new Session({ site: "lyon", version: "0", transport, queue, clock, log, onFenced: async () => {} }, undefined);
   const shares = new LaneShares({ transaction: 8, bulk: 2, telemetry: 1 });
-  const progress = new UplinkProgress(clock, log);
+  const progress = new LinkProgress(clock, log);
   const stopping = new AbortController();
   const { signal } = stopping;
   const uplink = { site: "lyon", queue, session, shares, progress, clock, log };
@@ -44,6 +48,7 @@ async function openUplink(answer: (batch: number) => LinkAnswer) {
   return {
     session,
     seen,
+    progress,
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();
       await Promise.all(loops);
@@ -78,4 +83,69 @@ it("begins ever fewer epochs where each of them is called a fork", async () => {
   );
   await systemClock.sleep(2000);
   expect(open.seen.hellos).toBeLessThan(6);
+});
+
+/** Running time passes so many times as fast as it does. */
+function hasty(times: number): Clock {
+  const { now, monotonic, sleep } = systemClock;
+  return { now, monotonic: () => monotonic() * times, sleep: (ms, signal) => sleep(ms / times, signal) };
+}
+
+it.each([
+  ["breaks off every batch", { answered: false }],
+  ["answers every batch in central's place", { answered: true }],
+])(
+  "asks ever more rarely where something %s though hellos come through, and says that the lane is stalled",
+  async (_, context) => {
+    let passes = false;
+    const clock = hasty(30);
+    await using open = await openUplink(() => {
+      if (passes) return acknowledged;
+      throw new PlantgateError("PEER_UNREACHABLE", "the proxy takes nothing that is large", { context });
+    }, clock);
+    await clock.sleep(15_000);
+    expect(open.progress.stalled("transaction")).toBeUndefined();
+    await clock.sleep(15_000);
+    expect(open.progress.stalled("transaction")).toMatch(/^the proxy takes nothing that is large \(for [23]\d s\)$/);
+    expect(open.progress.stalledWays()).toMatchObject({ transaction: expect.stringContaining("the proxy") });
+    expect(open.seen.batches).toBeGreaterThan(2);
+    expect(open.seen.batches).toBeLessThan(30);
+    // a session is not given up for what somebody else answers in central's place
+    expect(open.seen.hellos).toBeLessThan(context.answered ? 2 : 30);
+    passes = true;
+    await until(
+      () => open.progress.stalled("transaction"),
+      (reason) => reason === undefined,
+      5000,
+    );
+  },
+);
+
+it("uses a link that returns at once, and does not take the time without one for a stall", async () => {
+  const clock = hasty(30);
+  const answered = Promise.withResolvers<LinkAnswer>();
+  let isReachable = true;
+  await using open = await openUplink(
+    (batch) => {
+      if (batch > 1) return answered.promise;
+      isReachable = false;
+      throw new PlantgateError("PEER_UNREACHABLE", "cut off");
+    },
+    clock,
+    () => isReachable,
+  );
+  await until(
+    () => open.seen.batches,
+    (count) => count === 1,
+  );
+  await clock.sleep(40_000);
+  isReachable = true;
+  await until(
+    () => open.seen.batches,
+    (count) => count === 2,
+    5000,
+  );
+  expect(open.seen.hellos).toBe(2);
+  expect(open.progress.stalled("transaction")).toBeUndefined();
+  answered.resolve(acknowledged);
 });

@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
+import { noteFailure } from "../../../gateway/queue/damage.ts";
 import { framePosition } from "../../../gateway/queue/schema.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -242,4 +243,86 @@ it("mends a next sequence that does not fit the frames, and gives no number twic
     expectTrue(after);
     after.close();
   }
+});
+
+it("mends a lane's value of the chain by its newest frame, so that what is appended behind it is read", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 10);
+  store.close();
+  const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+  db.exec("UPDATE lanes SET chain = zeroblob(32) WHERE lane = 'transaction'");
+  db.close();
+  const after = openStore(folder.path);
+  append(after, 11, 12);
+  expect(rangesIn(after, "transaction")).toEqual(["1-12"]);
+  expectTrue(after);
+  after.close();
+});
+
+it("mends an epoch that is nearly the one of the mark", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 3);
+  const { epoch } = laneOf(store, "transaction");
+  store.close();
+  const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+  const flipped = `${epoch[0] === "0" ? "1" : "0"}${epoch.slice(1)}`;
+  db.prepare("UPDATE lanes SET epoch = ? WHERE lane = 'transaction'").run(flipped);
+  db.close();
+  const after = openStore(folder.path);
+  expect(after.position("transaction").epoch).toBe(epoch);
+  after.close();
+});
+
+it("takes a number that is too large for ours for damage: the next start has a hole there, and goes on", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openStore(folder.path);
+  append(store, 1, 5);
+  store.database
+    .prepare("UPDATE frames SET recorded_at = 9007199254740993 WHERE position = ?")
+    .run(framePosition("transaction", 3));
+  const read = (): unknown => {
+    try {
+      return rangesIn(store, "transaction");
+    } catch (error) {
+      return error;
+    }
+  };
+  noteFailure(path, read());
+  store.close();
+  const after = openStore(folder.path);
+  expect(rangesIn(after, "transaction")).toEqual(["1-2", "3-3 damaged", "4-5"]);
+  after.close();
+});
+
+it("starts with what is usual where the policy that it remembers cannot be read", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 2);
+  store.database.prepare("INSERT INTO meta VALUES ('policy', ?)").run('{"lanes":{');
+  store.close();
+  const after = openStore(folder.path);
+  expect(rangesIn(after, "transaction")).toEqual(["1-2"]);
+  after.close();
+});
+
+it("puts a frame back whose position changed: no message is missing, and the one behind it stays", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  for (let n = 1; n <= 41; n += 10)
+    store.commit([
+      { messages: Array.from({ length: 10 }, (_, index) => ({ lane: "transaction" as const, line: line(n + index) })) },
+    ]);
+  for (const [first, moved] of [
+    [21, 23],
+    [41, 42],
+  ] as const)
+    store.database
+      .prepare("UPDATE frames SET position = ? WHERE position = ?")
+      .run(framePosition("transaction", moved), framePosition("transaction", first));
+  expect(rangesIn(store, "transaction")).toEqual(["1-50"]);
+  expectTrue(store);
+  store.close();
 });

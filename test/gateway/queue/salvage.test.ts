@@ -1,3 +1,5 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   copyFileSync,
@@ -11,11 +13,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { noteDamage } from "../../../gateway/queue/file.ts";
+import { noteDamage, noteFailure } from "../../../gateway/queue/damage.ts";
+import { makeTables, openDatabase } from "../../../gateway/queue/file.ts";
+import { framePosition } from "../../../gateway/queue/schema.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import { queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { copyQueue, fillLive, live, openLive } from "../../support/queue-life.ts";
 import { deadLettersIn, delivery, laneOf, linesIn, messagesIn, openStore, rangesIn } from "../../support/queue-store.ts";
 
 const pageBytes = 4096;
@@ -154,6 +160,120 @@ it("begins anew when it was interrupted while the new file was made", () => {
   expect(existsSync(`${path}.salvaged`)).toBe(false);
   expect(existsSync(`${path}.damaged`)).toBe(false);
   after.close();
+});
+
+it("begins anew when what it made still lay in the new file's log when it was interrupted", () => {
+  using folder = temporaryFolder();
+  using other = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openStore(folder.path);
+  append(store, 1, 50);
+  store.close();
+  noteDamage(path);
+  // a new file that is committed, before its log was moved into it
+  const made = openDatabase(join(other.path, "made"));
+  makeTables(made, "lyon");
+  made.exec("INSERT INTO meta VALUES ('salvaged', '[]')");
+  for (const ending of ["", "-wal", "-shm"]) copyFileSync(join(other.path, `made${ending}`), `${path}.salvaged${ending}`);
+  made.close();
+  const after = openStore(folder.path);
+  expect(rangesIn(after, "transaction")).toEqual(["1-50"]);
+  after.close();
+});
+
+it("takes a salvage up again that was killed, wherever that was", async () => {
+  using base = temporaryFolder();
+  const store = openLive(base.path);
+  const known = fillLive(store, 120);
+  store.close();
+  const path = join(base.path, "queue.sqlite");
+  harm(path, "deliveries", "leaf");
+  harm(path, "frames", "leaf");
+  noteDamage(path);
+  let killed = 0;
+  for (let afterMs = 0; afterMs < 120; afterMs += 20) {
+    using folder = temporaryFolder();
+    copyQueue(base.path, folder.path);
+    const child = fork(join(import.meta.dirname, "../../support/queue-child.ts"), [folder.path], { silent: true });
+    const ended = once(child, "exit");
+    await Promise.race([once(child, "message"), ended]);
+    await setTimeout(afterMs);
+    child.kill("SIGKILL");
+    await ended;
+    // one that came to its end has told what is missing
+    if (!existsSync(join(folder.path, "queue.sqlite.damaged"))) continue;
+    killed += 1;
+    expect(live(folder.path, known).problems).toEqual([]);
+    expect(existsSync(join(folder.path, "queue.sqlite.damaged"))).toBe(false);
+  }
+  expect(killed).toBeGreaterThan(0);
+}, 180_000);
+
+it("carries rows over around one with a value of another kind than its column's", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openStore(folder.path);
+  append(store, 1, 9);
+  deliver(store, 6);
+  store.close();
+  const db = new DatabaseSync(path);
+  // STRICT holds for what is written, not for what is read
+  db.enableDefensive(false);
+  db.exec("PRAGMA writable_schema = ON");
+  db.exec("UPDATE sqlite_master SET sql = replace(sql, ' STRICT', '') WHERE name IN ('frames', 'deliveries')");
+  db.close();
+  const loose = new DatabaseSync(path);
+  loose.prepare("UPDATE frames SET count = 'one' WHERE position = ?").run(framePosition("transaction", 5));
+  loose.exec("UPDATE deliveries SET created_at = 'then' WHERE id = 3");
+  loose.close();
+  const after = openDamaged(folder.path);
+  expect(rangesIn(after, "transaction")).toEqual(["1-4", "5-5 damaged", "6-9"]);
+  expect(after.depth().deliveries.waiting).toBe(5);
+  expect(after.found.salvaged?.incomplete.toSorted()).toEqual(["deliveries", "frames of transaction"]);
+  after.close();
+});
+
+it("looks through a file on which something failed that never fails on a whole one, and salvages it only where it is damaged", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "queue.sqlite");
+  const store = openStore(folder.path);
+  append(store, 1, 5);
+  store.close();
+  noteFailure(path, new TypeError("a mistake of ours"));
+  expect(existsSync(`${path}.doubted`)).toBe(true);
+  const whole = openStore(folder.path);
+  expect(whole.found.salvaged).toBeUndefined();
+  expect(existsSync(`${path}.doubted`)).toBe(false);
+  whole.close();
+  const db = new DatabaseSync(path);
+  db.exec("ALTER TABLE frames RENAME COLUMN events TO evfnts");
+  db.close();
+  noteFailure(path, Object.assign(new Error("no such column: events"), { errcode: 1 }));
+  const after = openStore(folder.path);
+  expect(after.found.salvaged?.incomplete).toContain("frames of transaction");
+  // none of its events can be found any more, and all of them are told as lost
+  expect(rangesIn(after, "transaction")).toEqual(["1-5 damaged"]);
+  after.close();
+});
+
+it("knows a file whose site or format changed by what it was made for, and refuses another site's", () => {
+  for (const [name, value] of [
+    ["site", "lyoo"],
+    ["format", "s"],
+    ["format", "2"],
+  ] as const) {
+    using folder = temporaryFolder();
+    const store = openStore(folder.path);
+    append(store, 1, 5);
+    store.close();
+    const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+    db.prepare("UPDATE meta SET value = ? WHERE name = ?").run(value, name);
+    db.close();
+    const after = openStore(folder.path);
+    expect(rangesIn(after, "transaction")).toEqual(["1-5"]);
+    after.close();
+    expect(() => openStore(folder.path, { site: "turin" })).toThrow('belongs to site "lyon"');
+  }
 });
 
 it("goes on with a new file that was whole when it was interrupted before it was put in place", () => {
