@@ -21,6 +21,7 @@ import { Downlink } from "./router/downlink.ts";
 import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
+import { LiveOverview } from "./site/live-overview.ts";
 import { Overview } from "./site/overview.ts";
 import { Presence } from "./site/presence.ts";
 import { SiteRegistry } from "./site/registry.ts";
@@ -98,7 +99,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
     const presence = new Presence({ storage, commits, clock, alarms });
-    const routes = new Routes();
+    const routes = new Routes(clock);
     const hints = new Hints();
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });
@@ -146,6 +147,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
             if (ledger) hints.wake(ledgerHint);
           });
     scope.defer("notices", () => notices.stop());
+    const overview = new Overview({
+      storage: reading,
+      registry: new SiteRegistry({ storage: reading, clock }),
+      presence,
+      clock,
+      leaseSeconds: settings.leaseSeconds,
+    });
     const app = makeApp({
       identity,
       incarnation,
@@ -162,13 +170,8 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
-      overview: new Overview({
-        storage: reading,
-        registry: new SiteRegistry({ storage: reading, clock }),
-        presence,
-        clock,
-        leaseSeconds: settings.leaseSeconds,
-      }),
+      overview,
+      liveOverview: new LiveOverview({ overview, clock }),
       orders: new OrderSearch(reading),
       timeline: new Timeline({ storage: reading, frames, damage }),
       pages: new Pages({ storage: reading, frames, damage, hints, clock }),

@@ -12,6 +12,7 @@ import {
   systemClock,
 } from "../protocol/index.ts";
 import { Agent } from "./agent/agent.ts";
+import { Configuration } from "./agent/configuration.ts";
 import { AgentDocuments } from "./agent/documents.ts";
 import { FenceMark } from "./agent/fence.ts";
 import { ConnectorHost } from "./connector/host.ts";
@@ -23,7 +24,7 @@ import { Expectations } from "./delivery/expectations.ts";
 import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
-import { localRoutes, localToken, writeLocalAccess } from "./http/local-routes.ts";
+import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
@@ -93,7 +94,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const fencedBefore = fence.reason;
 
     const progress = new LinkProgress(clock, log);
-    const expectations = new Expectations(mapping, log);
+    const expectations = new Expectations(mapping, log, clock);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
@@ -105,8 +106,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       health: () => ({ site, version, ...linkHealth(session.state, progress) }),
       routes: localRoutes({ token, decisions: () => decisions }),
     });
-    writeLocalAccess(dataDir, { url: listener.url, token });
     scope.defer("listener", () => listener.close());
+    const localAccess = keepLocalAccess(dataDir, { url: listener.url, token }, { clock, log }, signal);
+    localAccess.catch(() => {});
     const host = new ConnectorHost({
       site,
       dataDir,
@@ -136,26 +138,21 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
     };
     const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
-    const apply = async (next: Bundle): Promise<void> => {
-      await mapping.configure(next);
-      const policy = next.queue ?? defaultQueuePolicy;
+    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
+    const lanePolicy = async ({ queue: policy = defaultQueuePolicy }: Bundle): Promise<void> => {
       await queue.configure(policy);
       shares.configure(weightsOf(policy));
-      intake.configure(next);
-      dispatcher.configure(next);
-      attempts.configure(next);
-      expectations.configure(next);
-      listener.settled(false);
-      try {
-        await host.apply(next);
-        inEffect = true;
-      } finally {
-        listener.settled(inEffect);
-      }
     };
-    let inEffect = false;
-    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
-    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
+    const configuration = new Configuration({
+      parts: [mapping, { configure: lanePolicy }, intake, attempts, expectations],
+      host,
+      dispatcher,
+      log,
+      onSettled: (is) => listener.settled(is),
+    });
+    const apply = (next: Bundle): Promise<void> => configuration.apply(next);
+    const restore = (stored: Bundle): Promise<void> => configuration.restore(stored);
+    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
       log.error(
         { event: "gateway.start.fenced", reason: fencedBefore },
@@ -186,6 +183,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     };
     const uplink = { site, queue, session, shares, progress, clock, log };
     const loops = [
+      localAccess,
       session.run(signal),
       dispatcher.run(signal),
       agent.run(signal),

@@ -20,3 +20,8 @@ export function writeFlushed(file: string, content: Uint8Array): void {
     closeSync(folder);
   }
 }
+
+/** Whether a disk was full, or what its owner may have of it. */
+export function isNoRoom(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+}

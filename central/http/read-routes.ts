@@ -9,6 +9,7 @@ import type { Pages } from "../ledger/pages.ts";
 import type { Records } from "../ledger/records.ts";
 import type { Spliced } from "../ledger/splice.ts";
 import type { Timeline } from "../ledger/timeline.ts";
+import type { LiveOverview } from "../site/live-overview.ts";
 import type { Overview } from "../site/overview.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { readersOnly } from "./access.ts";
@@ -18,6 +19,7 @@ export interface ReadRouteDeps {
   readonly operators: Operators;
   readonly registry: SiteRegistry;
   readonly overview: Overview;
+  readonly liveOverview: LiveOverview;
   readonly timeline: Timeline;
   readonly orders: OrderSearch;
   readonly pages: Pages;
@@ -41,7 +43,6 @@ const messagesQuery = z.object({
   state: z.enum(["recorded", "repeat"]).optional(),
   waitMs: number(30_000, 0),
 });
-const eventsEveryMs = 1000;
 
 /** What people and their tools read (central/http/views.ts); each call carries the admin token or a signed-in browser's cookie. */
 export function readRoutes(deps: ReadRouteDeps): Hono {
@@ -92,14 +93,7 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
       const closed = new AbortController();
       stream.onAbort(() => closed.abort());
       const ended = AbortSignal.any([closed.signal, deps.stopping]);
-      let before = "";
-      while (!ended.aborted) {
-        const answer = await deps.overview.sites();
-        const now = JSON.stringify({ ...answer, at: "" });
-        if (now !== before) await stream.writeSSE({ event: "sites", data: JSON.stringify(answer) });
-        before = now;
-        await pause(eventsEveryMs, ended);
-      }
+      for await (const data of deps.liveOverview.follow(ended)) await stream.writeSSE({ event: "sites", data });
     }),
   );
 
@@ -147,17 +141,4 @@ async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promis
   const gaps = texts.gap.length === 0 ? "" : `"gaps":[${texts.gap.join(",")}],`;
   const body = `{"messages":[${texts.messages.join(",")}],${gaps}"next":${next}}`;
   return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done, { once: true });
-  });
 }

@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import type { Clock, Epoch, Hello, HelloAnswer } from "../../protocol/index.ts";
+import type { Clock, Epoch, Hello, HelloAnswer, Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { chainGenesis } from "../ledger/batch.ts";
 import { wholeStep } from "../ledger/plan.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { beginsAfter, pruneEpochs, pruneSessions } from "./retention.ts";
 
 export type SessionState = "current" | "fenced" | "session-unknown";
 export type HelloOutcome =
@@ -63,10 +64,7 @@ export class Sessions {
           if (watermark === undefined) throw new EpochConflict(epoch);
           watermarks.push({ lane: epoch.lane, epoch: epoch.epoch, watermark });
         }
-        await tx
-          .insertInto("sessions")
-          .values({ id: session, site, boot_id: hello.bootId, gateway_version: hello.gatewayVersion, started_at: clock.now() })
-          .execute();
+        await noteSession(tx, site, session, hello, clock.now());
         return { outcome: { kind: "begun", session, watermarks }, alarms: await alarms.raise(tx, raised) };
       })
       .catch((error: unknown) => {
@@ -93,6 +91,18 @@ export class Sessions {
     alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
     return state;
   }
+}
+
+async function noteSession(tx: StorageTransaction, site: string, id: string, hello: Hello, now: number): Promise<void> {
+  const { bootId: boot_id, gatewayVersion: gateway_version } = hello;
+  const { newest } = await tx
+    .selectFrom("sessions")
+    .select((eb) => eb.fn.max<number | null>("started_at").as("newest"))
+    .where("site", "=", site)
+    .executeTakeFirstOrThrow();
+  const started_at = beginsAfter(newest, now);
+  await tx.insertInto("sessions").values({ id, site, boot_id, gateway_version, started_at }).execute();
+  await pruneSessions(tx, site, boot_id);
 }
 
 /** @throws what counts as an outage where one of them does not become free soon: a hello that waits has a connection to itself */
@@ -154,7 +164,8 @@ async function takeUp(
     .execute();
   // an epoch that continues another one goes on with its chain
   const firstChain = chain ?? chainGenesis(site, lane, epoch).toString("hex");
-  const changed = await epochChange(tx, site, { lane, epoch, firstSequence, predecessor });
+  const before = await epochsBefore(tx, site, lane);
+  const changed = epochChange(site, { lane, epoch, firstSequence, predecessor }, before);
   if (changed) alarms.push(changed);
   await tx
     .insertInto("epochs")
@@ -169,23 +180,30 @@ async function takeUp(
       watermark: firstSequence - 1,
       chain: firstChain,
       lost: 0,
-      started_at: now,
+      started_at: beginsAfter(before[0]?.started_at, now),
       moved_at: now,
     })
     .execute();
+  await pruneEpochs(tx, site, lane);
   return firstSequence - 1;
 }
 
-/** The alarm that a lane goes on under another epoch; undefined for its first one. Says what of the one before is not recorded. */
-async function epochChange(tx: StorageTransaction, site: string, next: Epoch): Promise<Alarm | undefined> {
-  const before = await tx
+type EpochBefore = Awaited<ReturnType<typeof epochsBefore>>[number];
+
+/** Newest first. */
+function epochsBefore(tx: StorageTransaction, site: string, lane: Lane) {
+  return tx
     .selectFrom("epochs")
-    .select(["epoch", "watermark"])
+    .select(["epoch", "watermark", "started_at"])
     .where("site", "=", site)
-    .where("lane", "=", next.lane)
+    .where("lane", "=", lane)
     .orderBy("started_at", "desc")
     .orderBy("epoch")
     .execute();
+}
+
+/** The alarm that a lane goes on under another epoch; undefined for its first one. Says what of the one before is not recorded. */
+function epochChange(site: string, next: Epoch, before: readonly EpochBefore[]): Alarm | undefined {
   const { predecessor, lane, epoch } = next;
   const [latest] = before;
   if (!latest && !predecessor) return undefined;

@@ -5,6 +5,8 @@ import { isPostgres } from "./dialect.ts";
 /** Steps of the schema, in order; a step that was released is never changed. */
 const steps: Record<string, Migration> = {
   "0001-ledger": { up: ledger },
+  "0002-held-sites": { up: (db) => run(db, heldSites) },
+  "0003-session-order": { up: (db) => run(db, sessionOrder) },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
@@ -12,9 +14,16 @@ export const migrations: MigrationProvider = { getMigrations: async () => steps 
 type AnySchema = Record<string, Record<string, unknown>>;
 
 async function ledger(db: Kysely<AnySchema>): Promise<void> {
-  const statements = isPostgres(db) ? [...ledgerStatements.map(forPostgres), ...postgresStatements] : ledgerStatements;
-  for (const statement of statements) await sql.raw(statement).execute(db);
+  await run(db, ledgerStatements);
+  if (isPostgres(db)) for (const statement of postgresStatements) await sql.raw(statement).execute(db);
 }
+
+async function run(db: Kysely<AnySchema>, statements: readonly string[]): Promise<void> {
+  const own = isPostgres(db) ? statements.map(forPostgres) : statements;
+  for (const statement of own) await sql.raw(statement).execute(db);
+}
+
+const heldSites = ["CREATE TABLE held_sites (site TEXT PRIMARY KEY REFERENCES sites, position INTEGER NOT NULL) WITHOUT ROWID"];
 
 /**
  * The same table in PostgreSQL's words. Its integers are of 32 bits where SQLite's are of 64; text is compared by its bytes on both.
@@ -30,6 +39,11 @@ function forPostgres(statement: string): string {
 const postgresStatements = [
   // frames are compressed already, and parts of a body are read
   "ALTER TABLE batches ALTER COLUMN body SET STORAGE EXTERNAL",
+];
+
+const sessionOrder = [
+  "CREATE INDEX sessions_site ON sessions (site, started_at)",
+  "CREATE INDEX sessions_boot ON sessions (site, boot_id, started_at)",
 ];
 
 const ledgerStatements = [

@@ -1,12 +1,15 @@
 import { open, readFile, rename } from "node:fs/promises";
 import Datastore from "nedb-promises";
 import { z } from "zod";
+import { isNoRoom } from "../write-flushed.ts";
 
 const agentState = z.object({
   /** The revision that runs; 0: none. */
   active: z.int().nonnegative(),
   /** The revision that central wants. */
   desired: z.int().nonnegative(),
+  /** The revision that ran before `active`; 0 or absent: none. */
+  previous: z.int().nonnegative().optional(),
   /** Where the fence was noted before it had a file of its own ({@link FenceMark}). */
   fenced: z.string().optional(),
 });
@@ -14,7 +17,8 @@ const agentState = z.object({
 /** What the agent remembers between starts. */
 export type AgentState = Readonly<z.infer<typeof agentState>>;
 
-type Store = Datastore<{ _id: string; jws?: string; state?: unknown }>;
+type Stored = { _id: string; jws?: string; state?: unknown };
+type Store = Datastore<Stored>;
 
 /**
  * The agent's few documents, in nedb: last good bundles and state. nedb never flushes what it appends, so each write here flushes the
@@ -28,9 +32,10 @@ export class AgentDocuments {
   /** A write failed: what it left of its line would swallow the next one. */
   #torn = false;
 
-  private constructor(file: string, store: Store, setAside: string | undefined) {
+  private constructor(file: string, { store, torn }: Loaded, setAside: string | undefined) {
     this.#file = file;
     this.#store = store;
+    this.#torn = torn;
     this.setAside = setAside;
   }
 
@@ -38,7 +43,7 @@ export class AgentDocuments {
     // before nedb loads it: it writes the file anew, without what it could not read
     const aside = (await isReadable(file)) ? undefined : `${file}.unreadable-${Date.now()}`;
     if (aside !== undefined) await rename(file, aside);
-    return new AgentDocuments(file, await load(file), aside);
+    return new AgentDocuments(file, await loadOrRead(file), aside);
   }
 
   /** A state that cannot be read is made up from the bundles: the newest was signed by central, and runs if it can. */
@@ -46,8 +51,8 @@ export class AgentDocuments {
     const stored = agentState.safeParse((await this.#store.findOne({ _id: "state" }))?.state);
     if (stored.success) return stored.data;
     const bundles = await this.#store.find({ _id: /^bundle\/\d+$/ });
-    const newest = Math.max(0, ...bundles.map(({ _id }) => Number(_id.slice("bundle/".length))));
-    return { active: newest, desired: newest };
+    const [active = 0, previous] = bundles.map(({ _id }) => Number(_id.slice("bundle/".length))).sort((a, b) => b - a);
+    return { active, desired: active, ...(previous === undefined ? {} : { previous }) };
   }
 
   async saveState(state: AgentState): Promise<void> {
@@ -58,12 +63,11 @@ export class AgentDocuments {
     return (await this.#store.findOne({ _id: `bundle/${revision}` }))?.jws;
   }
 
-  /** Keeps a bundle; all but this one and `keep` are removed. */
-  async saveBundle(revision: number, jws: string, keep: number): Promise<void> {
+  /** Keeps a bundle; all but this one and those of `keep` are removed. */
+  async saveBundle(revision: number, jws: string, keep: readonly number[]): Promise<void> {
     await this.#put({ _id: `bundle/${revision}`, jws });
-    await this.#write(() =>
-      this.#store.deleteMany({ _id: { $nin: ["state", `bundle/${revision}`, `bundle/${keep}`] } }, { multi: true }),
-    );
+    const kept = ["state", ...[revision, ...keep].map((each) => `bundle/${each}`)];
+    await this.#write(() => this.#store.deleteMany({ _id: { $nin: kept } }, { multi: true }));
   }
 
   #put(document: { _id: string; jws?: string; state?: AgentState }): Promise<void> {
@@ -88,6 +92,35 @@ export class AgentDocuments {
   }
 }
 
+interface Loaded {
+  readonly store: Store;
+  /** It has to be loaded again before it is written. */
+  readonly torn: boolean;
+}
+
+/** nedb writes the file anew when it loads it: a full disk does not let it, and what lies there can be read all the same. */
+async function loadOrRead(file: string): Promise<Loaded> {
+  try {
+    return { store: await load(file), torn: false };
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+    const store: Store = Datastore.create();
+    for (const document of await readDocuments(file)) await store.insert(document);
+    return { store, torn: true };
+  }
+}
+
+/** The last line of each document, as nedb reads them. */
+async function readDocuments(file: string): Promise<Stored[]> {
+  const documents = new Map<string, Stored>();
+  for (const line of (await readFile(file, "utf8")).split("\n")) {
+    const document = parseDocument(line);
+    if (document?.$$deleted) documents.delete(document._id);
+    else if (document) documents.set(document._id, document);
+  }
+  return [...documents.values()];
+}
+
 async function load(file: string): Promise<Store> {
   // documents are judged here, each by itself: nedb would refuse the whole file over one torn line of five
   const store: Store = Datastore.create({ filename: file, autoload: false, corruptAlertThreshold: 1 });
@@ -99,16 +132,17 @@ async function load(file: string): Promise<Store> {
 async function isReadable(file: string): Promise<boolean> {
   try {
     const lines = (await readFile(file, "utf8")).split("\n").filter((line) => line !== "");
-    return lines.length === 0 || lines.some(isDocument);
+    return lines.length === 0 || lines.some((line) => parseDocument(line) !== undefined);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT";
   }
 }
 
-function isDocument(line: string): boolean {
+function parseDocument(line: string): (Stored & { readonly $$deleted?: true }) | undefined {
   try {
-    return typeof (JSON.parse(line) as { _id?: unknown } | null)?._id === "string";
+    const parsed = JSON.parse(line) as (Stored & { readonly $$deleted?: true }) | null;
+    return typeof parsed?._id === "string" ? parsed : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

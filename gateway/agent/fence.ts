@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { type Clock, describeError } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { writeFlushed } from "../write-flushed.ts";
+import { isNoRoom, writeFlushed } from "../write-flushed.ts";
 
 /** One block: it is there before it is needed, so that a full disk can be told as well. */
 const sizeBytes = 4096;
@@ -28,7 +28,7 @@ export class FenceMark {
     try {
       if (!existsSync(file)) mark.#write("");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      if (!isNoRoom(error)) throw error;
     }
     return mark;
   }

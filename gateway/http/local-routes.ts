@@ -2,8 +2,10 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Hono } from "hono";
+import { type Clock, describeError } from "../../protocol/index.ts";
 import { type Decisions, decision } from "../delivery/decisions.ts";
-import { writeFlushed } from "../write-flushed.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { isNoRoom, writeFlushed } from "../write-flushed.ts";
 import { problem } from "./problem.ts";
 
 /** Where a command on the same machine finds the gateway: in its data folder, readable by its owner alone. */
@@ -29,8 +31,29 @@ export function localToken(dataDir: string): string {
   return randomBytes(32).toString("base64url");
 }
 
-export function writeLocalAccess(dataDir: string, access: LocalAccess): void {
-  writeFlushed(localAccessFile(dataDir), Buffer.from(`${JSON.stringify(access)}\n`));
+const retryMs = 1000;
+
+/** Tells commands on this machine where the gateway is: at once, or as soon as the disk lets it. */
+export async function keepLocalAccess(
+  dataDir: string,
+  access: LocalAccess,
+  { clock, log }: { clock: Clock; log: Logger },
+  signal: AbortSignal,
+): Promise<void> {
+  const content = Buffer.from(`${JSON.stringify(access)}\n`);
+  for (let told = false; !signal.aborted; told = true) {
+    try {
+      return writeFlushed(localAccessFile(dataDir), content);
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+      if (!told)
+        log.warn(
+          { event: "local.access.delayed", reason: describeError(error) },
+          "commands on this machine do not find the gateway until there is room on its disk",
+        );
+      await clock.sleep(retryMs, signal);
+    }
+  }
 }
 
 /** What is decided on the spot, also while central is away; each call shows the folder's token. */

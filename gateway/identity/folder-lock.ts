@@ -6,7 +6,7 @@ import { PlantgateError } from "../../protocol/index.ts";
  * Holds the data folder for one process (rule 5): an operating system lock on a file, taken by SQLite, which falls with the process
  * however it ends, so no stale lock survives a crash.
  * @returns the way to let it go
- * @throws PlantgateError DATA_FOLDER_LOCKED
+ * @throws PlantgateError DATA_FOLDER_LOCKED; DISK_FAILED where the disk has no room for the lock
  */
 export function lockFolder(dataDir: string): () => void {
   const db = new DatabaseSync(join(dataDir, "lock.sqlite"));
@@ -14,6 +14,7 @@ export function lockFolder(dataDir: string): () => void {
     db.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;");
   } catch (cause) {
     db.close();
+    if (!isLocked(cause)) throw new PlantgateError("DISK_FAILED", `the data folder ${dataDir} cannot be locked`, { cause });
     throw new PlantgateError(
       "DATA_FOLDER_LOCKED",
       `another gateway runs on the data folder ${dataDir}; stop it first, or give this one a folder of its own`,
@@ -21,4 +22,10 @@ export function lockFolder(dataDir: string): () => void {
     );
   }
   return () => db.close();
+}
+
+/** SQLITE_BUSY, SQLITE_LOCKED and what extends them. */
+function isLocked(error: unknown): boolean {
+  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
+  return code === 5 || code === 6;
 }

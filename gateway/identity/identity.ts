@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, typ
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PlantgateError } from "../../protocol/index.ts";
-import { writeFlushed } from "../write-flushed.ts";
+import { isNoRoom, writeFlushed } from "../write-flushed.ts";
 
 /** The gateway's own key pair (Ed25519); the private half never leaves the data folder. */
 export interface Identity {
@@ -27,7 +27,7 @@ export function openIdentity(dataDir: string): Identity {
   const privateKey = createPrivateKey(readFileSync(keyFile));
   const publicKey = createPublicKey(privateKey);
   const publicPem = publicKey.export({ type: "spki", format: "pem" }) as string;
-  writeFileSync(join(folder, "gateway.pub"), publicPem);
+  writeForPeople(join(folder, "gateway.pub"), publicPem);
   return {
     privateKey,
     publicPem,
@@ -35,6 +35,15 @@ export function openIdentity(dataDir: string): Identity {
       .update(publicKey.export({ type: "spki", format: "der" }))
       .digest("hex"),
   };
+}
+
+/** What only people read may be missing while the disk is full. */
+function writeForPeople(file: string, text: string): void {
+  try {
+    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+  }
 }
 
 /** @throws PlantgateError CONFIG_INVALID when the file is missing or holds no Ed25519 public key */

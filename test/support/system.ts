@@ -39,6 +39,8 @@ export interface System {
       wrapper?: readonly string[];
       centralUrl?: string;
       register?: boolean;
+      /** Instead of a folder of the test's own. */
+      dataDir?: string;
     },
   ): Promise<GatewayProcess>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -61,7 +63,7 @@ export function openSystem(): System {
       return { process, url, dataDir, ...api(url, dataDir) };
     },
     async gateway(site, central, options = {}) {
-      const dataDir = join(folder.path, "gateways", site);
+      const dataDir = options.dataDir ?? join(folder.path, "gateways", site);
       mkdirSync(join(dataDir, "secrets"), { recursive: true });
       for (const [name, value] of Object.entries(options.secrets ?? {}))
         writeFileSync(join(dataDir, "secrets", name), value, { mode: 0o600 });

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { filterCovers, type MqttConnectorConfig } from "../../../protocol/index.ts";
 import type { Wiring } from "../connector.ts";
 
@@ -40,8 +41,11 @@ export class SubscriptionMemory {
     }
   }
 
+  /** What is remembered already asks a full disk for nothing. */
   write(filters: Iterable<string>): void {
-    writeFileSync(`${this.#file}.new`, JSON.stringify([...filters].sort()), { mode: 0o600 });
+    const sorted = [...filters].sort();
+    if (isDeepStrictEqual(sorted, this.read())) return;
+    writeFileSync(`${this.#file}.new`, JSON.stringify(sorted), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
   }
 }

@@ -38,6 +38,7 @@ class OpcuaConnector implements Connector {
   readonly #befores = new Map<string, Before>();
   readonly #stopping = new AbortController();
   readonly #equipment: string;
+  readonly #folder: string;
   #line: Line | undefined;
   #running: Promise<void> | undefined;
   #problems: readonly string[] = [];
@@ -46,6 +47,7 @@ class OpcuaConnector implements Connector {
   constructor(deps: Deps) {
     this.#deps = deps;
     this.#condition = new Condition(deps.name, "opcua", deps.clock);
+    this.#folder = deps.folder();
     this.#equipment = deps.name.slice(deps.name.indexOf(".") + 1);
     this.#intake = new Intake({
       inlet: deps.inlet,
@@ -113,7 +115,7 @@ class OpcuaConnector implements Connector {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, config, log, inlet } = this.#deps;
-    const certificates = new PinnedCertificates(this.#deps.folder(), config.trust);
+    const certificates = new PinnedCertificates(this.#folder, config.trust);
     for (const item of this.#deps.wiring.items) this.#continuity.set(item, new Continuity(await inlet.cursor(`item/${item}`)));
     let delays = backoff({ baseMs: 500, capMs: 30_000 });
     let told: string | undefined;
@@ -127,7 +129,7 @@ class OpcuaConnector implements Connector {
         const reason = toReason(error, {
           config,
           refused: certificates.takeRefused(),
-          own: await ownThumbprint(this.#deps.folder()),
+          own: await ownThumbprint(this.#folder),
         });
         this.#condition.down(reason);
         if (reason !== told)

@@ -447,7 +447,7 @@ it("flushes the intent before a message that awaits an answer is sent where a re
 
 it("takes each of two answers of the same value for another delivery, and sends neither again", async () => {
   await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
-  const to = answered("2s");
+  const to = answered();
   const byOrder = { ...to, accepted: { ...to.accepted, match: ["payload.order"], equals: ["data.moId"] } };
   const documents = withDestinations([byOrder]);
   Object.assign((documents[0]!.spec as { flows: Record<string, object> }).flows.orders!, { order: "none" });

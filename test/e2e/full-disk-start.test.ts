@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { plantDocuments } from "../support/documents.ts";
+import { until } from "../support/process.ts";
+import { type SmallDisk, smallDisk } from "../support/small-disk.ts";
+import { openSystem, reported } from "../support/system.ts";
+
+const shortage = (txn: string): string =>
+  JSON.stringify({ txn, order: "hq-mo-1", sku: "RM-ALU", short: "1", uom: "KGM", cause: "late", at: "2026-01-31T08:00:00Z" });
+
+describe.skipIf(process.getuid?.() !== 0)("a gateway on a disk that is really full", () => {
+  it.each([
+    ["no room", (disk: SmallDisk) => disk.fill(0)],
+    ["room for a block", (disk: SmallDisk) => disk.fill(8)],
+    ["room for no new file", (disk: SmallDisk) => disk.fillWithFiles()],
+  ])("starts with %s, runs its configuration, and takes in again once there is room", async (_, fill) => {
+    using disk = smallDisk(320, { files: 200 });
+    await using system = openSystem();
+    const central = await system.central();
+    const dataDir = join(disk.path, "gateway");
+    const gateway = await system.gateway("lyon", central, { secrets: { terminal: "floor-password" }, dataDir });
+    const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+    await reported(central, "lyon", await central.push("lyon", documents));
+    const send = async (url: string, txn: string): Promise<number> =>
+      (await fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortage(txn) })).status;
+    expect(await send(gateway.url, "T-1")).toBe(202);
+    await gateway.process.kill("SIGKILL");
+
+    fill(disk);
+    const again = await gateway.restart();
+    // refused, or taken where what it has is enough
+    await until(
+      () => send(again.url, "T-2"),
+      (status) => [202, 503].includes(status),
+    );
+    const states = async () =>
+      (
+        await central.get<{ sites: { name: string; connectors: { name: string; state: string; reason?: string }[] }[] }>(
+          "/v1/sites",
+        )
+      ).sites.flatMap(({ connectors }) => connectors.filter(({ name }) => name === "floor").map(({ state }) => state));
+    disk.free();
+    await until(
+      () => send(again.url, "T-3"),
+      (status) => status === 202,
+    );
+    await until(states, ([state]) => state === "up");
+    // what a command on the same machine asks
+    await until(
+      () => JSON.parse(readFileSync(join(dataDir, "local.json"), "utf8")) as { url: string },
+      ({ url }) => url === again.url,
+    );
+    expect(
+      again.process.output.filter((line) => /ENOSPC|agent.bundle.refused/.test(line) && line.includes('"level":50')),
+    ).toEqual([]);
+  });
+});
