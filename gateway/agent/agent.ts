@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { compactVerify } from "jose";
 import {
   type Bundle,
+  backoff,
   bundle,
   type Clock,
   describeError,
@@ -14,6 +15,9 @@ import { Wake } from "../delivery/wake.ts";
 import type { Session } from "../link/session.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AgentDocuments, AgentState } from "./documents.ts";
+
+/** Before a bundle that could not be fetched is asked for again, where central does not say. */
+const whenDelayed = { baseMs: 1000, capMs: 15_000 };
 
 export interface AgentDeps {
   readonly site: string;
@@ -115,6 +119,7 @@ export class Agent {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    let delays = backoff(whenDelayed);
     while (!signal.aborted) {
       const { desired } = this.#state;
       if (desired === this.#done || desired === 0) {
@@ -124,6 +129,7 @@ export class Agent {
       try {
         await this.#change(desired, signal);
         this.#done = desired;
+        delays = backoff(whenDelayed);
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof PlantgateError && error.disposition === "crash") throw error;
@@ -131,7 +137,8 @@ export class Agent {
           { event: "agent.bundle.delayed", revision: desired, reason: describeError(error) },
           "the new configuration could not be fetched, tried again",
         );
-        await this.#deps.clock.sleep(2000, signal);
+        const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
+        await this.#deps.clock.sleep(waitMs ?? delays.next().value, signal);
       }
     }
   }
@@ -142,7 +149,10 @@ export class Agent {
     if (!online) return;
     const path = `/v1/sites/${encodeURIComponent(site)}/bundles/${revision}`;
     const answer = await session.send(online.session, { method: "GET", path, silenceMs: 30_000 }, signal);
-    if (answer.kind === "problem") throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title);
+    if (answer.kind === "problem") {
+      const context = answer.retryAfterMs === undefined ? {} : { waitMs: answer.retryAfterMs };
+      throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, { context });
+    }
     this.#report = { ...this.#report, state: "applying" };
     const jws =
       typeof answer.body === "object" && answer.body !== null && "jws" in answer.body
