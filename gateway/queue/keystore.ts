@@ -60,7 +60,7 @@ export class Keystore {
 
   /**
    * For the writer: where the folder's own key is gone, the plant goes on, and what was sealed stays locked until the recovery key opens the keys
-   * that are set aside here. @returns where they are put; undefined: none were locked
+   * that are set aside here. What is read meanwhile becomes a hole, and is set aside for a person. @returns where they are put; undefined: none were locked
    */
   setLockedAside(): string | undefined {
     if (!this.#locked) return undefined;

@@ -8,7 +8,7 @@ import { readDepth } from "./depth.ts";
 import { decodeLines } from "./frame.ts";
 import { Keystore } from "./keystore.ts";
 import { RunningTime, systemKernelTime } from "./running-time.ts";
-import { formatVersion, framePosition, laneEnd, sequenceAt } from "./schema.ts";
+import { formatVersion, framePosition, laneAt, laneEnd, sequenceAt } from "./schema.ts";
 import { places, Sealing } from "./sealing.ts";
 import { Statements } from "./statements.ts";
 
@@ -24,6 +24,17 @@ export interface QueuedHole {
   readonly first: number;
   readonly count: number;
   readonly reason: HoleReason;
+}
+
+/** What a hole took the place of because it could not be read; its messages where they can be read by now, as after a key was recovered. */
+export interface SetAsideRange {
+  readonly lane: QueueLane;
+  readonly first: number;
+  readonly count: number;
+  readonly reason: HoleReason;
+  readonly foundAt: number;
+  readonly bytes: number;
+  readonly lines: readonly string[] | undefined;
 }
 
 /**
@@ -104,6 +115,27 @@ export class QueueReader {
       count: row.count as number,
       reason: row.hole as HoleReason,
     }));
+  }
+
+  /** What was set aside, oldest first. */
+  *setAside(): Generator<SetAsideRange> {
+    const page =
+      "SELECT position, count, reason, found_at, key, events FROM set_aside WHERE position > ? ORDER BY position LIMIT 20";
+    for (let after = 0; ; ) {
+      const rows = this.#statements.all(page, after);
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        after = row.position as number;
+        const lane = laneAt(after);
+        const [first, count] = [sequenceAt(after), row.count as number];
+        const lines = this.#lines(lane, first, count, row);
+        yield {
+          ...{ lane, first, count, reason: row.reason as HoleReason, foundAt: row.found_at as number },
+          bytes: (row.events as Uint8Array).byteLength,
+          lines: lines.length === 0 ? undefined : lines,
+        };
+      }
+    }
   }
 
   #startOf(lane: QueueLane, sequence: number): number {

@@ -1,3 +1,4 @@
+import { PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 
 /** Version of the queue's format on disk; a file of a newer version is refused, never touched. */
@@ -12,6 +13,12 @@ export function framePosition(lane: QueueLane, sequence: number): number {
 }
 export function laneEnd(lane: QueueLane): number {
   return (laneNumbers[lane] + 1) * laneSpan - 1;
+}
+export function laneAt(position: number): QueueLane {
+  const number = Math.floor(position / laneSpan);
+  const lane = (Object.keys(laneNumbers) as QueueLane[]).find((each) => laneNumbers[each] === number);
+  if (!lane) throw new PlantgateError("FRAME_CORRUPT", `no lane has the number ${number}`);
+  return lane;
 }
 export function sequenceAt(position: number): number {
   return position % laneSpan;

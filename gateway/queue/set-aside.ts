@@ -8,6 +8,8 @@ import { type RelinkDeps, relink } from "./relink.ts";
 import { framePosition, laneEnd } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
+export const setAsideBytes = 64 * 1024 * 1024;
+
 export interface Moment {
   readonly at: EpochMs;
   readonly runMs: number;
@@ -91,11 +93,20 @@ function moveAside(
     "INSERT OR REPLACE INTO set_aside SELECT position, count, recorded_at, ?, ?, chain, key, events, inputs FROM frames WHERE position = ?";
   statements.run(keep, reason, at, position);
   changeOne(statements, "DELETE FROM frames WHERE position = ?", position);
+  discardOldest(statements);
   const bytes = row.bytes as number;
   state.bytes = Math.max(0, state.bytes - bytes);
   const waited = first > (lane === "inbound" ? state.dispatched : state.acknowledged);
   if (waited) state.waitingBytes = Math.max(0, state.waitingBytes - bytes);
   return row.chain as Uint8Array;
+}
+
+/** What is kept for a person is bounded as everything else; the ranges stay reported as holes. */
+function discardOldest(statements: Statements): void {
+  const older = `SELECT position FROM (
+    SELECT position, sum(length(events) + coalesce(length(inputs), 0)) OVER (ORDER BY found_at DESC, position DESC) AS bytes FROM set_aside
+  ) WHERE bytes > ?`;
+  statements.run(`DELETE FROM set_aside WHERE position IN (${older})`, setAsideBytes);
 }
 
 /**

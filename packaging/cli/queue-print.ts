@@ -1,5 +1,5 @@
 import type { DeadLetter, Delivery, QueueDepth } from "../../gateway/queue/change.ts";
-import type { QueuedHole } from "../../gateway/queue/read.ts";
+import type { QueuedHole, SetAsideRange } from "../../gateway/queue/read.ts";
 import { table } from "./table.ts";
 
 /** What `plantgate queue` prints: tables for people, JSON for programs. */
@@ -54,6 +54,22 @@ export function printHoles(holes: readonly QueuedHole[], json: boolean): void {
     table(
       ["lane", "first", "last", "messages", "why"],
       holes.map((h) => [h.lane, h.first, h.first + h.count - 1, h.count, h.reason]),
+    ),
+  );
+}
+
+export function printSetAside(ranges: readonly SetAsideRange[], json: boolean): void {
+  if (json)
+    return printJson(
+      ranges.map(({ lines, ...range }) => ({ ...range, foundAt: instant(range.foundAt), ...(lines ? { lines } : {}) })),
+    );
+  print(
+    table(
+      ["lane", "first", "last", "messages", "bytes", "why", "found", "readable"],
+      ranges.map((r) => [
+        ...[r.lane, r.first, r.first + r.count - 1, r.count, r.bytes, r.reason, instant(r.foundAt)],
+        r.lines ? "yes" : "no",
+      ]),
     ),
   );
 }

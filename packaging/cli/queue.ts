@@ -7,7 +7,15 @@ import { QueueReader, queueFile } from "../../gateway/queue/read.ts";
 import { laneNumbers } from "../../gateway/queue/schema.ts";
 import { PlantgateError } from "../../protocol/index.ts";
 import { parseLimit } from "./arguments.ts";
-import { printDeadLetters, printDeliveries, printDepth, printHoles, printMessages, printTally } from "./queue-print.ts";
+import {
+  printDeadLetters,
+  printDeliveries,
+  printDepth,
+  printHoles,
+  printMessages,
+  printSetAside,
+  printTally,
+} from "./queue-print.ts";
 import { readText } from "./site.ts";
 
 interface QueueOptions extends Omit<DeadLetterQuery, "limit"> {
@@ -19,7 +27,7 @@ interface QueueOptions extends Omit<DeadLetterQuery, "limit"> {
 }
 
 const lanes = Object.keys(laneNumbers) as QueueLane[];
-const places = [...lanes, "dead", "deliveries", "undecided", "holes"];
+const places = [...lanes, "dead", "deliveries", "undecided", "holes", "set-aside"];
 
 /** Looks into a gateway's queue, running or not: a read-only handle, which never disturbs the writer. */
 export function addQueueCommand(program: Command): void {
@@ -49,7 +57,7 @@ export function addQueueCommand(program: Command): void {
     .option("--text <text>", "only what holds this text (dead letters: place, reason or body)")
     .addHelpText(
       "after",
-      "\n  undecided   deliveries of unknown outcome or whose attempts are used up: a person decides\n  holes       ranges that were discarded, damaged or locked",
+      "\n  undecided   deliveries of unknown outcome or whose attempts are used up: a person decides\n  holes       ranges that were discarded, damaged or locked\n  set-aside   what lay in ranges that were damaged or locked; with --json their messages, where they can be read by now",
     )
     .action((what: string, options: QueueOptions) => {
       reading(options.data, (reader) => list(reader, what, options));
@@ -74,7 +82,9 @@ function addRecoverKeys(queue: Command): void {
     .requiredOption("--recovery-key <file>", "private half (PEM) of the key that lies in keystore/recovery.pem")
     .action((options: { data: string; recoveryKey: string }) => {
       const keys = recoverKeys(options.data, readText(options.recoveryKey));
-      process.stdout.write(`${keys} ${keys === 1 ? "key" : "keys"} recovered.\n`);
+      process.stdout.write(
+        `${keys} ${keys === 1 ? "key" : "keys"} recovered. What was set aside as locked before: plantgate queue list set-aside --json\n`,
+      );
     });
 }
 
@@ -88,6 +98,7 @@ function list(reader: QueueReader, what: string, options: QueueOptions): void {
       lanes.flatMap((lane) => reader.holes(lane)),
       json,
     );
+  if (what === "set-aside") return printSetAside([...reader.setAside().take(limit)], json);
   if (what === "deliveries" || what === "undecided") {
     const found = reader.deliveries
       .each()
@@ -144,7 +155,7 @@ function show(reader: QueueReader, what: string, sequence: string | undefined): 
     return printMessages({ lane: what, sequence: wanted, event: JSON.parse(message.line) as Record<string, unknown> }, true);
   const hole = reader.holes(lane).find(({ first, count }) => wanted >= first && wanted < first + count);
   const gone = hole
-    ? `sequences ${hole.first} to ${hole.first + hole.count - 1} of it hold no messages any more: ${hole.reason}`
+    ? `sequences ${hole.first} to ${hole.first + hole.count - 1} of it hold no messages any more: ${hole.reason}; "plantgate queue list set-aside" shows what is kept of such`
     : "what central has is deleted here";
   throw new PlantgateError("USAGE", `lane ${what} has no message ${sequence} on disk; ${gone}`);
 }

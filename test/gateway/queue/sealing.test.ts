@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { recoverKeys } from "../../../gateway/queue/keystore.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
+import { QueueReader, type SetAsideRange } from "../../../gateway/queue/read.ts";
 import { framePosition } from "../../../gateway/queue/schema.ts";
+import { setAsideBytes } from "../../../gateway/queue/set-aside.ts";
 import { queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { delivery, laneOf, linesIn, openStore, rangesIn } from "../../support/queue-store.ts";
@@ -246,4 +247,47 @@ it("opens with the recovery key what the folder's own key does not open any more
   const again = openStore(folder.path);
   expect(linesIn(again)).toEqual(["kept"]);
   again.close();
+});
+
+it("shows what was set aside as locked once its key is recovered, although its range stays a hole", () => {
+  using folder = temporaryFolder();
+  const recovery = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  mkdirSync(join(folder.path, "keystore"));
+  writeFileSync(join(folder.path, "keystore", "recovery.pem"), recovery.publicKey.export({ type: "spki", format: "pem" }));
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([message("kept"), message("as well")]);
+  store.close();
+  rmSync(join(folder.path, "keystore", "wrapping.key"));
+  const without = openStore(folder.path);
+  expect(linesIn(without)).toEqual([]);
+  const looked = (): readonly SetAsideRange[] => {
+    using reader = new QueueReader(join(folder.path, "queue.sqlite"));
+    return [...reader.setAside()];
+  };
+  const range = { lane: "transaction", first: 1, count: 2, reason: "locked" };
+  expect(looked()).toMatchObject([{ ...range, lines: undefined }]);
+  without.close();
+  recoverKeys(folder.path, recovery.privateKey.export({ type: "pkcs8", format: "pem" }) as string);
+  expect(looked()).toMatchObject([{ ...range, lines: ["kept", "as well"] }]);
+});
+
+it("keeps so much of what was set aside, and no more: the newest", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  const before = store.database.prepare(
+    "INSERT INTO set_aside VALUES (?, 1, 0, 'damaged', ?, x'00', NULL, zeroblob(9000000), NULL)",
+  );
+  for (let at = 1; at <= 10; at++) before.run(framePosition("bulk", at), at);
+  store.commit([message("new")]);
+  store.database.exec("UPDATE frames SET events = zeroblob(length(events))");
+  expect(linesIn(store)).toEqual([]);
+  store.close();
+  using reader = new QueueReader(join(folder.path, "queue.sqlite"));
+  const kept = [...reader.setAside()];
+  expect(kept.map(({ lane, first }) => `${lane} ${first}`)).toEqual([
+    "transaction 1",
+    ...[4, 5, 6, 7, 8, 9, 10].map((at) => `bulk ${at}`),
+  ]);
+  expect(kept.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(setAsideBytes);
 });
