@@ -93,7 +93,6 @@ function moveAside(
     "INSERT OR REPLACE INTO set_aside SELECT position, count, recorded_at, ?, ?, chain, key, events, inputs FROM frames WHERE position = ?";
   statements.run(keep, reason, at, position);
   changeOne(statements, "DELETE FROM frames WHERE position = ?", position);
-  discardOldest(statements);
   const bytes = row.bytes as number;
   state.bytes = Math.max(0, state.bytes - bytes);
   const waited = first > (lane === "inbound" ? state.dispatched : state.acknowledged);
@@ -101,8 +100,8 @@ function moveAside(
   return row.chain as Uint8Array;
 }
 
-/** What is kept for a person is bounded as everything else; the ranges stay reported as holes. */
-function discardOldest(statements: Statements): void {
+/** What is kept for a person is bounded as everything else; the ranges stay reported as holes. For the writer's quiet moments: it looks at all. */
+export function boundSetAside(statements: Statements): void {
   const older = `SELECT position FROM (
     SELECT position, sum(length(events) + coalesce(length(inputs), 0)) OVER (ORDER BY found_at DESC, position DESC) AS bytes FROM set_aside
   ) WHERE bytes > ?`;

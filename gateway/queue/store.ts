@@ -32,7 +32,7 @@ import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
-import { setAside } from "./set-aside.ts";
+import { boundSetAside, setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { readTotals } from "./totals.ts";
@@ -417,7 +417,10 @@ export class QueueStore {
   maintain(): boolean {
     this.#disk.keepReserve();
     const full = this.#disk.look().state !== "ok";
-    const more = this.#transaction((lanes) => this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now()));
+    const more = this.#transaction((lanes) => {
+      boundSetAside(this.#statements);
+      return this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
+    });
     if (more || full) return more;
     try {
       keepFreePages(this.#db);

@@ -282,6 +282,7 @@ it("keeps so much of what was set aside, and no more: the newest", () => {
   store.commit([message("new")]);
   store.database.exec("UPDATE frames SET events = zeroblob(length(events))");
   expect(linesIn(store)).toEqual([]);
+  store.maintain();
   store.close();
   using reader = new QueueReader(join(folder.path, "queue.sqlite"));
   const kept = [...reader.setAside()];
