@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import { hasDisposition } from "../../protocol/index.ts";
+import { chainNext, hasDisposition } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
-import { chainNext } from "./frame.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { places, type Sealing } from "./sealing.ts";
 import type { Statements } from "./statements.ts";
