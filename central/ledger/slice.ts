@@ -61,7 +61,7 @@ export async function projectStretches(
   const recorded = messages.filter(({ position }) => !again.has(position));
   await noteDeliveries(tx, recorded);
   await noteOrders(tx, recorded);
-  return sender.lane === "transaction" ? route(tx, recorded, deps) : { sites: new Set(), alarms: [] };
+  return sender.lane === "telemetry" ? { sites: new Set(), alarms: [] } : route(tx, recorded, deps);
 }
 
 type Placed = JudgedStretch & { readonly position: number };
@@ -162,7 +162,7 @@ async function noteDeliveries(tx: StorageTransaction, recorded: readonly Recorde
   await insertRows(tx, "deliveries", ["message_id", "position", "slice"], rows);
 }
 
-/** Numbers a site's downlink from the counter in its row, so that numbers have no holes and follow the ledger. */
+/** Numbers a site's downlink from the counter in its row, so that they follow each other and the ledger. */
 async function route(tx: StorageTransaction, recorded: readonly RecordedMessage[], deps: SliceDeps): Promise<Projected> {
   const perSite = new Map<string, RecordedMessage[]>();
   const unrouted = new Map<string, Alarm>();

@@ -95,7 +95,7 @@ export class Routes {
   /** Where a message goes: the sites that consume its type and may receive it, never back to its sender. */
   route(event: CloudEvent): Routing {
     const local = event.targetsite === event.site;
-    if (local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane !== "transaction") return { kind: "kept" };
+    if (local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane === "telemetry") return { kind: "kept" };
     const sites = [...this.#sites].filter(([name, routes]) => this.#consumes(name, routes, event)).map(([name]) => name);
     if (sites.length > 0) return { kind: "routed", sites };
     const target = event.targetsite ?? "";

@@ -79,6 +79,7 @@ const dataOptional: Readonly<Record<string, readonly string[]>> = {
     ...quantityOptional("qty"),
   ],
   "mfg.schedule.revised.v1": ["frozenUntil", "basedOn", "supersedes", "entries.0.setupMin"],
+  "mfg.item.published.v1": ["gtin", "shelfLifeDays", "effectiveFrom", "conversions.0.rounding"],
   "mfg.equipment.sampled.v1": ["dataType", "unitCode", "statusCode", "serverTimestamp", "node", "overflow"],
   "mfg.equipment.sampling-interrupted.v1": [],
   "mfg.delivery.completed.v1": ["detail"],
