@@ -29,7 +29,7 @@ import { openIdentity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
 import { LaneShares } from "./link/lane-shares.ts";
 import { UplinkProgress } from "./link/progress.ts";
-import { Session } from "./link/session.ts";
+import { type LinkState, Session } from "./link/session.ts";
 import { runStatus } from "./link/status.ts";
 import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
@@ -101,7 +101,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       host: settings.host,
       port: settings.port,
       log,
-      health: () => ({ site, version, link: session.state.kind }),
+      health: () => ({ site, version, link: session.state.kind, ...whyNot(session.state) }),
       routes: localRoutes({ token, decisions: () => decisions }),
     });
     writeLocalAccess(dataDir, { url: listener.url, token });
@@ -216,6 +216,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       ? error
       : new PlantgateError("INVARIANT", "the gateway could not start", { cause: error });
   }
+}
+
+/** What a person on the spot looks for first: why there is no link to central. */
+function whyNot(link: LinkState): { reason?: string } {
+  return link.kind === "online" ? {} : { reason: link.reason };
 }
 
 function weightsOf({ lanes: budgets }: QueuePolicy): Record<Lane, number> {

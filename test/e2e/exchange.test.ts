@@ -218,6 +218,8 @@ it("is refused by central with another key, and the plant takes in all the same"
   const impostor = await lyon.restart();
   const refused = await impostor.process.logged("link.hello.refused");
   expect(refused.code).toBe("key-unknown");
+  const health = (await (await fetch(`${impostor.url}/health`)).json()) as { link: string; reason: string };
+  expect(health).toMatchObject({ link: "denied", reason: refused.reason });
   const wms = await connectAsync(broker.url, { clientId: "wms" });
   await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), { qos: 1 });
   const answer = await fetch(`${impostor.url}/in/hooks/shortages`, {
