@@ -208,6 +208,9 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
         dataDir: settings.dataDir,
         database: url === undefined ? folder.ledgerFile : describeDatabase(url),
         incarnation,
+        recoveryPointSeconds: settings.recoveryPointSeconds,
+        leaseSeconds: settings.leaseSeconds,
+        maxBacklogMessages: settings.maxBacklogMessages,
       },
       "central is up",
     );

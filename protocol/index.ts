@@ -6,6 +6,7 @@ export * from "./base/scope.ts";
 export * from "./base/size.ts";
 export * from "./batch.ts";
 export * from "./bundle.ts";
+export * from "./chain.ts";
 export type { HttpConnectorConfig } from "./connector/http.ts";
 export type { MqttBrokerConnectorConfig, MqttConnectorConfig } from "./connector/mqtt.ts";
 export type { OdooConnectorConfig } from "./connector/odoo.ts";

@@ -50,11 +50,6 @@ export const cloudEvent = z.strictObject({
 });
 export type CloudEvent = z.infer<typeof cloudEvent>;
 
-/** Where a message stands for ever: site, lane, epoch, sequence. */
-export function paddedSequence(sequence: number): string {
-  return String(sequence).padStart(20, "0");
-}
-
 export interface EventOrigin {
   readonly id: string;
   readonly site: string;

@@ -33,10 +33,13 @@ const unitCodes = (Object.keys(units) as (keyof typeof units)[]).filter(
 /** A decimal number as text: no exponent, no leading plus, no binary float on the way. */
 export const decimalString = z.string().regex(/^-?(0|[1-9]\d{0,17})(\.\d{1,12})?$/, 'a decimal number as text, such as "12.5"');
 
+/** A unit that quantities are told in. */
+export const decimalUnit = z.enum(unitCodes);
+
 /** ISA-95 QuantityValue: a quantity is a string. `scale`: digits after the point. `srcValue`, `srcUnit`: as the sender wrote it, where it differed. */
 export const quantity = z.strictObject({
   value: decimalString,
-  unitCode: z.enum(unitCodes),
+  unitCode: decimalUnit,
   scale: z.int().min(0).max(12),
   srcValue: z.string().max(64).optional(),
   srcUnit: z.string().max(64).optional(),

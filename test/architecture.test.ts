@@ -40,7 +40,8 @@ it("finds imports at all", () => {
 });
 
 it("keeps protocol pure: nothing of ours, no I/O", () => {
-  const allowed = new Set(["zod", "jsonata", "yaml", "decimal.js"]);
+  // a hash is no I/O: the chain of a lane's frames is part of the contract
+  const allowed = new Set(["zod", "jsonata", "yaml", "decimal.js", "node:crypto"]);
   expect(breaches(({ from, to }) => inside(from, "protocol") && !inside(to, "protocol") && !allowed.has(to))).toEqual([]);
 });
 

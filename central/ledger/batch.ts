@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { batchLimits, frameLimits, type HoleReason, holeReasons, type Lane } from "../../protocol/index.ts";
 import { inflate, release } from "./inflate.ts";
 import { zstdBytes } from "./zstd-frame.ts";
@@ -57,16 +56,6 @@ export function headProblem(head: BatchHead, bodyBytes: number): string | undefi
   if (!Number.isSafeInteger(head.firstSequence + count)) return "the sequences are too large";
   const large = head.entries.find((entry) => entry.kind === "frame" && entry.count > frameLimits.messages);
   return large ? `a frame has ${frameLimits.messages} messages at most` : undefined;
-}
-
-/** The first value of a lane's chain in an epoch. */
-export function chainGenesis(site: string, lane: string, epoch: string): Buffer {
-  return createHash("sha256").update(`plantgate-chain:${site}:${lane}:${epoch}`).digest();
-}
-
-/** The chain's value behind a frame: SHA-256(previous ‖ the frame's compressed bytes). */
-export function chainNext(previous: Uint8Array, compressed: Uint8Array): Buffer {
-  return createHash("sha256").update(previous).update(compressed).digest();
 }
 
 /** What the body of a batch turned out to be: its size inflated, or what is wrong with it. */

@@ -1,5 +1,5 @@
-import type { HoleReason } from "../../protocol/index.ts";
-import { type BatchEntry, type BatchHead, chainNext } from "./batch.ts";
+import { chainNext, type HoleReason } from "../../protocol/index.ts";
+import type { BatchEntry, BatchHead } from "./batch.ts";
 
 /** Where an epoch stands. */
 export interface EpochState {

@@ -56,7 +56,7 @@ export async function projectStretches(
   const recorded = messages.filter(({ position }) => !again.has(position));
   await noteDeliveries(tx, recorded);
   await noteOrders(tx, recorded);
-  return sender.lane === "transaction" ? route(tx, recorded, deps) : { sites: new Set(), alarms: [] };
+  return sender.lane === "telemetry" ? { sites: new Set(), alarms: [] } : route(tx, recorded, deps);
 }
 
 type Placed = JudgedStretch & { readonly position: number };

@@ -30,7 +30,10 @@ export interface DownlinkDeps {
   readonly clock: Clock;
 }
 
-/** Messages on their way to the sites, each site's numbered without holes. What was acknowledged stays, marked: an order's timeline tells of it. */
+/**
+ * Messages on their way to the sites. The numbers of a site rise, and not always by one: what was parked comes again under new ones. What was
+ * acknowledged stays, marked: an order's timeline tells of it.
+ */
 export class Downlink {
   readonly #deps: DownlinkDeps;
 

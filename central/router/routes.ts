@@ -155,7 +155,7 @@ export class Routes {
 /** It stays in its plant, or nobody has to consume it. */
 function isKept(event: CloudEvent): boolean {
   const local = event.targetsite === event.site;
-  return local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane !== "transaction";
+  return local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane === "telemetry";
 }
 
 /** Notes, in the transaction of a change of sites or revisions, that routes have to be loaded again. */

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import type { Clock, Epoch, Hello, HelloAnswer, Lane } from "../../protocol/index.ts";
+import { type Clock, chainGenesis, type Epoch, type Hello, type HelloAnswer, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
-import { chainGenesis } from "../ledger/batch.ts";
 import { wholeStep } from "../ledger/plan.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";

@@ -1,7 +1,7 @@
-import { type EpochMs, frameLimits, PlantgateError } from "../../protocol/index.ts";
+import { chainNext, type EpochMs, frameLimits, PlantgateError } from "../../protocol/index.ts";
 import type { Change, Committed, NewMessage, QueueLane } from "./change.ts";
 import type { Disk } from "./disk.ts";
-import { chainNext, encodeInputs, encodeText } from "./frame.ts";
+import { encodeInputs, encodeText } from "./frame.ts";
 import type { LaneState, StagedLanes } from "./lane-state.ts";
 import { type RepeatEntry, type RepeatWindow, toRepeatEntry } from "./repeats.ts";
 import type { Retention } from "./retention.ts";

@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
-import { type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
+import { chainGenesis, type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { codeOf, UnknownHeader } from "./damage.ts";
-import { chainGenesis } from "./frame.ts";
 import type { KernelTime } from "./running-time.ts";
 import { formatVersion, schema } from "./schema.ts";
 

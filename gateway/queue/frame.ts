@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { frameLimits, PlantgateError } from "../../protocol/index.ts";
 
@@ -37,16 +36,6 @@ export function countLines(events: Uint8Array): number {
   } catch {
     return 0;
   }
-}
-
-/** The first value of a lane's chain, in its first epoch. */
-export function chainGenesis(site: string, lane: string, epoch: string): Buffer {
-  return createHash("sha256").update(`plantgate-chain:${site}:${lane}:${epoch}`).digest();
-}
-
-/** SHA-256(previous ‖ compressed frame): one wrong or missing frame changes every later value (rule 4). */
-export function chainNext(previous: Uint8Array, events: Uint8Array): Buffer {
-  return createHash("sha256").update(previous).update(events).digest();
 }
 
 const sameAsBefore = 0xffffffff;

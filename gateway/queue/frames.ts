@@ -1,6 +1,6 @@
-import { type HoleReason, PlantgateError } from "../../protocol/index.ts";
+import { chainNext, type HoleReason, PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane, StoredFrame } from "./change.ts";
-import { chainNext, countLines } from "./frame.ts";
+import { countLines } from "./frame.ts";
 import type { LaneState } from "./lane-state.ts";
 import type { RunningTime } from "./running-time.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";

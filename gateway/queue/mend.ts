@@ -1,5 +1,5 @@
+import { chainNext } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
-import { chainNext } from "./frame.ts";
 import type { LaneState } from "./lane-state.ts";
 import type { LaneMark } from "./mark.ts";
 import { openEvents, type RelinkDeps } from "./relink.ts";

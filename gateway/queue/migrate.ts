@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
+import { chainGenesis } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
-import { chainGenesis } from "./frame.ts";
 import {
   bootsTable,
   deadLettersTable,

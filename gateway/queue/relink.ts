@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { hasDisposition } from "../../protocol/index.ts";
+import { chainNext, hasDisposition } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { Contradiction } from "./damage.ts";
-import { chainNext } from "./frame.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { places, type Sealing } from "./sealing.ts";
 import type { Statements } from "./statements.ts";

@@ -9,11 +9,21 @@ export function parsePort(value: string): string {
   return value;
 }
 
-/** Seconds from 0 to a week. */
-export function parseSeconds(value: string): string {
-  const seconds = Number(value);
-  if (value.trim() === "" || !Number.isInteger(seconds) || seconds < 0 || seconds > 7 * 86_400)
-    throw new InvalidArgumentError("Give whole seconds from 0 to 604800.");
+/** Whole seconds within the limits of a setting. */
+export function parseSeconds(least: number, most: number): (value: string) => string {
+  return (value) => {
+    const seconds = Number(value);
+    if (value.trim() === "" || !Number.isInteger(seconds) || seconds < least || seconds > most)
+      throw new InvalidArgumentError(`Give whole seconds from ${least} to ${most}.`);
+    return value;
+  };
+}
+
+/** How many messages of a site may wait. */
+export function parseBacklog(value: string): string {
+  const messages = Number(value);
+  if (!Number.isSafeInteger(messages) || messages < 10_000)
+    throw new InvalidArgumentError("Give a whole number of 10000 or more.");
   return value;
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { parsePort, parseSeconds } from "./arguments.ts";
+import { parseBacklog, parsePort, parseSeconds } from "./arguments.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 
@@ -16,8 +16,15 @@ export function addCentralCommand(program: Command, done: Run): void {
     .option(
       "--recovery-point <seconds>",
       "how old a backup may be when it is restored: gateways keep for so long what was acknowledged",
-      parseSeconds,
+      parseSeconds(0, 7 * 86_400),
       "3600",
+    )
+    .option("--lease <seconds>", "a gateway that is silent for longer is unknown", parseSeconds(2, 3600), "15")
+    .option(
+      "--max-backlog <messages>",
+      "recorded messages of a site that may wait for projection; past it its samples and bulk data are refused",
+      parseBacklog,
+      "5000000",
     )
     .option("--console <folder>", "the built console; default: dist/console of this program")
     .option("--log-level <level>", "debug, info, warn or error", "info")
@@ -28,12 +35,14 @@ export function addCentralCommand(program: Command, done: Run): void {
     )
     .action(async (options: Record<string, string>) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
-      const { data, database: databaseUrl, recoveryPoint, console: consoleDir, ...rest } = options;
+      const { data, database: databaseUrl, recoveryPoint, lease, maxBacklog, console: consoleDir, ...rest } = options;
       const code = await runCentral({
         ...rest,
         dataDir: data,
         databaseUrl,
         recoveryPointSeconds: Number(recoveryPoint),
+        leaseSeconds: Number(lease),
+        maxBacklogMessages: Number(maxBacklog),
         consoleDir: consoleDir ?? builtConsole(),
       });
       // its ledger was replaced: nothing that still runs may answer anybody

@@ -21,6 +21,9 @@ export const text = z.string().max(1000);
 /** GS1 SSCC: 18 digits; a string, as no JSON number holds it. */
 export const sscc = z.string().regex(/^\d{18}$/, "an SSCC has 18 digits");
 
+/** GS1 GTIN, written with 14 digits. */
+export const gtin = z.string().regex(/^\d{14}$/, "a GTIN has 14 digits");
+
 /** Why something was held, scrapped or short. */
 export const reason = z.strictObject({
   code: z.string().min(1).max(64),

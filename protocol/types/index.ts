@@ -1,5 +1,6 @@
 import { PlantgateError } from "../base/error.ts";
 import { equipmentSampled, samplingInterrupted } from "./equipment.ts";
+import { itemPublished } from "./item.ts";
 import type { MessageType } from "./message-type.ts";
 import { finishedGoodsConfirmed, materialConsumed, scrapReported } from "./production.ts";
 import { productionOrderReleased } from "./production-order.ts";
@@ -16,6 +17,7 @@ export const messageTypes: readonly MessageType[] = [
   finishedGoodsConfirmed,
   scrapReported,
   scheduleRevised,
+  itemPublished,
   equipmentSampled,
   samplingInterrupted,
   deliveryCompleted,

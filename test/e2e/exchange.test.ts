@@ -1,7 +1,8 @@
 import { connectAsync } from "mqtt";
 import { expect, it } from "vitest";
 import type { MessagesAnswer, OrderView, SitesAnswer } from "../../central/http/views.ts";
-import { erpDocuments, orderPayload, pickPayload, plantDocuments } from "../support/documents.ts";
+import type { CloudEvent, Document } from "../../protocol/index.ts";
+import { erpDocuments, itemPayload, orderPayload, pickPayload, plantDocuments } from "../support/documents.ts";
 import { startErpServer } from "../support/erp-server.ts";
 import { startMosquitto } from "../support/mosquitto.ts";
 import { until } from "../support/process.ts";
@@ -10,13 +11,27 @@ import { type CentralProcess, openSystem, reported, type System } from "../suppo
 const secrets = { terminal: "floor-password" };
 
 /** Central, a plant on a real Mosquitto, and the ERP's site, all running their configuration. */
-async function startPlant(system: System, wmsUrl: string, erpUrl: string) {
+async function startPlant(system: System, wmsUrl: string, erpUrl: string, items?: { plant: object; erp: object }) {
+  const documents = { lyon: plantDocuments({ site: "lyon", wmsUrl }), hq: erpDocuments({ erpUrl }) };
+  if (items) {
+    addItems(documents.lyon, items.plant, "receive");
+    addItems(documents.hq, items.erp, "send");
+  }
   const central = await system.central();
   const lyon = await system.gateway("lyon", central, { secrets });
   const hq = await system.gateway("hq", central);
-  await reported(central, "lyon", await central.push("lyon", plantDocuments({ site: "lyon", wmsUrl })));
-  await reported(central, "hq", await central.push("hq", erpDocuments({ erpUrl })));
+  await reported(central, "lyon", await central.push("lyon", documents.lyon));
+  await reported(central, "hq", await central.push("hq", documents.hq));
   return { central, lyon, hq };
+}
+function addItems([template, site]: Document[], flow: object, grant: "send" | "receive"): void {
+  const { flows, connectors } = template!.spec as {
+    flows: Record<string, object>;
+    connectors: Record<string, { grants?: { publish: string[] } }>;
+  };
+  flows.items = flow;
+  connectors.wms?.grants?.publish.push("wms/items/#");
+  (site!.spec as { grants: Record<typeof grant, string[]> }).grants[grant].push("item.published");
 }
 const ledger = async (central: CentralProcess, type: string) =>
   (await central.get<MessagesAnswer>(`/v1/messages?type=${type}&limit=500`)).messages;
@@ -203,6 +218,8 @@ it("is refused by central with another key, and the plant takes in all the same"
   const impostor = await lyon.restart();
   const refused = await impostor.process.logged("link.hello.refused");
   expect(refused.code).toBe("key-unknown");
+  const health = (await (await fetch(`${impostor.url}/health`)).json()) as { link: string; reason: string };
+  expect(health).toMatchObject({ link: "denied", reason: refused.reason });
   const wms = await connectAsync(broker.url, { clientId: "wms" });
   await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), { qos: 1 });
   const answer = await fetch(`${impostor.url}/in/hooks/shortages`, {
@@ -220,4 +237,48 @@ it("is refused by central with another key, and the plant takes in all the same"
   expect(answer.status).toBe(202);
   expect(await ledger(central, "mfg.shortage.reported.v1")).toEqual([]);
   await wms.endAsync();
+});
+
+it("takes what the ERP knows of an item to the warehouse over the bulk lane, the same again not twice", async () => {
+  await using broker = await startMosquitto();
+  await using erp = await startErpServer();
+  await using system = openSystem();
+  const wms = await connectAsync(broker.url, { clientId: "wms" });
+  const items: string[] = [];
+  wms.on("message", (topic, payload) => items.push(`${topic} ${JSON.parse(payload.toString()).revision}`));
+  await wms.subscribeAsync("wms/items/+", { qos: 1 });
+  try {
+    const { central, hq } = await startPlant(system, broker.url, erp.url, {
+      plant: {
+        purpose: "Items to the warehouse",
+        from: { central: "item.published" },
+        to: [{ connector: "wms", topic: "wms/items/{data.itemId}", body: "data" }],
+      },
+      erp: {
+        purpose: "Items to the plants",
+        from: { connector: "erp", webhook: "/items" },
+        as: "item.published",
+        map: "payload",
+        to: [{ central: true }],
+      },
+    });
+    for (const revision of [1, 1, 2]) {
+      const body = JSON.stringify(itemPayload({ itemId: "RM-ALU", revision }));
+      expect((await fetch(`${hq.url}/in/erp/items`, { method: "POST", body })).status).toBe(202);
+      await until(
+        () => items,
+        (all) => all.includes(`wms/items/RM-ALU ${revision}`),
+      );
+    }
+    expect(items).toEqual(["wms/items/RM-ALU 1", "wms/items/RM-ALU 2"]);
+    const recorded = (await central.get<MessagesAnswer>("/v1/messages?lane=bulk&limit=500")).messages;
+    expect(
+      recorded.map(({ site, lane, event }) => [site, lane, (event as CloudEvent).subject, (event as CloudEvent).data.revision]),
+    ).toEqual([
+      ["hq", "bulk", "item/RM-ALU", 1],
+      ["hq", "bulk", "item/RM-ALU", 2],
+    ]);
+  } finally {
+    await wms.endAsync(true);
+  }
 });

@@ -169,3 +169,16 @@ export function orderPayload(options: { id: number; warehouse?: string; revision
     operations: [{ seq: 10, workCentre: "PRESS-7", minutes: 30 }],
   };
 }
+
+export function itemPayload(options: { itemId: string; revision?: number }): Record<string, unknown> {
+  return {
+    itemId: options.itemId,
+    revision: options.revision ?? 1,
+    code: options.itemId,
+    name: "Aluminium alloy, ingots",
+    baseUnit: "KGM",
+    conversions: [{ lineNo: 1, unitCode: "BX", numerator: 25, denominator: 2 }],
+    tracking: "lot",
+    status: "active",
+  };
+}

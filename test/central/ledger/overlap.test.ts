@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { type BatchEntry, chainNext, parseEntries } from "../../../central/ledger/batch.ts";
+import { type BatchEntry, parseEntries } from "../../../central/ledger/batch.ts";
 import { type EpochState, judgeOverlap, walkChain } from "../../../central/ledger/overlap.ts";
+import { chainNext } from "../../../protocol/index.ts";
 
 const genesis = "00".repeat(32);
 

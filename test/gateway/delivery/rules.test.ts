@@ -7,7 +7,7 @@ import { encodeHandedDown, type HandedDown } from "../../../gateway/link/handed-
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type CloudEvent, type Document, makeEvent, systemClock, toPost } from "../../../protocol/index.ts";
-import { orderPayload, plantDocuments } from "../../support/documents.ts";
+import { itemPayload, orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
 
@@ -22,7 +22,7 @@ function plant(to: Record<string, unknown>, rules: Record<string, unknown> = {},
     ...rules,
   };
   template.connectors.scheduler = { type: "http", url: "http://127.0.0.1:1" };
-  (documents[1]!.spec as { grants: { receive: string[] } }).grants.receive.push("schedule.revised");
+  (documents[1]!.spec as { grants: { receive: string[] } }).grants.receive.push("schedule.revised", "item.published");
   return documents;
 }
 
@@ -36,6 +36,8 @@ const origin = () => ({
 const order = (id: number, revision = 1) => makeEvent("production-order.released", orderPayload({ id, revision }), origin());
 const schedule = (workCentre: string, revision: number) =>
   makeEvent("schedule.revised", { scheduleId: "S", revision, workCentre, entries: [] }, origin());
+
+const item = (itemId: string, revision: number) => makeEvent("item.published", itemPayload({ itemId, revision }), origin());
 
 /** As the downlink records them. */
 async function receive(
@@ -100,6 +102,38 @@ describe("a state", () => {
       [plans[1]!.id, plans[3]!.id],
     ]);
     expect(rows(parts)).toEqual([]);
+  });
+
+  it("is what is known of an item: of its revisions that wait the newest is sent", async () => {
+    let up = false;
+    const sent: unknown[] = [];
+    const receiver = {
+      report: () => (up ? ("up" as const) : ("down" as const)),
+      deliver: ({ event }: Outbound) => {
+        if (!up) return { kind: "retry" as const, reason: "away" };
+        sent.push([event.data.itemId, event.data.revision]);
+        return { kind: "done" as const };
+      },
+    };
+    await using parts = await openParts({ receivers: { scheduler: receiver } });
+    await parts.apply(await bundleOf(plant({}, {}, "item.published"), "lyon"));
+    const items = [item("RM-ALU", 1), item("RM-STL", 1), item("RM-ALU", 2), item("RM-ALU", 3)];
+    await receive(parts, items);
+    await until(
+      () => rows(parts),
+      (found) => found.length === 4,
+    );
+    up = true;
+    await ended(parts, 4);
+    expect(sent.toSorted()).toEqual([
+      ["RM-ALU", 3],
+      ["RM-STL", 1],
+    ]);
+    const superseded = outcomes(parts).filter(({ outcome }) => outcome === "superseded");
+    expect(superseded.map(({ messageId, supersededBy }) => [messageId, supersededBy])).toEqual([
+      [items[0]!.id, items[3]!.id],
+      [items[2]!.id, items[3]!.id],
+    ]);
   });
 
   it("is one of some types only: of an order every revision is sent", async () => {

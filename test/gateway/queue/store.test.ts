@@ -3,7 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Change } from "../../../gateway/queue/change.ts";
-import { chainGenesis, chainNext, decodeInputs, decodeLines } from "../../../gateway/queue/frame.ts";
+import { decodeInputs, decodeLines } from "../../../gateway/queue/frame.ts";
+import { chainGenesis, chainNext } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { deadLettersIn, delivery, hash, laneOf, linesIn as lines, messagesIn, openStore } from "../../support/queue-store.ts";
 

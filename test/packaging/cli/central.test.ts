@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Document } from "../../../protocol/index.ts";
 import { type Ended, plantgate } from "../../support/command.ts";
 import { plantDocuments } from "../../support/documents.ts";
+import { temporaryFolder } from "../../support/folder.ts";
+import { startPlantgate } from "../../support/process.ts";
 import { type CentralProcess, openSystem } from "../../support/system.ts";
 
 /** A real central, and a folder with a connection file as the demo writes one. */
@@ -27,6 +29,30 @@ async function keyOf(site: string): Promise<string> {
   writeFileSync(file, (await run("key", "--data", `data-${site}`)).out);
   return file;
 }
+
+describe("plantgate central", () => {
+  const settingsOf = async (...args: string[]): Promise<unknown> => {
+    using folder = temporaryFolder();
+    await using process = startPlantgate(["central", "--data", folder.path, "--port", "0", ...args]);
+    return await process.logged("central.process.started");
+  };
+
+  it("says at its start which settings are in effect, and has defaults for them", async () => {
+    expect(await settingsOf()).toMatchObject({
+      recoveryPointSeconds: 3600,
+      leaseSeconds: 15,
+      maxBacklogMessages: 5_000_000,
+    });
+  });
+
+  it("takes recovery point, lease and backlog from its command line", async () => {
+    expect(await settingsOf("--recovery-point", "60", "--lease", "30", "--max-backlog", "10000")).toMatchObject({
+      recoveryPointSeconds: 60,
+      leaseSeconds: 30,
+      maxBacklogMessages: 10_000,
+    });
+  });
+});
 
 describe("plantgate site", () => {
   it("adds a site and prints central's key, for the same again too", async () => {

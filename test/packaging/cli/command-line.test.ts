@@ -16,7 +16,7 @@ describe("plantgate --help", () => {
 
   it.each([
     ["gateway", ["--site", "--data", "--central", "--central-key", "--host", "--http-port", "--log-level"]],
-    ["central", ["--data", "--host", "--port", "--console", "--log-level"]],
+    ["central", ["--data", "--host", "--port", "--recovery-point", "--lease", "--max-backlog", "--console", "--log-level"]],
     ["demo", ["--outage", "--data", "--keep", "--port"]],
     ["key", ["--data", "--fingerprint"]],
     ["site add", ["<name>", "--public-key", "--out", "--central", "--token-file"]],
@@ -41,6 +41,14 @@ describe("a wrong command line", () => {
     ["a missing argument", ["push"], "missing required argument 'site'"],
     ["a missing option", ["key"], "required option '--data <folder>' not specified"],
     ["a port that is none", ["central", "--data", "x", "--port", "http"], "Give a port from 0 to 65535"],
+    [
+      "a recovery point that is none",
+      ["central", "--data", "x", "--recovery-point", "1h"],
+      "Give whole seconds from 0 to 604800",
+    ],
+    ["a lease that is too short", ["central", "--data", "x", "--lease", "1"], "Give whole seconds from 2 to 3600"],
+    ["a backlog that is too small", ["central", "--data", "x", "--max-backlog", "5000"], "Give a whole number of 10000 or more"],
+    ["a backlog that is none", ["central", "--data", "x", "--max-backlog", ""], "Give a whole number of 10000 or more"],
     ["an address that is none", ["site", "revoke", "lyon", "--central", "localhost:8420"], "Give an address such as https://"],
     [
       "a place that is none",
