@@ -47,6 +47,7 @@ export class QueueReader {
   readonly #sealing: Sealing;
   readonly deliveries: Deliveries;
   readonly deadLetters: DeadLetters;
+  #unread = 0;
 
   /** @throws PlantgateError FORMAT_NEWER; CONFIG_INVALID for a file of an older format, which its gateway brings up to date when it starts */
   constructor(file: string) {
@@ -80,6 +81,11 @@ export class QueueReader {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Messages that were left out so far, as they cannot be read: their key is missing, or they are damaged. */
+  get unread(): number {
+    return this.#unread;
   }
 
   depth(): QueueDepth {
@@ -149,8 +155,9 @@ export class QueueReader {
       const place = places.frame(lane, first, count, "events");
       return decodeLines(this.#sealing.open(row.key as number | null, row.events as Uint8Array, place), count);
     } catch (error) {
-      if (error instanceof PlantgateError && error.disposition === "quarantine") return [];
-      throw error;
+      if (!(error instanceof PlantgateError) || error.disposition !== "quarantine") throw error;
+      this.#unread += count;
+      return [];
     }
   }
 }

@@ -166,6 +166,10 @@ function reading(folder: string, read: (reader: QueueReader) => void): void {
     throw new PlantgateError("USAGE", `${folder} holds no queue: is it a gateway's data folder, and has the gateway run?`);
   using reader = new QueueReader(file);
   read(reader);
+  if (reader.unread > 0)
+    process.stderr.write(
+      `${reader.unread} messages were left out: they cannot be read, as their key is missing ("plantgate queue recover-keys") or they are damaged.\n`,
+    );
 }
 
 function parsePlace(value: string): string {

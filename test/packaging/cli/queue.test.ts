@@ -1,12 +1,12 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeadLetter } from "../../../gateway/queue/change.ts";
-import type { CloudEvent } from "../../../protocol/index.ts";
+import { type CloudEvent, queuePolicy } from "../../../protocol/index.ts";
 import { type Ended, plantgate } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { pick, sample } from "../../support/messages.ts";
-import { delivery, openStore } from "../../support/queue-store.ts";
+import { delivery, linesIn, openStore } from "../../support/queue-store.ts";
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
@@ -148,4 +148,27 @@ it("leaves the queue as it is", async () => {
   const before = await run("depth", "--json");
   for (const args of [["list"], ["list", "dead"], ["show", "dl-text"]]) await run(...args);
   expect((await run("depth", "--json")).out).toBe(before.out);
+});
+
+it("says that it left out what cannot be read, and lists what was set aside", async () => {
+  mkdirSync(join(folder.path, "lyon-sealed"));
+  const data = join(folder.path, "lyon-sealed");
+  const store = openStore(data);
+  store.configure(queuePolicy.parse({ encryption: { atRest: true } }));
+  for (const event of picks) store.commit([{ messages: [{ lane: "transaction", line: JSON.stringify(event) }] }]);
+  store.close();
+  rmSync(join(data, "keystore"), { recursive: true });
+  const sealed = (...args: string[]): Promise<Ended> =>
+    plantgate(["queue", ...args, "--data", "lyon-sealed"], { cwd: folder.path });
+  const listed = await sealed("list", "transaction", "--json");
+  expect(JSON.parse(listed.out)).toEqual([]);
+  expect(listed.err).toMatch(/^3 messages were left out: they cannot be read/);
+  expect((await sealed("list", "set-aside")).err).toBe("");
+  const again = openStore(data);
+  expect(linesIn(again)).toEqual([]);
+  again.close();
+  const aside = await sealed("list", "set-aside", "--json");
+  expect(JSON.parse(aside.out)).toMatchObject(
+    [1, 2, 3].map((first) => ({ lane: "transaction", first, count: 1, reason: "locked" })),
+  );
 });
