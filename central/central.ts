@@ -98,7 +98,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
     const presence = new Presence({ storage, commits, clock, alarms });
-    const routes = new Routes();
+    const routes = new Routes(clock);
     const hints = new Hints();
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });

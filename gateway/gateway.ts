@@ -12,6 +12,7 @@ import {
   systemClock,
 } from "../protocol/index.ts";
 import { Agent } from "./agent/agent.ts";
+import { Configuration } from "./agent/configuration.ts";
 import { AgentDocuments } from "./agent/documents.ts";
 import { FenceMark } from "./agent/fence.ts";
 import { ConnectorHost } from "./connector/host.ts";
@@ -92,7 +93,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     if (settings.unfence) fence.clear();
     const fencedBefore = fence.reason;
 
-    const expectations = new Expectations(mapping, log);
+    const expectations = new Expectations(mapping, log, clock);
     const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
@@ -135,27 +136,22 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
     };
     const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
-    const apply = async (next: Bundle): Promise<void> => {
-      await mapping.configure(next);
-      const policy = next.queue ?? defaultQueuePolicy;
+    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
+    const lanePolicy = async ({ queue: policy = defaultQueuePolicy }: Bundle): Promise<void> => {
       await queue.configure(policy);
       shares.configure(weightsOf(policy));
-      intake.configure(next);
-      dispatcher.configure(next);
-      attempts.configure(next);
-      expectations.configure(next);
-      listener.settled(false);
-      try {
-        await host.apply(next);
-        inEffect = true;
-      } finally {
-        listener.settled(inEffect);
-      }
     };
-    let inEffect = false;
-    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
+    const configuration = new Configuration({
+      parts: [mapping, { configure: lanePolicy }, intake, attempts, expectations],
+      host,
+      dispatcher,
+      log,
+      onSettled: (is) => listener.settled(is),
+    });
     const progress = new UplinkProgress(clock, log);
-    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply }, remembered);
+    const apply = (next: Bundle): Promise<void> => configuration.apply(next);
+    const restore = (stored: Bundle): Promise<void> => configuration.restore(stored);
+    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
       log.error(
         { event: "gateway.start.fenced", reason: fencedBefore },

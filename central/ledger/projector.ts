@@ -1,5 +1,6 @@
 import { type Clock, PlantgateError } from "../../protocol/index.ts";
 import type { Alarms } from "../alert/alarms.ts";
+import { catchUp, heldSites } from "../router/held.ts";
 import { type Hints, ledgerHint } from "../router/hints.ts";
 import { releaseParked } from "../router/parked.ts";
 import { type Routes, tellUnreadable } from "../router/routes.ts";
@@ -66,8 +67,10 @@ export class Projector {
   readonly #unreadable = new Map<string, number>();
   /** A damaged batch that was found whole again, until all of it is projected. */
   #repaired: Which | undefined;
-  /** The configuration of which people were told what cannot be read. */
-  #toldVersion = -1;
+  /** How often the configuration had been loaded when people were told what of it cannot be read. */
+  #toldLoads = 0;
+  /** Some sites are behind with what is routed to them. */
+  #behind = true;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #wake: AbortController | undefined;
 
@@ -120,18 +123,21 @@ export class Projector {
    * @throws what the step failed with; the attempt stays noted, unless the storage itself is out of order
    */
   async step(): Promise<boolean> {
-    const { storage, clock } = this.#deps;
+    const { storage, routes, clock } = this.#deps;
     if (this.#turns.empty || clock.monotonic() - this.#lookedAt > idleMs) {
       this.#lookedAt = clock.monotonic();
       for (const turn of await lanesBehind(storage)) this.#turns.add(turn);
+      this.#behind = (await heldSites(storage)).size > 0;
+      if (routes.unreadable.size > 0) await routes.refresh(storage);
     }
     await this.#tellUnreadable();
+    const caughtUp = await this.#catchUp();
     const turn = this.#turns.next();
-    if (!turn) return this.#stepDamaged();
+    if (!turn) return (await this.#stepDamaged()) || caughtUp;
     try {
       const outcome = await this.#attempt(turn);
       if (outcome.kind === "moved" || (outcome.kind === "projected" && outcome.more)) this.#turns.add(turn);
-      return !["elsewhere", "held"].includes(outcome.kind) || !this.#turns.empty;
+      return caughtUp || !["elsewhere", "held"].includes(outcome.kind) || !this.#turns.empty;
     } catch (error) {
       this.#turns.add(turn);
       throw error;
@@ -172,10 +178,34 @@ export class Projector {
   /** Once a configuration is loaded: whose part of it cannot be read. */
   async #tellUnreadable(): Promise<void> {
     const { storage, routes, alarms } = this.#deps;
-    if (routes.version === this.#toldVersion) return;
-    const { version } = routes;
+    const { loads } = routes;
+    if (loads === this.#toldLoads) return;
     await tellUnreadable(storage, routes.unreadable, alarms);
-    this.#toldVersion = version;
+    this.#toldLoads = loads;
+  }
+
+  /** A part of what a site has missed while its configuration could not be read; it holds up nobody else. @returns whether there was any */
+  async #catchUp(): Promise<boolean> {
+    const { hints, alarms, log, projected } = this.#deps;
+    if (!this.#behind) return false;
+    this.#behind = false;
+    try {
+      const part = await catchUp(this.#deps);
+      if (part.kind === "stuck")
+        log.warn({ event: "router.site.stuck", site: part.site }, "what a site has missed cannot be read from the ledger's disk");
+      if (part.kind !== "part") return false;
+      alarms.log(part.alarms);
+      if (part.sent > 0) {
+        hints.wakeAll(new Set([part.site]));
+        projected?.(new Set([part.site]));
+      }
+      this.#behind = true;
+      return true;
+    } catch (err) {
+      if (isOutage(err)) throw err;
+      log.error({ event: "router.site.notCaughtUp", err }, "what a site has missed could not be routed to it, tried again");
+      return false;
+    }
   }
 
   async #attempt(which: Which): Promise<Outcome> {

@@ -1,7 +1,8 @@
-import { type CloudEvent, equipmentSampled, type Lane } from "../../protocol/index.ts";
+import { equipmentSampled, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
-import { keyNumber } from "../router/parked.ts";
+import { heldSites, hold } from "../router/held.ts";
 import type { Routes } from "../router/routes.ts";
+import { type RecordedMessage, sendDown } from "../router/send.ts";
 import { insertRows } from "../storage/bulk.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 import type { JudgedLines, Refused } from "./judge.ts";
@@ -14,14 +15,8 @@ import { evidenceOf, setLinesAside } from "./quarantine.ts";
 export interface JudgedStretch extends JudgedLines {
   readonly stretch: Stretch;
 }
-/** A message that the ledger holds from now on. */
-export interface RecordedMessage {
-  readonly position: number;
-  readonly slice: number;
-  readonly event: CloudEvent;
-}
 export interface SliceDeps {
-  readonly routes: Pick<Routes, "route">;
+  readonly routes: Pick<Routes, "route" | "unreadable">;
   readonly alarms: Alarms;
   readonly now: number;
   /** The data of a message that the ledger holds. */
@@ -162,13 +157,17 @@ async function noteDeliveries(tx: StorageTransaction, recorded: readonly Recorde
   await insertRows(tx, "deliveries", ["message_id", "position", "slice"], rows);
 }
 
-/** Numbers a site's downlink from the counter in its row, so that numbers have no holes and follow the ledger. */
+/** Who gets what; where somebody's configuration cannot be read, what he may be meant to get is held for him. */
 async function route(tx: StorageTransaction, recorded: readonly RecordedMessage[], deps: SliceDeps): Promise<Projected> {
   const perSite = new Map<string, RecordedMessage[]>();
+  const { unreadable } = deps.routes;
+  const held = new Set([...(await heldSites(tx)), ...unreadable.keys()]);
+  let heldFrom: number | undefined;
   const unrouted = new Map<string, Alarm>();
   for (const message of recorded) {
     const { event, position } = message;
-    const routing = deps.routes.route(event);
+    const routing = deps.routes.route(event, held);
+    if (routing.kind !== "kept") heldFrom ??= message.slice;
     if (routing.kind === "routed") {
       for (const to of routing.sites) {
         const list = perSite.get(to);
@@ -183,28 +182,7 @@ async function route(tx: StorageTransaction, recorded: readonly RecordedMessage[
     }
   }
   // in one order, as everywhere that rows of several sites are locked
-  for (const [site, messages] of [...perSite].sort(([a], [b]) => (a < b ? -1 : 1))) await send(tx, site, messages, deps.now);
+  for (const [site, messages] of [...perSite].sort(([a], [b]) => (a < b ? -1 : 1))) await sendDown(tx, site, messages, deps.now);
+  if (heldFrom !== undefined) await hold(tx, unreadable.keys(), heldFrom);
   return { sites: new Set(perSite.keys()), alarms: await deps.alarms.raise(tx, [...unrouted.values()]) };
-}
-
-async function send(tx: StorageTransaction, site: string, messages: readonly RecordedMessage[], now: number): Promise<void> {
-  const { downlink_last: last } = await tx
-    .updateTable("sites")
-    .set((eb) => ({ downlink_last: eb("downlink_last", "+", messages.length) }))
-    .where("name", "=", site)
-    .returning("downlink_last")
-    .executeTakeFirstOrThrow();
-  const first = last - messages.length + 1;
-  const rows = messages.map(({ position, slice, event }, index) => ({
-    site,
-    sequence: first + index,
-    position,
-    slice,
-    routed_at: now,
-    acked_at: null,
-    key: keyNumber(event.partitionkey),
-    parked_at: null,
-  }));
-  const columns = ["site", "sequence", "position", "slice", "routed_at", "acked_at", "key", "parked_at"] as const;
-  await insertRows(tx, "downlink", columns, rows);
 }

@@ -1,6 +1,7 @@
 import {
   type Bundle,
   bundle as bundleSchema,
+  type Clock,
   type CloudEvent,
   describeError,
   findMessageType,
@@ -19,10 +20,15 @@ interface SiteRoutes {
   readonly consumes: readonly { readonly types: ReadonlySet<string>; readonly labels: Readonly<Record<string, string>> }[];
 }
 
+/** How often a configuration that could not be read is looked at again. */
+const lookEveryMs = 10_000;
+
 export type Routing =
   | { readonly kind: "routed"; readonly sites: readonly string[] }
   /** Nobody has to consume it, or it stays in its plant. */
   | { readonly kind: "kept" }
+  /** It may be for a site whose configuration cannot be read: that is known once it can. */
+  | { readonly kind: "held" }
   | { readonly kind: "unrouted"; readonly target: string; readonly reason: string };
 
 /** Who may send what, and who gets it: derived from the sites' revisions, held in memory, loaded anew after each change. */
@@ -30,15 +36,22 @@ export class Routes {
   #sites = new Map<string, SiteRoutes>();
   #unreadable = new Map<string, string>();
   #version = -1;
+  #loads = 0;
+  #loadedAt = Number.NEGATIVE_INFINITY;
+  readonly #clock: Clock;
 
-  /** Which configuration is loaded. */
-  get version(): number {
-    return this.#version;
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How often a configuration was loaded. */
+  get loads(): number {
+    return this.#loads;
   }
 
   /**
-   * Sites whose stored configuration cannot be read, and why. Nothing is sent to them; what they sent waits, as nobody knows what they may
-   * send. All others go on.
+   * Sites whose stored configuration cannot be read, and why. What is meant for them is held; what they sent waits, as nobody knows what they
+   * may send. All others go on.
    */
   get unreadable(): ReadonlyMap<string, string> {
     return this.#unreadable;
@@ -46,7 +59,7 @@ export class Routes {
 
   /**
    * Loads what changed since it was loaded last, by whichever replica. Asked inside a transaction that projects, so that a message is
-   * judged by what was desired when it was recorded.
+   * judged by what was desired when it was recorded. What could not be read is looked at again now and then: the disk may be repaired.
    */
   async refresh(db: Storage | StorageTransaction): Promise<void> {
     const { value } = await db
@@ -54,8 +67,12 @@ export class Routes {
       .select("value")
       .where("name", "=", "configuration")
       .executeTakeFirstOrThrow();
-    if (value === this.#version) return;
+    const now = this.#clock.monotonic();
+    const mayBeRepaired = this.#unreadable.size > 0 && now - this.#loadedAt >= lookEveryMs;
+    if (value === this.#version && !mayBeRepaired) return;
+    this.#loadedAt = now;
     await this.#load(db);
+    this.#loads += 1;
     this.#version = value;
   }
 
@@ -92,14 +109,29 @@ export class Routes {
     return gatewayTypes.has(type) || (this.#sites.get(site)?.send.has(type) ?? false);
   }
 
-  /** Where a message goes: the sites that consume its type and may receive it, never back to its sender. */
-  route(event: CloudEvent): Routing {
-    const local = event.targetsite === event.site;
-    if (local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane !== "transaction") return { kind: "kept" };
-    const sites = [...this.#sites].filter(([name, routes]) => this.#consumes(name, routes, event)).map(([name]) => name);
+  /** Where a message goes: the sites that consume its type and may receive it, never back to its sender, nor now to those that are held. */
+  route(event: CloudEvent, held: ReadonlySet<string> = new Set()): Routing {
+    if (isKept(event)) return { kind: "kept" };
+    const sites = [...this.#sites]
+      .filter(([name, routes]) => !held.has(name) && this.#consumes(name, routes, event))
+      .map(([name]) => name);
     if (sites.length > 0) return { kind: "routed", sites };
-    const target = event.targetsite ?? "";
+    const { targetsite } = event;
+    if (targetsite === undefined ? held.size > 0 : held.has(targetsite)) return { kind: "held" };
+    const target = targetsite ?? "";
     return { kind: "unrouted", target, reason: target === "" ? "no site consumes this type" : this.#whyNot(target, event.type) };
+  }
+
+  /** Whether this site is one of those that a message goes to. */
+  takes(site: string, event: CloudEvent): boolean {
+    const routes = this.#sites.get(site);
+    return routes !== undefined && !isKept(event) && this.#consumes(site, routes, event);
+  }
+
+  /** Whether it takes messages of any of these types. */
+  mayTake(site: string, types: readonly string[]): boolean {
+    const receive = this.#sites.get(site)?.receive;
+    return types.some((type) => receive?.has(type));
   }
 
   #consumes(name: string, site: SiteRoutes, event: CloudEvent): boolean {
@@ -115,10 +147,15 @@ export class Routes {
     const site = this.#sites.get(target);
     if (!site) return `there is no site "${target}"`;
     if (site.revoked) return `site "${target}" was revoked`;
-    if (this.#unreadable.has(target)) return `the configuration of site "${target}" cannot be read`;
     if (!site.receive.has(type)) return `site "${target}" may not receive this type`;
     return `site "${target}" does not consume this type from the sender`;
   }
+}
+
+/** It stays in its plant, or nobody has to consume it. */
+function isKept(event: CloudEvent): boolean {
+  const local = event.targetsite === event.site;
+  return local || gatewayTypes.has(event.type) || messageTypeOf(event.type).lane !== "transaction";
 }
 
 /** Notes, in the transaction of a change of sites or revisions, that routes have to be loaded again. */
@@ -149,7 +186,7 @@ export async function tellUnreadable(storage: Storage, unreadable: ReadonlyMap<s
         site,
         kind,
         count: 1,
-        reason: `the stored configuration of ${site} cannot be read: nothing is sent to it and its messages wait, until a readable one is pushed (${why})`,
+        reason: `the stored configuration of ${site} cannot be read: what is meant for it and what it sent waits, until it can, or another one is pushed (${why})`,
       })),
     );
   });

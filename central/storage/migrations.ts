@@ -5,6 +5,7 @@ import { isPostgres } from "./dialect.ts";
 /** Steps of the schema, in order; a step that was released is never changed. */
 const steps: Record<string, Migration> = {
   "0001-ledger": { up: ledger },
+  "0002-held-sites": { up: (db) => run(db, heldSites) },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
@@ -12,9 +13,16 @@ export const migrations: MigrationProvider = { getMigrations: async () => steps 
 type AnySchema = Record<string, Record<string, unknown>>;
 
 async function ledger(db: Kysely<AnySchema>): Promise<void> {
-  const statements = isPostgres(db) ? [...ledgerStatements.map(forPostgres), ...postgresStatements] : ledgerStatements;
-  for (const statement of statements) await sql.raw(statement).execute(db);
+  await run(db, ledgerStatements);
+  if (isPostgres(db)) for (const statement of postgresStatements) await sql.raw(statement).execute(db);
 }
+
+async function run(db: Kysely<AnySchema>, statements: readonly string[]): Promise<void> {
+  const own = isPostgres(db) ? statements.map(forPostgres) : statements;
+  for (const statement of own) await sql.raw(statement).execute(db);
+}
+
+const heldSites = ["CREATE TABLE held_sites (site TEXT PRIMARY KEY REFERENCES sites, position INTEGER NOT NULL) WITHOUT ROWID"];
 
 /**
  * The same table in PostgreSQL's words. Its integers are of 32 bits where SQLite's are of 64; text is compared by its bytes on both.

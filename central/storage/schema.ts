@@ -26,6 +26,8 @@ export interface Schema {
     /** Since when each lane has had a backlog, by its gateway's word: `{"telemetry": 1769846400000}`. */
     behind: string;
   };
+  /** Sites that nothing is routed to, from this position of the ledger on, until their configuration can be read (central/router/held.ts). */
+  held_sites: { site: string; position: number };
   sessions: { id: string; site: string; boot_id: string; gateway_version: string; started_at: number };
   /** The row that orders what is taken in: locked by whoever records a batch, or begins a session, of this lane (rule 13). */
   lanes: {

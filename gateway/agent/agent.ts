@@ -6,6 +6,7 @@ import {
   type Clock,
   describeError,
   describeIssues,
+  hasDisposition,
   PlantgateError,
   type StatusReport,
 } from "../../protocol/index.ts";
@@ -23,6 +24,8 @@ export interface AgentDeps {
   readonly log: Logger;
   /** Puts a bundle into effect, whole or not at all. @throws PlantgateError CONFIG_INVALID, after which the old one still runs */
   readonly apply: (next: Bundle) => Promise<void>;
+  /** Puts one into effect that ran before, as far as it can run. @throws PlantgateError CONFIG_INVALID, after which none runs */
+  readonly restore: (stored: Bundle) => Promise<void>;
 }
 
 const settleMs = 30_000;
@@ -45,7 +48,7 @@ export class Agent {
     this.#deps = deps;
     this.#state = state;
     this.#done = state.desired;
-    this.#report = { reported: state.active, state: state.active === 0 ? "none" : "active" };
+    this.#report = { reported: 0, state: "none" };
   }
 
   get report(): StatusReport["configuration"] {
@@ -56,22 +59,36 @@ export class Agent {
     return this.#state.desired;
   }
 
-  /** Applies the last good bundle from disk. */
+  /** Applies the last good bundle from disk; where that cannot be applied any more, the one before it, until central's is there again. */
   async resume(): Promise<void> {
-    const { documents, log } = this.#deps;
-    if (this.#state.active === 0) return;
-    const jws = await documents.bundle(this.#state.active);
-    if (jws === undefined) return this.#refuse(0, "the bundle on disk is missing; it is fetched again");
+    const { active, previous } = this.#state;
+    const reasons: string[] = [];
+    for (const revision of [active, previous ?? 0]) {
+      if (revision === 0) continue;
+      const reason = await this.#restore(revision);
+      if (reason === undefined) break;
+      reasons.push(`revision ${revision}: ${reason}`);
+    }
+    if (reasons.length === 0) return;
+    this.#refuse(active, reasons.join("; "));
+    this.#state = { ...this.#state, desired: 0 };
+    this.#done = 0;
+  }
+
+  /** Why it does not run; undefined: it does. */
+  async #restore(revision: number): Promise<string | undefined> {
+    const { documents, log, restore } = this.#deps;
     try {
-      await this.#deps.apply(await this.#verify(jws));
-      log.info({ event: "agent.bundle.resumed", revision: this.#state.active }, "last good configuration runs");
+      const jws = await documents.bundle(revision);
+      if (jws === undefined) return "the bundle on disk is missing";
+      await restore(await this.#verify(jws));
     } catch (error) {
-      this.#refuse(0, describeError(error));
+      if (hasDisposition(error, "crash")) throw error;
+      return describeError(error);
     }
-    if (this.#report.state === "refused") {
-      this.#state = { ...this.#state, desired: 0 };
-      this.#done = 0;
-    }
+    this.#report = { reported: revision, state: "active" };
+    log.info({ event: "agent.bundle.resumed", revision }, "last good configuration runs");
+    return undefined;
   }
 
   /** Central wants this revision. */
@@ -135,14 +152,16 @@ export class Agent {
       const next = await this.#verify(jws);
       if (next.revision !== revision)
         throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
-      await documents.saveBundle(revision, jws, this.#state.active);
+      await documents.saveBundle(revision, jws, [this.#state.active, this.#state.previous ?? 0]);
       await apply(next);
     } catch (error) {
-      if (!(error instanceof PlantgateError) || error.disposition === "crash") throw error;
-      await documents.saveState({ ...this.#state, desired: revision });
-      return this.#refuse(revision, describeError(error));
+      if (!isRefusal(error)) throw error;
+      this.#refuse(revision, describeError(error));
+      return documents.saveState({ ...this.#state, desired: revision });
     }
-    this.#state = { ...this.#state, active: revision, desired: revision };
+    const { reported } = this.#report;
+    const previous = reported === revision ? this.#state.previous : reported;
+    this.#state = { active: revision, desired: revision, ...(previous ? { previous } : {}) };
     await documents.saveState(this.#state);
     this.#report = { reported: revision, state: "active" };
     log.info({ event: "agent.bundle.applied", revision }, "new configuration runs");
@@ -155,7 +174,7 @@ export class Agent {
     } catch (cause) {
       throw new PlantgateError("SIGNATURE_INVALID", "the bundle is not signed with central's pinned key", { cause });
     }
-    const parsed = bundle.safeParse(JSON.parse(Buffer.from(payload).toString("utf8")));
+    const parsed = bundle.safeParse(parseJson(Buffer.from(payload).toString("utf8")));
     if (!parsed.success) throw new PlantgateError("CONFIG_INVALID", `the bundle is not valid: ${describeIssues(parsed.error)}`);
     if (parsed.data.site !== this.#deps.site)
       throw new PlantgateError("SIGNATURE_INVALID", `the bundle is for site "${parsed.data.site}"`);
@@ -163,10 +182,25 @@ export class Agent {
   }
 
   #refuse(revision: number, reason: string): void {
-    this.#report = { reported: this.#state.active, state: "refused", reason: reason.slice(0, 4000) };
+    const { reported } = this.#report;
+    this.#report = { reported, state: "refused", reason: reason.slice(0, 4000) };
     this.#deps.log.error(
-      { event: "agent.bundle.refused", revision, active: this.#state.active, reason },
+      { event: "agent.bundle.refused", revision, active: reported, reason },
       "the configuration was refused, the last good one goes on",
     );
   }
+}
+
+/** Undefined where it is none. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** It is the bundle's fault; anything else may be better the next time. */
+function isRefusal(error: unknown): boolean {
+  return hasDisposition(error, "reject") || hasDisposition(error, "deny");
 }

@@ -7,6 +7,8 @@ const agentState = z.object({
   active: z.int().nonnegative(),
   /** The revision that central wants. */
   desired: z.int().nonnegative(),
+  /** The revision that ran before `active`; 0 or absent: none. */
+  previous: z.int().nonnegative().optional(),
   /** Where the fence was noted before it had a file of its own ({@link FenceMark}). */
   fenced: z.string().optional(),
 });
@@ -46,8 +48,8 @@ export class AgentDocuments {
     const stored = agentState.safeParse((await this.#store.findOne({ _id: "state" }))?.state);
     if (stored.success) return stored.data;
     const bundles = await this.#store.find({ _id: /^bundle\/\d+$/ });
-    const newest = Math.max(0, ...bundles.map(({ _id }) => Number(_id.slice("bundle/".length))));
-    return { active: newest, desired: newest };
+    const [active = 0, previous] = bundles.map(({ _id }) => Number(_id.slice("bundle/".length))).sort((a, b) => b - a);
+    return { active, desired: active, ...(previous === undefined ? {} : { previous }) };
   }
 
   async saveState(state: AgentState): Promise<void> {
@@ -58,12 +60,11 @@ export class AgentDocuments {
     return (await this.#store.findOne({ _id: `bundle/${revision}` }))?.jws;
   }
 
-  /** Keeps a bundle; all but this one and `keep` are removed. */
-  async saveBundle(revision: number, jws: string, keep: number): Promise<void> {
+  /** Keeps a bundle; all but this one and those of `keep` are removed. */
+  async saveBundle(revision: number, jws: string, keep: readonly number[]): Promise<void> {
     await this.#put({ _id: `bundle/${revision}`, jws });
-    await this.#write(() =>
-      this.#store.deleteMany({ _id: { $nin: ["state", `bundle/${revision}`, `bundle/${keep}`] } }, { multi: true }),
-    );
+    const kept = ["state", ...[revision, ...keep].map((each) => `bundle/${each}`)];
+    await this.#write(() => this.#store.deleteMany({ _id: { $nin: kept } }, { multi: true }));
   }
 
   #put(document: { _id: string; jws?: string; state?: AgentState }): Promise<void> {

@@ -15,9 +15,9 @@ import { Runner } from "../delivery/runner.ts";
 import type { Intake } from "../flow/intake.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { Condition } from "./condition.ts";
 import type { Connector, ConnectorDeps, WebhookHost } from "./connector.ts";
 import type { ConnectorKinds } from "./kinds.ts";
+import { StandIn } from "./stand-in.ts";
 import { wiringOf } from "./wiring.ts";
 
 export interface HostDeps {
@@ -41,6 +41,16 @@ interface Hosted {
   readonly stopping: AbortController;
 }
 
+/** How a connector is made, as often as it takes. */
+interface Recipe {
+  readonly deps: ConnectorDeps;
+  readonly make: () => Promise<Connector>;
+}
+
+interface Fresh extends Recipe {
+  readonly hosted: Hosted;
+}
+
 /** Runs the connectors of the bundle in effect, each with its deliveries; a new bundle restarts only those that it changes. */
 export class ConnectorHost {
   readonly #deps: HostDeps;
@@ -60,29 +70,36 @@ export class ConnectorHost {
     for (const name of connectors) this.#hosted.get(name)?.runner.ring();
   }
 
-  async apply(bundle: Bundle): Promise<void> {
+  /**
+   * Runs the connectors of this bundle. One that cannot start: `whole` ends all that were started for this bundle, so that the earlier one
+   * can be applied again, and throws; `runnable` has it stood in for.
+   * @throws PlantgateError CONFIG_INVALID
+   */
+  async apply(bundle: Bundle, how: "whole" | "runnable" = "whole"): Promise<void> {
     const wanted = new Map(
       Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]),
     );
     const gone = [...this.#hosted].filter(([name, { identity }]) => wanted.get(name) !== identity);
     await Promise.all(gone.map(([name]) => this.#stopOne(name)));
-    const fresh: Hosted[] = [];
+    const fresh = new Map<string, Fresh>();
     for (const [name, identity] of wanted) {
       if (this.#hosted.has(name)) continue;
-      const hosted = await this.#make(bundle, name, identity);
-      this.#hosted.set(name, hosted);
-      fresh.push(hosted);
+      const recipe = this.#recipe(bundle, name);
+      fresh.set(name, { ...recipe, hosted: this.#host(name, identity, await madeOr(recipe)) });
     }
     // deliveries that await an answer are known before the answer can come in
-    const loaded = Promise.all(fresh.map(({ runner }) => (this.#deliveriesPaused ? Promise.resolve() : runner.load())));
-    this.#deps.expectations.readyAfter(loaded);
-    await loaded;
+    await this.#load([...fresh.values()]);
+    const failed = new Map<string, PlantgateError>();
     await Promise.all(
-      fresh.map(async ({ connector, runner, stopping }) => {
-        await connector.start(stopping.signal);
-        if (!this.#deliveriesPaused) runner.start();
-      }),
+      [...fresh].map(([name, { hosted }]) => this.#start(name, hosted).catch((error) => failed.set(name, error))),
     );
+    for (const [name, error] of failed) {
+      if (how === "whole") {
+        await Promise.all([...fresh.keys()].map((each) => this.#end(each)));
+        throw error;
+      }
+      await this.#replace(name, fresh.get(name) as Fresh, describeError(error.cause));
+    }
   }
 
   /** A fenced gateway delivers nothing more; its connectors go on taking in (rule 5). */
@@ -95,16 +112,40 @@ export class ConnectorHost {
     await Promise.all([...this.#hosted.keys()].map((name) => this.#stopOne(name)));
   }
 
-  async #make(bundle: Bundle, name: string, identity: string): Promise<Hosted> {
-    const stopping = new AbortController();
-    const connector = await this.#create(bundle, name);
+  #host(name: string, identity: string, connector: Connector): Hosted {
     const { queue, attempts, clock, log } = this.#deps;
-    return { connector, runner: new Runner({ connector, name, queue, attempts, clock, log }), identity, stopping };
+    const runner = new Runner({ connector, name, queue, attempts, clock, log });
+    const hosted = { connector, runner, identity, stopping: new AbortController() };
+    this.#hosted.set(name, hosted);
+    return hosted;
   }
 
-  async #create(bundle: Bundle, name: string): Promise<Connector> {
+  async #load(fresh: readonly Pick<Fresh, "hosted">[]): Promise<void> {
+    if (this.#deliveriesPaused) return;
+    const loaded = Promise.all(fresh.map(({ hosted }) => hosted.runner.load()));
+    this.#deps.expectations.readyAfter(loaded);
+    await loaded;
+  }
+
+  async #start(name: string, { connector, runner, stopping }: Hosted): Promise<void> {
+    try {
+      await connector.start(stopping.signal);
+    } catch (cause) {
+      throw new PlantgateError("CONFIG_INVALID", `the connector "${name}" cannot start`, { cause });
+    }
+    if (!this.#deliveriesPaused) runner.start();
+  }
+
+  async #replace(name: string, { deps, make, hosted: { identity } }: Fresh, reason: string): Promise<void> {
+    await this.#end(name);
+    const hosted = this.#host(name, identity, new StandIn(deps, reason, make));
+    await this.#load([{ hosted }]);
+    await this.#start(name, hosted);
+  }
+
+  #recipe(bundle: Bundle, name: string): Recipe {
     const config = bundle.connectors[name]?.config as ConnectorConfig;
-    const { site, clock, log, intake, webhooks, dataDir } = this.#deps;
+    const { site, clock, log, intake, webhooks, dataDir, kinds } = this.#deps;
     const deps: ConnectorDeps = {
       site,
       name,
@@ -117,16 +158,23 @@ export class ConnectorHost {
       clock,
       log: log.child({ connector: name }),
     };
-    try {
-      const load = this.#deps.kinds[config.type] as ConnectorKinds[typeof config.type] | undefined;
+    const make = async (): Promise<Connector> => {
+      const load = kinds[config.type] as ConnectorKinds[typeof config.type] | undefined;
       if (!load) throw new PlantgateError("CONFIG_INVALID", `this gateway has no connector of type "${config.type}"`);
       return (await load()).create(deps as never);
+    };
+    return { deps, make };
+  }
+
+  /** What could not be started may not be stopped cleanly either. */
+  async #end(name: string): Promise<void> {
+    try {
+      await this.#stopOne(name);
     } catch (error) {
-      log.error(
-        { event: "connector.create.failed", connector: name, reason: describeError(error) },
-        "connector cannot run with this configuration",
+      this.#deps.log.warn(
+        { event: "connector.stop.failed", connector: name, reason: describeError(error) },
+        "a connector could not be stopped cleanly",
       );
-      return unusable(deps, describeError(error));
     }
   }
 
@@ -139,11 +187,12 @@ export class ConnectorHost {
   }
 }
 
-/** Stands for a connector that cannot be made, say for want of a secret, so that the page shows why. */
-function unusable(deps: ConnectorDeps, reason: string): Connector {
-  const condition = new Condition(deps.name, deps.config.type, deps.clock);
-  condition.down(reason);
-  return { start: async () => {}, stop: async () => {}, report: () => condition.report() };
+async function madeOr({ deps, make }: Recipe): Promise<Connector> {
+  try {
+    return await make();
+  } catch (error) {
+    return new StandIn(deps, describeError(error), make);
+  }
 }
 
 function readSecret(dataDir: string, ref: SecretRef): string {

@@ -96,7 +96,7 @@ export class Attempts {
     }
     // what was sent before is not undone by being late
     if (delivery.state !== "sent") {
-      const late = await this.#judgeDeadline(way, rendered.expiresAt);
+      const late = await this.#judgeDeadline(way, rendered.expiresAt, sentBefore && to.effect === "idempotent");
       if (late) return late;
     }
     if (asks) return this.#sendAndAwait(way, to.accepted.within, wakeUp);
@@ -129,7 +129,9 @@ export class Attempts {
     return true;
   }
 
-  async #judgeDeadline({ delivery, message, to }: Way, expiresAt: number | undefined): Promise<Step | undefined> {
+  /** `perhapsDone`: an attempt was under way when the gateway stopped, and nobody was asked how it ended: it is not said to be missed. */
+  async #judgeDeadline(way: Way, expiresAt: number | undefined, perhapsDone: boolean): Promise<Step | undefined> {
+    const { delivery, message, to } = way;
     const happenedAt = Date.parse(message.event.time);
     const timing = { happenedAt, ...(expiresAt === undefined ? {} : { expiresAt }) };
     const verdict = judgeDeadline(delivery, to, timing, this.#deps.centralNow());
@@ -138,6 +140,8 @@ export class Attempts {
       return { kind: "later", afterMs: unsureMs, outage: false };
     }
     if (verdict.kind === "in-time") return undefined;
+    if (perhapsDone)
+      return this.#hold(way, "unknown", `it may have arrived, and is too late to be sent again: ${verdict.reason}`);
     await this.#outcomes.refuse(delivery, message.event, "EXPIRED", `not carried out: ${verdict.reason}`);
     return finished;
   }
@@ -210,20 +214,25 @@ export class Attempts {
       over = true;
       expectations.forget(delivery, value);
     };
-    expectations.expect(delivery, value, async ({ accepted, reason = "the receiver refused it without a reason" }) => {
-      if (over) return;
-      settling ??= accepted
-        ? this.#outcomes.complete(delivery, message.event, "accepted")
-        : this.#outcomes.refuse(delivery, message.event, "PEER_REFUSED", reason);
-      try {
-        await settling;
-      } catch (error) {
-        settling = undefined;
-        throw error;
-      }
-      end();
-      wakeUp();
-    });
+    expectations.expect(
+      delivery,
+      value,
+      durationMs(within),
+      async ({ accepted, reason = "the receiver refused it without a reason" }) => {
+        if (over) return;
+        settling ??= accepted
+          ? this.#outcomes.complete(delivery, message.event, "accepted")
+          : this.#outcomes.refuse(delivery, message.event, "PEER_REFUSED", reason);
+        try {
+          await settling;
+        } catch (error) {
+          settling = undefined;
+          throw error;
+        }
+        end();
+        wakeUp();
+      },
+    );
     const answered = async (): Promise<boolean> => {
       await settling?.catch(() => {});
       return over;
@@ -231,8 +240,10 @@ export class Attempts {
     const deadline = clock.monotonic() + durationMs(within);
     if (delivery.state !== "sent") {
       if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
+      expectations.sent(delivery, value);
       const outcome = await this.#deliver(way);
       if (await answered()) return finished;
+      if (outcome.kind === "refused" || (outcome.kind === "retry" && !outcome.unanswered)) expectations.sent(delivery, value, -1);
       if (outcome.kind !== "done") {
         end();
         return this.#settle(way, outcome);

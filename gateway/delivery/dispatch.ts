@@ -53,7 +53,8 @@ export class Dispatcher {
   readonly #deps: DispatchDeps;
   #byFlow = new Map<string, readonly Target[]>();
   #byType = new Map<string, readonly Target[]>();
-  readonly #configured = Promise.withResolvers<void>();
+  #configured = Promise.withResolvers<void>();
+  #suspended = true;
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
@@ -71,27 +72,36 @@ export class Dispatcher {
     }
     this.#byFlow = byFlow;
     this.#byType = byType;
+    this.#suspended = false;
     this.#configured.resolve();
   }
 
-  /**
-   * Runs until the signal aborts. Before the first configuration nobody can tell where a message goes, so no cursor passes one.
-   */
+  /** Until the next `configure` nobody can tell where a message goes, so no cursor passes one; as before the first. */
+  suspend(): void {
+    if (this.#suspended) return;
+    this.#suspended = true;
+    this.#configured = Promise.withResolvers();
+  }
+
+  /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => ended.resolve(), { once: true });
     if (signal.aborted) return;
-    await Promise.race([this.#configured.promise, ended.promise]);
-    await Promise.all(dispatchedLanes.map((lane) => this.#runLane(lane, signal)));
+    await Promise.all(dispatchedLanes.map((lane) => this.#runLane(lane, ended.promise, signal)));
   }
 
-  async #runLane(lane: (typeof dispatchedLanes)[number], signal: AbortSignal): Promise<void> {
+  async #runLane(lane: (typeof dispatchedLanes)[number], ended: Promise<void>, signal: AbortSignal): Promise<void> {
     const { queue } = this.#deps;
     const wake = new Wake();
     const stopListening = queue.onAppended(lane, () => wake.ring());
     try {
       let cursor = (await queue.position(lane)).dispatched;
       while (!signal.aborted) {
+        if (this.#suspended) {
+          await Promise.race([this.#configured.promise, ended]);
+          continue;
+        }
         try {
           const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024, inputs: lane === "inbound" });
           if (frames.length === 0) await wake.wait(signal);

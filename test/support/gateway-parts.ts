@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { Configuration } from "../../gateway/agent/configuration.ts";
 import type {
   AnyConnectorKind,
   Connector,
@@ -16,7 +17,15 @@ import { Intake } from "../../gateway/flow/intake.ts";
 import { openMapping } from "../../gateway/flow/mapping.ts";
 import { Queue } from "../../gateway/queue/queue.ts";
 import { openLogger } from "../../gateway/telemetry/logger.ts";
-import { type Bundle, buildBundle, type ConnectorKindName, type Document, systemClock, toInstant } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  buildBundle,
+  type ConnectorConfig,
+  type ConnectorKindName,
+  type Document,
+  systemClock,
+  toInstant,
+} from "../../protocol/index.ts";
 import { temporaryFolder } from "./folder.ts";
 
 /** What a test's receiver does with the n-th attempt. */
@@ -24,6 +33,8 @@ export interface Receiver {
   deliver(message: Outbound, attempt: number): Outcome | Promise<Outcome>;
   verify?(message: Outbound): Verdict;
   report?(): "up" | "down";
+  /** Throws where the connector cannot start with this configuration. */
+  start?(config: ConnectorConfig): void;
 }
 
 /** A connector whose far side is the test; everything between it and the disk is real. */
@@ -39,6 +50,7 @@ export class TestConnector implements Connector {
     this.receiver = receiver;
   }
   async start(): Promise<void> {
+    this.receiver.start?.(this.deps.config);
     this.starts += 1;
   }
   async stop(): Promise<void> {
@@ -93,7 +105,7 @@ export async function openParts(
     onFailure: (error) => failures.push(error),
   });
   const mapping = openMapping({ site: "lyon", clock, log });
-  const expectations = new Expectations(mapping, log);
+  const expectations = new Expectations(mapping, log, clock);
   const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
   const attempts = new Attempts({
     site: "lyon",
@@ -133,6 +145,8 @@ export async function openParts(
     configurationSettled: async () => {},
     onDeliveries: (names) => host.ring(names),
   });
+  const parts = [mapping, intake, attempts, expectations];
+  const configuration = new Configuration({ parts, host, dispatcher, log, onSettled: () => {} });
   const stopping = new AbortController();
   const running = dispatcher.run(stopping.signal);
   return {
@@ -142,14 +156,8 @@ export async function openParts(
     host,
     failures,
     connector: (name: string): TestConnector => connectors.get(name) as TestConnector,
-    async apply(bundle: Bundle): Promise<void> {
-      await mapping.configure(bundle);
-      intake.configure(bundle);
-      dispatcher.configure(bundle);
-      attempts.configure(bundle);
-      expectations.configure(bundle);
-      await host.apply(bundle);
-    },
+    apply: (bundle: Bundle): Promise<void> => configuration.apply(bundle),
+    restore: (bundle: Bundle): Promise<void> => configuration.restore(bundle),
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();
       await running;

@@ -21,7 +21,7 @@ import { type Batch, generateGatewayKey, type TestLane } from "./gateway-client.
 export async function openLedger(target: StorageTarget, clock: Clock = systemClock) {
   const storage = await openStorage(target);
   const log = openLogger({ level: "silent" });
-  const [routes, frames, hints, alarms] = [new Routes(), new Frames(), new Hints(), new Alarms({ clock, log })];
+  const [routes, frames, hints, alarms] = [new Routes(clock), new Frames(), new Hints(), new Alarms({ clock, log })];
   const commits = new SharedCommits(storage);
   const damage = new Damage({ storage, frames, alarms, clock });
   const deps = { storage, commits, routes, frames, damage, hints, alarms, clock, log };

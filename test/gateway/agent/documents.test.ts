@@ -12,9 +12,9 @@ function documentsFolder() {
 
 async function written(file: string): Promise<void> {
   const documents = await AgentDocuments.open(file);
-  await documents.saveBundle(1, "one", 0);
+  await documents.saveBundle(1, "one", []);
   await documents.saveState({ active: 1, desired: 1 });
-  await documents.saveBundle(2, "two", 1);
+  await documents.saveBundle(2, "two", [1]);
   await documents.saveState({ active: 2, desired: 2 });
 }
 
@@ -34,7 +34,7 @@ it("runs the newest bundle when the state cannot be read", async () => {
   const lines = readFileSync(folder.file, "utf8").split("\n");
   writeFileSync(folder.file, lines.map((line) => (line.includes('"state"') ? '{"_id":"state","state":7}' : line)).join("\n"));
   const documents = await AgentDocuments.open(folder.file);
-  expect(await documents.state()).toEqual({ active: 2, desired: 2 });
+  expect(await documents.state()).toEqual({ active: 2, desired: 2, previous: 1 });
 });
 
 it("sets a file aside of which nothing can be read, and starts without a configuration", async () => {
@@ -63,7 +63,7 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     await written(file);
     const documents = await AgentDocuments.open(file);
     disk.fill(0);
-    await expect(documents.saveBundle(3, "three".repeat(10_000), 2)).rejects.toThrow("ENOSPC");
+    await expect(documents.saveBundle(3, "three".repeat(10_000), [2])).rejects.toThrow("ENOSPC");
     disk.free();
     await documents.saveState({ active: 5, desired: 5 });
     expect(await (await AgentDocuments.open(file)).state()).toEqual({ active: 5, desired: 5 });

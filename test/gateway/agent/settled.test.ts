@@ -26,6 +26,7 @@ it("has messages wait half a minute for a revision, all of them together, and an
       clock,
       log: openLogger({ level: "silent", site: "lyon" }),
       apply: async () => {},
+      restore: async () => {},
     },
     { active: 1, desired: 1 },
   );

@@ -231,6 +231,31 @@ describe("a message with a deadline", () => {
     expect(letters(parts)).toMatchObject([{ code: "EXPIRED", reason: "not carried out: it waited 4140 s, 3600 s was the most" }]);
   });
 
+  it.each([
+    [
+      "idempotent",
+      undefined,
+      "unknown",
+      "it may have arrived, and is too late to be sent again: it waited 3700 s, 3600 s was the most",
+    ],
+    ["checkable", { kind: "not-done" }, "expired", "not carried out: it waited 3700 s, 3600 s was the most"],
+  ] as const)(
+    "of what may have been carried out before is not said to be missed: %s",
+    async (effect, verdict, outcome, detail) => {
+      const verify = () => verdict ?? ({ kind: "cannot-tell", reason: "" } as const);
+      await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }), verify } } });
+      await parts.apply(await bundleOf(plant({ effect, expires: { after: "1h" } }), "lyon"));
+      await receive(parts, [order(1)], { waitedMs: 3_700_000, again: true });
+      const [said] = await until(
+        () => outcomes(parts),
+        (found) => found.length > 0,
+      );
+      expect(parts.connector("scheduler").attempts).toEqual([]);
+      expect(said).toMatchObject({ outcome, detail });
+      expect(letters(parts)).toHaveLength(outcome === "expired" ? 1 : 0);
+    },
+  );
+
   it("is judged by the instant that it names, counted from when it happened", async () => {
     await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
     await parts.apply(await bundleOf(plant({ expires: { at: '"2026-01-31T09:00:00.000Z"' } }), "lyon"));

@@ -1,0 +1,75 @@
+import { type Bundle, describeError, hasDisposition, PlantgateError } from "../../protocol/index.ts";
+import type { ConnectorHost } from "../connector/host.ts";
+import type { Dispatcher } from "../delivery/dispatch.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** A part of the gateway that a bundle configures; it takes a bundle as often as it is given one. */
+export interface Configurable {
+  /** @throws PlantgateError CONFIG_INVALID, after which the bundle before is in effect here */
+  configure(bundle: Bundle): void | Promise<void>;
+}
+
+export interface ConfigurationDeps {
+  /** In this order. */
+  readonly parts: readonly Configurable[];
+  readonly host: Pick<ConnectorHost, "apply">;
+  readonly dispatcher: Pick<Dispatcher, "configure" | "suspend">;
+  readonly log: Logger;
+  /** Whether a configuration is in effect and none on its way in or out. */
+  readonly onSettled: (is: boolean) => void;
+}
+
+/**
+ * The bundle in effect. Modes: none; one in effect (`#current`). A new one is applied to every part, and where one of them fails, the bundle before
+ * is applied to every part again: what has not changed between the two was not touched by either (P8). Where even that one does not start whole any
+ * more, the connectors that do not are stood in for: a plant with one of them down is better than none of them (P5).
+ */
+export class Configuration {
+  readonly #deps: ConfigurationDeps;
+  #current: Bundle | undefined;
+
+  constructor(deps: ConfigurationDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Whole or not at all.
+   * @throws PlantgateError CONFIG_INVALID: the bundle before, if any, is in effect
+   */
+  async apply(next: Bundle): Promise<void> {
+    try {
+      await this.#put(next, "whole");
+    } catch (error) {
+      if (!(error instanceof PlantgateError))
+        throw await this.#putBack(new PlantgateError("CONFIG_INVALID", "it cannot be put into effect", { cause: error }));
+      throw hasDisposition(error, "crash") ? error : await this.#putBack(error);
+    }
+  }
+
+  /** As much as can run of a bundle that ran before: nothing else is in effect yet. @throws PlantgateError CONFIG_INVALID */
+  async restore(stored: Bundle): Promise<void> {
+    await this.#put(stored, "runnable");
+  }
+
+  async #put(bundle: Bundle, how: "whole" | "runnable"): Promise<void> {
+    const { parts, host, dispatcher, onSettled } = this.#deps;
+    onSettled(false);
+    // what comes in meanwhile goes where the configuration says that is in effect in the end
+    dispatcher.suspend();
+    for (const part of parts) await part.configure(bundle);
+    await host.apply(bundle, how);
+    dispatcher.configure(bundle);
+    this.#current = bundle;
+    onSettled(true);
+  }
+
+  async #putBack(refused: PlantgateError): Promise<PlantgateError> {
+    if (!this.#current) return refused;
+    this.#deps.log.warn(
+      { event: "configuration.change.undone", revision: this.#current.revision, reason: describeError(refused) },
+      "the new configuration cannot be put into effect, the one before is put back",
+    );
+    await this.#put(this.#current, "runnable");
+    return refused;
+  }
+}

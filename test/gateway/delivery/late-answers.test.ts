@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { Decisions } from "../../../gateway/delivery/decisions.ts";
+import { QueueReader } from "../../../gateway/queue/read.ts";
+import { openLogger } from "../../../gateway/telemetry/logger.ts";
+import { type CloudEvent, type Document, makeEvent, systemClock } from "../../../protocol/index.ts";
+import { orderPayload, plantDocuments } from "../../support/documents.ts";
+import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
+import { until } from "../../support/process.ts";
+
+/** Answers name the order, and not which revision of it they are for. */
+function plant(within: string, rules: Record<string, unknown> = {}): Document[] {
+  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
+  const spec = documents[0]!.spec as { flows: Record<string, Record<string, unknown>> };
+  const accepted = { topic: "wms/orders/+/ack", match: ["payload.order"], equals: ["data.moId"], within };
+  spec.flows.orders = {
+    ...spec.flows.orders,
+    to: [{ connector: "wms", topic: "wms/orders/{data.moId}", accepted }],
+    retry: { attempts: 1, base: "5ms", cap: "10ms" },
+    ...rules,
+  };
+  return documents;
+}
+
+async function receive(parts: Parts, revision: number): Promise<void> {
+  const origin = { id: `revision-${revision}`, site: "hq", connector: "erp", recordedAt: 0 };
+  const event = makeEvent("production-order.released", orderPayload({ id: 1, revision }), origin);
+  await parts.queue.commit({ messages: [{ lane: "inbound", line: JSON.stringify(event) }] });
+}
+const answer = async (parts: Parts, accepted = true): Promise<void> => {
+  const origin = { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false } as const;
+  const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", accepted }));
+  await parts.connector("wms").inlet.accept([{ origin, body, receivedAt: 1 }]);
+};
+function onDisk<Value>({ dataDir }: Parts, read: (reader: QueueReader) => Value): Value {
+  using reader = new QueueReader(join(dataDir, "queue.sqlite"));
+  return read(reader);
+}
+const rows = (parts: Parts) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
+const ended = (parts: Parts): string[] =>
+  onDisk(parts, (reader) =>
+    [...reader.messages("transaction")]
+      .map((message) => JSON.parse(message.line) as CloudEvent)
+      .filter((event) => event.type === "mfg.delivery.completed.v1"),
+  ).map(({ data }) => `${String(data.messageId)} ${String(data.outcome)}`);
+const sends = (parts: Parts): string[] => parts.connector("wms").attempts.map(({ event }) => event.id);
+const sent = (parts: Parts, ids: readonly string[]) =>
+  until(
+    () => [sends(parts), rows(parts)[0]?.state] as const,
+    ([found, state]) => found.length === ids.length && state === "sent",
+  );
+
+it("does not take the late answer to a message that was sent twice for one to the next of its key", async () => {
+  await using parts = await openParts();
+  await parts.apply(await bundleOf(plant("4s"), "lyon"));
+  await receive(parts, 1);
+  await sent(parts, ["revision-1", "revision-1"]);
+  await answer(parts);
+  await receive(parts, 2);
+  await sent(parts, ["revision-1", "revision-1", "revision-2"]);
+  await answer(parts);
+  expect(ended(parts)).toEqual(["revision-1 accepted"]);
+  await answer(parts, false);
+  expect(ended(parts)).toEqual(["revision-1 accepted", "revision-2 refused"]);
+});
+
+it("does not take the late answer to a message that was parked and decided for one to the next of its key", async () => {
+  await using parts = await openParts();
+  await parts.apply(await bundleOf(plant("3s", { onExhausted: "park" }), "lyon"));
+  await receive(parts, 1);
+  await receive(parts, 2);
+  const [parked] = await until(
+    () => rows(parts),
+    ([first]) => first?.state === "parked",
+  );
+  const log = openLogger({ level: "silent", site: "lyon" });
+  const ring = (names: ReadonlySet<string>): void => parts.host.ring(names);
+  const decisions = new Decisions({ site: "lyon", queue: parts.queue, clock: systemClock, log, ring });
+  await decisions.decide(parked!.id, { decision: "discard", by: "maria", reason: "typed in by hand" });
+  await sent(parts, ["revision-1", "revision-2"]);
+  await answer(parts);
+  expect(ended(parts).at(-1)).toBe("revision-1 refused");
+  await answer(parts);
+  expect(ended(parts).at(-1)).toBe("revision-2 accepted");
+});
+
+it("sends a message once more whose answer was taken for an earlier one, and then takes it", async () => {
+  await using parts = await openParts();
+  await parts.apply(await bundleOf(plant("2s"), "lyon"));
+  await receive(parts, 1);
+  // the first was lost on its way, and is never answered
+  await sent(parts, ["revision-1", "revision-1"]);
+  await answer(parts);
+  await receive(parts, 2);
+  await sent(parts, ["revision-1", "revision-1", "revision-2"]);
+  await answer(parts);
+  await sent(parts, ["revision-1", "revision-1", "revision-2", "revision-2"]);
+  await answer(parts);
+  expect(ended(parts)).toEqual(["revision-1 accepted", "revision-2 accepted"]);
+});
