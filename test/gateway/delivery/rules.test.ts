@@ -256,6 +256,19 @@ describe("a message with a deadline", () => {
     },
   );
 
+  it("of what an earlier attempt may have carried out is not said to be missed, however the later ones failed", async () => {
+    const deliver = (_message: Outbound, attempt: number) =>
+      attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "retry" as const, reason: "busy" };
+    await using parts = await openParts({ receivers: { scheduler: { deliver } } });
+    const retry = { attempts: 1, base: "200ms", cap: "200ms" };
+    await parts.apply(await bundleOf(plant({ effect: "idempotent", expires: { after: "1s" } }, { retry }), "lyon"));
+    await receive(parts, [order(1)]);
+    const [said] = await ended(parts, 1);
+    expect(said).toMatchObject({ outcome: "unknown" });
+    expect(said?.detail).toContain("it may have arrived, and is too late to be sent again");
+    expect(letters(parts)).toEqual([]);
+  });
+
   it("is judged by the instant that it names, counted from when it happened", async () => {
     await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
     await parts.apply(await bundleOf(plant({ expires: { at: '"2026-01-31T09:00:00.000Z"' } }), "lyon"));
