@@ -52,6 +52,7 @@ export class Attempts {
   readonly #evidence = new Evidence();
   readonly #unsure = new Set<number>();
   #bundle: Bundle | undefined;
+  #expired = 0;
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
@@ -63,8 +64,13 @@ export class Attempts {
   }
 
   /** Deliveries with a deadline that nobody can judge until there is a link (rule 10). */
-  get stale(): number {
+  get ofUnknownAge(): number {
     return this.#unsure.size;
+  }
+
+  /** Messages that were too late and were not carried out, since the start; each is a dead letter. */
+  get expired(): number {
+    return this.#expired;
   }
 
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
@@ -144,6 +150,7 @@ export class Attempts {
     if (perhapsDone)
       return this.#hold(way, "unknown", `it may have arrived, and is too late to be sent again: ${verdict.reason}`);
     await this.#outcomes.refuse(delivery, message.event, "EXPIRED", `not carried out: ${verdict.reason}`);
+    this.#expired += 1;
     return finished;
   }
 

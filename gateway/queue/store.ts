@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import {
+  type CloudEvent,
   defaultQueuePolicy,
   durationMs,
   type EpochMs,
@@ -14,6 +15,7 @@ import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } fr
 import type {
   Change,
   Committed,
+  DeadLetter,
   Delivery,
   DiskReport,
   LanePosition,
@@ -351,6 +353,7 @@ export class QueueStore {
       reason: "the same idempotency key was recorded before with other content; the first stands",
       body: raw ?? Buffer.from(line),
       attempts: 0,
+      ...namesOf(line),
     } as const;
     this.#deadLetters.write(letter, staged.totals);
     return id;
@@ -517,6 +520,16 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
+
+/** What a dead letter of this message is found by. */
+function namesOf(line: string): Pick<DeadLetter, "type" | "key"> {
+  try {
+    const { type, partitionkey: key } = JSON.parse(line) as Partial<CloudEvent>;
+    return { ...(typeof type === "string" ? { type } : {}), ...(typeof key === "string" ? { key } : {}) };
+  } catch {
+    return {};
+  }
+}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;

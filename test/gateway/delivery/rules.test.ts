@@ -205,6 +205,7 @@ describe("a message with a deadline", () => {
     await receive(parts, [order(2)], { waitedMs: 3_000_000, again: false });
     await ended(parts, 2);
     expect(parts.connector("scheduler").attempts.map(({ key }) => key)).toEqual(["hq-mo-2"]);
+    expect(parts.attempts).toMatchObject({ expired: 1, ofUnknownAge: 0 });
     expect(
       outcomes(parts)
         .map(({ outcome }) => outcome)
@@ -267,6 +268,18 @@ describe("a message with a deadline", () => {
     expect(said).toMatchObject({ outcome: "unknown" });
     expect(said?.detail).toContain("it may have arrived, and is too late to be sent again");
     expect(letters(parts)).toEqual([]);
+  });
+
+  it("waits, and counts as of unknown age, while nobody can tell how long the machine was off", async () => {
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
+    await parts.apply(await bundleOf(plant({ expires: { after: "1h" } }), "lyon"));
+    await receive(parts, [order(1)], { waitedMs: undefined, again: false });
+    await until(
+      () => parts.attempts.ofUnknownAge,
+      (count) => count === 1,
+    );
+    expect(parts.attempts.expired).toBe(0);
+    expect(rows(parts)).toMatchObject([{ state: "waiting", attempts: 0 }]);
   });
 
   it("is judged by the instant that it names, counted from when it happened", async () => {
