@@ -105,7 +105,7 @@ export class Session {
         delays = backoff(whenAnswered);
       } catch (error) {
         if (signal.aborted) return;
-        if (this.#state.kind === "offline") this.#become({ kind: "offline", reason: describeError(error) });
+        if (this.#state.kind === "offline") this.#becomeUnreached(describeError(error));
         const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && error.context.answered !== true;
         const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
         await this.#deps.clock.sleep(waitMs ?? (silent ? probing : delays).next().value, signal);
@@ -278,6 +278,13 @@ export class Session {
     // what else is under way ends now, and nothing new goes over a connection that may be dead
     this.#deps.transport.close();
     this.#become(next);
+  }
+
+  /** Said once for each reason, not with every try. */
+  #becomeUnreached(reason: string): void {
+    if (this.#state.kind === "offline" && this.#state.reason !== reason)
+      this.#deps.log.warn({ event: "link.central.notReached", reason }, "central is not reached, messages wait on disk");
+    this.#become({ kind: "offline", reason });
   }
 
   #become(state: LinkState): void {

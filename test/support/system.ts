@@ -39,6 +39,8 @@ export interface System {
       wrapper?: readonly string[];
       centralUrl?: string;
       register?: boolean;
+      /** More of the command line. */
+      options?: readonly string[];
     },
   ): Promise<GatewayProcess>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -90,6 +92,7 @@ export function openSystem(): System {
             keyFile,
             "--http-port",
             "0",
+            ...(options.options ?? []),
           ],
           { ...options, ...again },
         );
