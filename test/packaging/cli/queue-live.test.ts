@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Queue } from "../../../gateway/queue/queue.ts";
+import { QueueReader } from "../../../gateway/queue/read.ts";
 import { type CloudEvent, queuePolicy } from "../../../protocol/index.ts";
 import { launcher, plantgate } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -204,6 +205,18 @@ it("lets its writer commit while a long listing stands still before its reader",
   const [out] = await Promise.all([text(child.stdout), once(child, "close")]);
   expect(JSON.parse(out)).toHaveLength(5000);
   expect((await queue.position("bulk")).last).toBe(5000 + commits);
+});
+
+it("holds no lock between the messages of a listing", async () => {
+  const messages = Array.from({ length: 3 }, (_, index) => ({ lane: "bulk", line: line(picked(`L-${index}`, "mo-7")) }) as const);
+  await queue.commit({ messages });
+  using reader = new QueueReader(join(data, "queue.sqlite"));
+  const listing = reader.messages("bulk");
+  expect(listing.next().done).toBe(false);
+  const before = (await queue.position("bulk")).last;
+  await queue.commit({ messages });
+  expect((await queue.position("bulk")).last).toBe(before + 3);
+  expect([...listing].length).toBeGreaterThanOrEqual(before - 1);
 });
 
 it("opens a sealed queue with the recovery key, when the folder's own key is lost", async () => {
