@@ -179,7 +179,8 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       configuration: () => agent.report,
       repeats: () => intake.repeats,
       progress,
-      stale: () => attempts.stale,
+      ofUnknownAge: () => attempts.ofUnknownAge,
+      expired: () => attempts.expired,
     };
     const uplink = { site, queue, session, shares, progress, clock, log };
     const loops = [

@@ -122,8 +122,10 @@ export const statusReport = z.strictObject({
     unknown: z.int().min(0),
     /** Their attempts are used up, their keys are held until a person decides. */
     parked: z.int().min(0),
-    /** Commands with a deadline that nobody can judge since the machine restarted (rule 10). */
+    /** Of unknown age: they have a deadline that nobody can judge since the machine restarted (rule 10). They wait, undone. */
     stale: z.int().min(0),
+    /** Not carried out, as their deadline was over: since the gateway started. Absent from gateways that do not count them. */
+    expired: z.int().min(0).optional(),
     oldestAt: instant.optional(),
   }),
   deadLetters: z.int().min(0),

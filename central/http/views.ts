@@ -38,7 +38,10 @@ export interface SiteView {
     readonly waiting: number;
     readonly unknown: number;
     readonly parked: number;
-    readonly stale: number;
+    /** With a deadline that nobody can judge since the machine restarted. */
+    readonly ofUnknownAge: number;
+    /** Not carried out since the gateway started, as their deadline was over; null where it does not say. */
+    readonly expired: number | null;
   } | null;
   /** What the gateway's full disk refuses or discards, as it last said. */
   readonly disk: { readonly state: DiskState; readonly freeBytes: number } | null;

@@ -74,14 +74,16 @@ function stalledOf(status: StatusReport | null): string | undefined {
 /** What needs a person beside the link: a full disk, deliveries that nobody makes any more by themselves. */
 function troublesOf(status: StatusReport | null): string[] {
   if (!status) return [];
-  const { parked, stale, unknown } = status.deliveries;
+  const { parked, stale: ofUnknownAge, unknown } = status.deliveries;
   const deliveries = (many: number): string => (many === 1 ? "1 delivery" : `${count(many)} deliveries`);
   return [
     ...(status.downlink ? [`what central sends is not taken: ${status.downlink.stalled}`] : []),
     ...(status.disk.state === "ok" ? [] : [diskWords[status.disk.state]]),
     ...(parked > 0 ? [`${deliveries(parked)} parked: attempts are used up, their keys are held`] : []),
     ...(unknown > 0 ? [`${deliveries(unknown)} of unknown outcome: a person has to decide`] : []),
-    ...(stale > 0 ? [`${deliveries(stale)} stale since the machine restarted: nobody can judge their deadline`] : []),
+    ...(ofUnknownAge > 0
+      ? [`${deliveries(ofUnknownAge)} of unknown age since the machine restarted: nobody can judge their deadline`]
+      : []),
   ];
 }
 

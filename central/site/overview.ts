@@ -69,7 +69,7 @@ export class Overview {
       status,
       backlogUnmovedSince: unmovedSince(row, epochs, now),
     });
-    const { waiting = 0, unknown = 0, parked = 0, stale = 0 } = status?.deliveries ?? {};
+    const { waiting = 0, unknown = 0, parked = 0, stale: ofUnknownAge = 0, expired = null } = status?.deliveries ?? {};
     return {
       name: row.name,
       labels: JSON.parse(row.labels) as Record<string, string>,
@@ -79,7 +79,7 @@ export class Overview {
       pid: status?.pid ?? null,
       startedAt: status?.startedAt ?? null,
       lanes: lanesOf(epochs, facts.holes.get(row.name) ?? [], status, now, row.clock_skew_ms ?? 0),
-      deliveries: status ? { waiting, unknown, parked, stale } : null,
+      deliveries: status ? { waiting, unknown, parked, ofUnknownAge, expired } : null,
       disk: status?.disk ?? null,
       alarms: shownAlarms(facts.alarms.get(row.name) ?? []),
       deadLetters: status?.deadLetters ?? 0,

@@ -5,6 +5,7 @@ import {
   durationMs,
   type ErrorCode,
   findMessageType,
+  type LocalDestination,
   PlantgateError,
 } from "../../protocol/index.ts";
 import type { Connector, Outbound, Outcome } from "../connector/connector.ts";
@@ -42,8 +43,8 @@ const verifyAttempts = 5;
 const unsureMs = 5000;
 
 /**
- * One attempt of one delivery. Towards a destination whose repeat is not harmless an intent is flushed before and the outcome
- * after; an intent without outcome is checked where the receiver can tell, else shown as unknown, holding its key (rule 8).
+ * One attempt of one delivery. Towards a destination whose repeat is not harmless, or is not made past a deadline, an intent is flushed before
+ * and the outcome after; an intent without outcome is checked where the receiver can tell, else shown as unknown, holding its key (rule 8).
  */
 export class Attempts {
   readonly #deps: DeliveryDeps;
@@ -51,6 +52,7 @@ export class Attempts {
   readonly #evidence = new Evidence();
   readonly #unsure = new Set<number>();
   #bundle: Bundle | undefined;
+  #expired = 0;
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
@@ -62,8 +64,13 @@ export class Attempts {
   }
 
   /** Deliveries with a deadline that nobody can judge until there is a link (rule 10). */
-  get stale(): number {
+  get ofUnknownAge(): number {
     return this.#unsure.size;
+  }
+
+  /** Messages that were too late and were not carried out, since the start; each is a dead letter. */
+  get expired(): number {
+    return this.#expired;
   }
 
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
@@ -100,7 +107,7 @@ export class Attempts {
       if (late) return late;
     }
     if (asks) return this.#sendAndAwait(way, to.accepted.within, wakeUp);
-    if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
+    if (isNotedBefore(to)) await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
     return this.#settle(way, await this.#deliver(way));
   }
 
@@ -143,6 +150,7 @@ export class Attempts {
     if (perhapsDone)
       return this.#hold(way, "unknown", `it may have arrived, and is too late to be sent again: ${verdict.reason}`);
     await this.#outcomes.refuse(delivery, message.event, "EXPIRED", `not carried out: ${verdict.reason}`);
+    this.#expired += 1;
     return finished;
   }
 
@@ -178,7 +186,7 @@ export class Attempts {
       case "retry":
         return this.#tryAgain(way, outcome);
       case "unknown": {
-        if (to.effect === "idempotent") return this.#tryAgain(way, outcome);
+        if (to.effect === "idempotent") return this.#tryAgain(way, outcome, true);
         await this.#note(way, "intent", { attempts: 1 }, outcome.reason);
         // stopping: the next run begins with the check
         if (signal.aborted) return finished;
@@ -191,14 +199,19 @@ export class Attempts {
     }
   }
 
-  /** An attempt that failed while the receiver is up uses one up; an outage uses up none, however long it lasts. */
-  async #tryAgain(way: Way, { reason, afterMs, unanswered }: NotDone): Promise<Step> {
-    const { delivery, connector, retry, onExhausted } = way;
+  /**
+   * An attempt that failed while the receiver is up uses one up; an outage uses up none, however long it lasts. `perhapsDone`: by this attempt; what
+   * an earlier one may have done is not undone by one that failed, and is remembered where it may become too late to be sent again.
+   */
+  async #tryAgain(way: Way, { reason, afterMs, unanswered }: NotDone, perhapsDone = false): Promise<Step> {
+    const { delivery, to, connector, retry, onExhausted } = way;
+    const before = to.effect === "idempotent" && (delivery.state !== "waiting" || delivery.again);
+    const next = (perhapsDone || before) && isNotedBefore(to) ? "intent" : "waiting";
     const counts = isUp(connector) && (!unanswered || this.#evidence.isToBlame(delivery));
     const failures = delivery.failures + (counts ? 1 : 0);
     if (failures >= retry.attempts && onExhausted === "park")
       return this.#hold({ ...way, delivery: { ...delivery, attempts: delivery.attempts + 1, failures } }, "parked", reason);
-    await this.#note(way, "waiting", { attempts: 1, failures: counts ? 1 : 0 }, reason);
+    await this.#note(way, next, { attempts: 1, failures: counts ? 1 : 0 }, reason);
     return { kind: "later", afterMs: afterMs ?? nextDelayMs(way, delivery.attempts + 1), outage: !counts };
   }
 
@@ -239,7 +252,7 @@ export class Attempts {
     };
     const deadline = clock.monotonic() + durationMs(within);
     if (delivery.state !== "sent") {
-      if (to.effect !== "idempotent") await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
+      if (isNotedBefore(to)) await this.#note(way, "intent", { attempts: 1 }, delivery.reason);
       expectations.sent(delivery, value);
       const outcome = await this.#deliver(way);
       if (await answered()) return finished;
@@ -261,7 +274,7 @@ export class Attempts {
         { event: "delivery.answer.missed", flow, connector: name, messageId: message.event.id, reason },
         "delivery is tried again",
       );
-      if (to.effect === "idempotent") await this.#tryAgain(way, { reason });
+      if (to.effect === "idempotent") await this.#tryAgain(way, { reason }, true);
       else await this.#note(way, "intent", { attempts: 1 }, reason);
     };
     // where the disk is full the row stays `sent`, and the next attempt awaits the answer again
@@ -287,6 +300,11 @@ export class Attempts {
     const attempts = delivery.attempts + more.attempts;
     return this.#outcomes.note(delivery, state, { attempts, failures: delivery.failures + (more.failures ?? 0) }, reason);
   }
+}
+
+/** Whether an intent is flushed before an attempt: where a repeat is not harmless, or may come too late to be made. */
+function isNotedBefore({ effect, expires }: LocalDestination): boolean {
+  return effect !== "idempotent" || expires !== undefined;
 }
 
 /** The value that an answer has to match, or why it cannot be told of this message. */

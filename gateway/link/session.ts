@@ -98,7 +98,7 @@ export class Session {
       } catch (error) {
         if (signal.aborted) return;
         const isDenial = error instanceof PlantgateError && error.code === "LINK_DENIED";
-        if (!isDenial) this.#become({ kind: "offline", reason: describeError(error) });
+        if (!isDenial) this.#becomeUnreached(describeError(error));
         await clock.sleep(afterHellos.next(error), signal);
       }
     }
@@ -277,6 +277,13 @@ export class Session {
     // what else is under way ends now, and nothing new goes over a connection that may be dead
     this.#deps.transport.close();
     this.#become(next);
+  }
+
+  /** Said once for each reason, not with every try. */
+  #becomeUnreached(reason: string): void {
+    if (!("reason" in this.#state) || this.#state.reason !== reason)
+      this.#deps.log.warn({ event: "link.central.notReached", reason }, "central is not reached, messages wait on disk");
+    this.#become({ kind: "offline", reason });
   }
 
   #become(state: LinkState): void {

@@ -26,7 +26,9 @@ export interface StatusDeps {
   readonly repeats: () => number;
   readonly progress: LinkProgress;
   /** Deliveries whose deadline nobody can judge without a link. */
-  readonly stale: () => number;
+  readonly ofUnknownAge: () => number;
+  /** Messages past their deadline, since the start. */
+  readonly expired: () => number;
 }
 
 const everyMs = 2000;
@@ -85,7 +87,9 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
       waiting: depth.deliveries.waiting,
       unknown: depth.deliveries.unknown,
       parked: depth.deliveries.parked,
-      stale: deps.stale(),
+      // the wire's word for it
+      stale: deps.ofUnknownAge(),
+      expired: deps.expired(),
       ...(depth.deliveries.oldestAt === null ? {} : { oldestAt: toInstant(depth.deliveries.oldestAt) }),
     },
     deadLetters: depth.deadLetters,

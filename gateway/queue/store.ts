@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import { type CloudEvent, durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } from "./append.ts";
 import type {
   Change,
   Committed,
+  DeadLetter,
   Delivery,
   DiskReport,
   LanePosition,
@@ -340,6 +341,7 @@ export class QueueStore {
       reason: "the same idempotency key was recorded before with other content; the first stands",
       body: raw ?? Buffer.from(line),
       attempts: 0,
+      ...namesOf(line),
     } as const;
     this.#deadLetters.write(letter, staged.totals);
     return id;
@@ -511,6 +513,16 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
+
+/** What a dead letter of this message is found by. */
+function namesOf(line: string): Pick<DeadLetter, "type" | "key"> {
+  try {
+    const { type, partitionkey: key } = JSON.parse(line) as Partial<CloudEvent>;
+    return { ...(typeof type === "string" ? { type } : {}), ...(typeof key === "string" ? { key } : {}) };
+  } catch {
+    return {};
+  }
+}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;

@@ -48,7 +48,14 @@ const messages: readonly { name: string; schema: z.ZodType; optional: readonly s
   {
     name: "status-report",
     schema: statusReport,
-    optional: ["lanes.0.oldestAt", "lanes.0.stalled", "deliveries.oldestAt", "configuration.reason", "connectors.0.reason"],
+    optional: [
+      "lanes.0.oldestAt",
+      "lanes.0.stalled",
+      "deliveries.oldestAt",
+      "deliveries.expired",
+      "configuration.reason",
+      "connectors.0.reason",
+    ],
   },
 ];
 

@@ -153,6 +153,7 @@ export async function openParts(
     dataDir,
     queue,
     intake,
+    attempts,
     host,
     failures,
     connector: (name: string): TestConnector => connectors.get(name) as TestConnector,

@@ -41,6 +41,8 @@ export interface System {
       register?: boolean;
       /** Instead of a folder of the test's own. */
       dataDir?: string;
+      /** More of the command line. */
+      options?: readonly string[];
     },
   ): Promise<GatewayProcess>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -92,6 +94,7 @@ export function openSystem(): System {
             keyFile,
             "--http-port",
             "0",
+            ...(options.options ?? []),
           ],
           { ...options, ...again },
         );

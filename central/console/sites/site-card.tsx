@@ -122,7 +122,8 @@ function Exceptions({ site }: { readonly site: SiteView }) {
     { word: "Dead letters", value: site.deadLetters, tone: "bad" },
     { word: "Unknown outcome", value: site.deliveries?.unknown ?? 0, tone: "bad" },
     { word: "Parked", value: site.deliveries?.parked ?? 0, tone: "bad" },
-    { word: "Stale commands", value: site.deliveries?.stale ?? 0, tone: "bad" },
+    { word: "Age unknown", value: site.deliveries?.ofUnknownAge ?? 0, tone: "bad" },
+    { word: "Expired since start", value: site.deliveries?.expired ?? 0, tone: "bad" },
     { word: "Deliveries waiting", value: site.deliveries?.waiting ?? 0, tone: "busy" },
     { word: "Downlink waiting", value: site.downlinkWaiting, tone: "busy" },
   ].filter((row) => row.value > 0);

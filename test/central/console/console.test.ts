@@ -110,6 +110,8 @@ describe.skipIf(executable === undefined)("the console", () => {
         "21 min 24 s",
         "Dead letters 2",
         "Unknown outcome 1",
+        "Age unknown 3",
+        "Expired since start 2",
         "Deliveries waiting 7",
         "Downlink waiting 34",
         "Clock behind 4 s",

@@ -79,7 +79,7 @@ describe("a site", () => {
       "its disk is full: bulk data is refused",
       "2 deliveries parked",
       "1 delivery of unknown outcome",
-      "3 deliveries stale",
+      "3 deliveries of unknown age",
     ])
       expect(reason).toContain(part);
   });

@@ -239,6 +239,7 @@ describe("a message with a deadline", () => {
     await receive(parts, [order(2)], { waitedMs: 3_000_000, again: false });
     await ended(parts, 2);
     expect(parts.connector("scheduler").attempts.map(({ key }) => key)).toEqual(["hq-mo-2"]);
+    expect(parts.attempts).toMatchObject({ expired: 1, ofUnknownAge: 0 });
     expect(
       outcomes(parts)
         .map(({ outcome }) => outcome)
@@ -289,6 +290,31 @@ describe("a message with a deadline", () => {
       expect(letters(parts)).toHaveLength(outcome === "expired" ? 1 : 0);
     },
   );
+
+  it("of what an earlier attempt may have carried out is not said to be missed, however the later ones failed", async () => {
+    const deliver = (_message: Outbound, attempt: number) =>
+      attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "retry" as const, reason: "busy" };
+    await using parts = await openParts({ receivers: { scheduler: { deliver } } });
+    const retry = { attempts: 1, base: "200ms", cap: "200ms" };
+    await parts.apply(await bundleOf(plant({ effect: "idempotent", expires: { after: "1s" } }, { retry }), "lyon"));
+    await receive(parts, [order(1)]);
+    const [said] = await ended(parts, 1);
+    expect(said).toMatchObject({ outcome: "unknown" });
+    expect(said?.detail).toContain("it may have arrived, and is too late to be sent again");
+    expect(letters(parts)).toEqual([]);
+  });
+
+  it("waits, and counts as of unknown age, while nobody can tell how long the machine was off", async () => {
+    await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });
+    await parts.apply(await bundleOf(plant({ expires: { after: "1h" } }), "lyon"));
+    await receive(parts, [order(1)], { waitedMs: undefined, again: false });
+    await until(
+      () => parts.attempts.ofUnknownAge,
+      (count) => count === 1,
+    );
+    expect(parts.attempts.expired).toBe(0);
+    expect(rows(parts)).toMatchObject([{ state: "waiting", attempts: 0 }]);
+  });
 
   it("is judged by the instant that it names, counted from when it happened", async () => {
     await using parts = await openParts({ receivers: { scheduler: { deliver: () => ({ kind: "done" }) } } });

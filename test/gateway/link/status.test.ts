@@ -41,7 +41,8 @@ async function openStatus(answer: (report: number) => LinkAnswer) {
       connectors: () => [],
       configuration: () => ({ reported: 0, state: "none" }),
       repeats: () => 0,
-      stale: () => 0,
+      ofUnknownAge: () => 0,
+      expired: () => 0,
     },
     stopping.signal,
   );

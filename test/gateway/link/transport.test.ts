@@ -1,12 +1,13 @@
 import { generateKeyPairSync } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect, createServer as createSilent, type Socket } from "node:net";
+import { type AddressInfo, createServer as createSilent, type Socket } from "node:net";
 import { beforeAll, expect, it } from "vitest";
 import type { DialOptions } from "../../../gateway/link/dial.ts";
 import { type LinkRequest, Transport } from "../../../gateway/link/transport.ts";
 import { systemClock, toProblem } from "../../../protocol/index.ts";
 import { type Authority, makeAuthority } from "../../support/certificates.ts";
+import { startConnectProxy } from "../../support/tls-front.ts";
 
 let authority: Authority;
 beforeAll(async () => {
@@ -84,28 +85,9 @@ it("says nothing, and no token, to a server that has not the pinned key", async 
   expect(server.seen).toEqual({ requests: 0, authorization: "" });
 });
 
-/** A proxy that opens tunnels for whoever shows its password. */
-async function proxy() {
-  const server = createServer();
-  const seen: string[] = [];
-  server.on("connect", (request: IncomingMessage, socket: Socket) => {
-    seen.push(request.url ?? "");
-    socket.on("error", () => {});
-    const allowed = request.headers["proxy-authorization"] === `Basic ${Buffer.from("plant:50%secret").toString("base64")}`;
-    if (!allowed) return socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 4\r\n\r\nlogin");
-    const [host = "", port = ""] = (request.url ?? "").split(":");
-    const out = connect(Number(port), host, () => {
-      socket.write("HTTP/1.1 200 OK\r\n\r\n");
-      out.pipe(socket).pipe(out);
-    });
-    out.on("error", () => socket.destroy());
-  });
-  return Object.assign(await serve(server), { tunnels: seen });
-}
-
 it("goes through a proxy by CONNECT, with its password, to a private authority or a pinned key", async () => {
   await using server = await secure();
-  await using way = await proxy();
+  await using way = await startConnectProxy("plant:50%secret");
   const address = `http://plant:50%secret@127.0.0.1:${way.port}`;
   using byAuthority = open(`https://127.0.0.1:${server.port}`, { proxy: address, ca: authority.ca });
   expect(await byAuthority.send()).toMatchObject({ kind: "ok" });
@@ -118,7 +100,7 @@ it("goes through a proxy by CONNECT, with its password, to a private authority o
 
 it("takes a proxy's refusal for what it is: not central's word", async () => {
   await using server = await secure();
-  await using way = await proxy();
+  await using way = await startConnectProxy("plant:secret");
   using transport = open(`https://127.0.0.1:${server.port}`, { proxy: `http://127.0.0.1:${way.port}`, ca: authority.ca });
   expect(await why(transport.send())).toContain("the proxy does not let us through to central: it answered 407");
   expect(server.seen.requests).toBe(0);

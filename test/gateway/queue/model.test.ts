@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { QueueLane } from "../../../gateway/queue/change.ts";
 import { decodeLines } from "../../../gateway/queue/frame.ts";
+import { framePosition } from "../../../gateway/queue/schema.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import { type Lane, PlantgateError, queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -34,7 +35,7 @@ const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("configure" as const),
-      kib: fc.constantFrom(8, 32, 1024),
+      kib: fc.constantFrom(8, 16, 32, 1024),
       recovery: fc.constantFrom(0, 3600),
       sealed: fc.boolean(),
     }),
@@ -43,6 +44,39 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("maintain" as const) }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Mostly samples, more than their lane takes. */
+const budgetStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant("append" as const),
+      lane: fc.constant("telemetry" as const),
+      sizes: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("acknowledge" as const),
+      lane: fc.constant("telemetry" as const),
+      share: fc.integer({ min: 0, max: 10 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("configure" as const),
+      kib: fc.constantFrom(8, 16, 32),
+      recovery: fc.constantFrom(0, 3600),
+      sealed: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("maintain" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 7_200_000 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("epoch" as const), lane: fc.constant("telemetry" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("crash" as const), torn: fc.integer({ min: 0, max: 5000 }) }) },
+);
 
 /** A queue under test beside what it accepted. */
 class Subject {
@@ -58,7 +92,9 @@ class Subject {
   readonly accepted: Record<(typeof lanes)[number], string[]> = { transaction: [], bulk: [], telemetry: [] };
   /** The log of the file was cut: acknowledged messages may be missing, but not in silence. */
   cut = false;
-  telemetryBudget = Number.POSITIVE_INFINITY;
+  #telemetryBudget = Number.POSITIVE_INFINITY;
+  /** The largest frame of samples that there ever was. */
+  #largestBytes = 0;
 
   constructor(root: string) {
     this.#root = root;
@@ -115,7 +151,7 @@ class Subject {
         this.store = this.#open();
         return;
       case "configure":
-        this.telemetryBudget = action.kib * 1024;
+        this.#telemetryBudget = action.kib * 1024;
         this.store.keepAcknowledged(action.recovery * 1000);
         this.store.configure(
           queuePolicy.parse({ lanes: { telemetry: { maxBytes: `${action.kib}KiB` } }, encryption: { atRest: action.sealed } }),
@@ -124,17 +160,46 @@ class Subject {
       case "epoch":
         return this.store.openEpoch(action.lane);
       case "maintain":
-        this.store.maintain();
+        this.#discards(() => this.store.maintain());
     }
   }
 
   #append(to: (typeof lanes)[number], lines: readonly string[]): void {
     try {
-      this.store.commit([{ messages: lines.map((line) => ({ lane: to, line })) }]);
+      const commit = () => this.store.commit([{ messages: lines.map((line) => ({ lane: to, line })) }]);
+      if (to === "telemetry") this.#discards(commit);
+      else commit();
       this.accepted[to].push(...lines);
     } catch (error) {
       if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
     }
+  }
+
+  /** Work after which the samples keep to their budget: what central has goes first, then the oldest, and no more than is needed. */
+  #discards(work: () => void): void {
+    const before = samplesIn(this.store);
+    const counted = laneOf(this.store, "telemetry").storedBytes;
+    work();
+    const after = samplesIn(this.store);
+    const { storedBytes } = laneOf(this.store, "telemetry");
+    this.#largestBytes = Math.max(this.#largestBytes, ...before.frames.concat(after.frames).map(({ bytes }) => bytes));
+    if (!this.cut) {
+      expect(counted, "what is counted before").toBe(before.bytes);
+      expect(storedBytes, "what is counted").toBe(after.bytes);
+    }
+    expect(after.bytes, "the budget").toBeLessThanOrEqual(this.#telemetryBudget);
+    if (after.discarded <= before.discarded) return;
+    const { acknowledged, epochFirst } = this.store.position("telemetry");
+    const [oldest] = after.frames;
+    if (!this.cut) expect(oldest?.first ?? Number.POSITIVE_INFINITY, "what central has goes first").toBeGreaterThan(acknowledged);
+    expect(after.bytes + this.#largestBytes, "no more than is needed").toBeGreaterThan(this.#telemetryBudget * 0.98);
+    const discardable = after.frames.filter(({ first }) => first > acknowledged && first >= epochFirst);
+    const newest = after.lastDiscarded;
+    if (!this.cut)
+      expect(
+        discardable.filter(({ first }) => first < newest),
+        "the oldest first",
+      ).toEqual([]);
   }
 
   /** As central does: whole frames. */
@@ -158,6 +223,25 @@ class Subject {
     this.#folder = next;
     this.store = this.#open();
   }
+}
+
+/** The samples that lie on disk, frame by frame, and how many do not any more, as their holes say. */
+function samplesIn(store: QueueStore) {
+  const sizes = store.database.prepare(
+    "SELECT length(events) + coalesce(length(inputs), 0) AS bytes FROM frames WHERE position = ?",
+  );
+  const frames: { first: number; bytes: number }[] = [];
+  let [discarded, lastDiscarded] = [0, 0];
+  for (let after = 0; ; ) {
+    const some = store.frames("telemetry", after, { frames: 100, bytes: 1e9 });
+    if (some.length === 0) break;
+    for (const { first, count, hole } of some) {
+      after = first + count - 1;
+      if (hole === undefined) frames.push({ first, bytes: sizes.get(framePosition("telemetry", first))!.bytes as number });
+      else if (hole === "size") [discarded, lastDiscarded] = [discarded + count, after];
+    }
+  }
+  return { frames, discarded, lastDiscarded, bytes: frames.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Every accepted message is where it was put, or inside a hole that says why it is not; nothing else is there. */
@@ -188,20 +272,27 @@ function check(subject: Subject): void {
   expect(storedBytes).toBeGreaterThanOrEqual(0);
 }
 
+function live(steps: readonly Step[]): void {
+  using folder = temporaryFolder();
+  const subject = new Subject(folder.path);
+  try {
+    for (const action of steps) subject.apply(action);
+    check(subject);
+    subject.apply({ do: "crash", torn: 100 });
+    check(subject);
+  } finally {
+    subject.store.close();
+  }
+}
+
 it("holds what it accepted, in order, or says what is missing, whatever happens to it", () => {
+  fc.assert(fc.property(fc.array(step, { maxLength: 40 }), live), { numRuns: 60 });
+});
+
+it("keeps the samples to their budget: the oldest go, no more than is needed, and their ranges say so", () => {
+  const small = { do: "configure", kib: 16, recovery: 3600, sealed: false } as const;
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      using folder = temporaryFolder();
-      const subject = new Subject(folder.path);
-      try {
-        for (const action of steps) subject.apply(action);
-        check(subject);
-        subject.apply({ do: "crash", torn: 100 });
-        check(subject);
-      } finally {
-        subject.store.close();
-      }
-    }),
-    { numRuns: 60 },
+    fc.property(fc.array(budgetStep, { minLength: 10, maxLength: 40 }), (steps) => live([small, ...steps])),
+    { numRuns: 30, endOnFailure: true },
   );
 });

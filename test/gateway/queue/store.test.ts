@@ -72,17 +72,19 @@ it("acknowledges a repeat without recording it again, also after a restart and w
 it("keeps the same key with other content as a dead letter with the raw bytes, and the first stands", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
-  const change = (line: string, content: string): Change => ({
-    messages: [{ lane: "transaction", line, input: 0, repeat: { key: "picks/T-1/1", hash: hash(content) } }],
+  const type = "mfg.pick.confirmed.v1";
+  const lineOf = (id: string): string => JSON.stringify({ id, type, partitionkey: "mo-1" });
+  const change = (id: string, content: string): Change => ({
+    messages: [{ lane: "transaction", line: lineOf(id), input: 0, repeat: { key: "picks/T-1/1", hash: hash(content) } }],
     inputs: [Buffer.from(content)],
     from: { connector: "wms", flow: "picks", place: "wms/picks/7/confirmed", receivedAt: 1 },
   });
   store.commit([change("first", "12.5")]);
   const [second] = store.commit([change("second", "99")]);
   expect(second!.conflicts).toHaveLength(1);
-  expect(lines(store)).toEqual(["first"]);
+  expect(lines(store)).toEqual([lineOf("first")]);
   expect(deadLettersIn(store)).toMatchObject([
-    { id: second!.conflicts[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/7/confirmed" },
+    { id: second!.conflicts[0], code: "KEY_CONFLICT", flow: "picks", place: "wms/picks/7/confirmed", type, key: "mo-1" },
   ]);
   expect(Buffer.from(deadLettersIn(store)[0]!.body).toString()).toBe("99");
   store.close();
