@@ -98,7 +98,7 @@ function isForwardedTo(deps: BrokerDeps, client: Client, packet: AedesPublishPac
     return false;
   }
   // what is kept for it follows what it is sent again; at QoS 0 it was not there yet
-  if (!link.isReady) return false;
+  if (!link.isReady || !link.isAnother(packet)) return false;
   deps.onForward(link, packet);
   return true;
 }

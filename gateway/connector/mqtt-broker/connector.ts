@@ -14,7 +14,7 @@ import { openBroker } from "./broker.ts";
 import { Connections } from "./connections.ts";
 import { Gate } from "./gate.ts";
 import { Holds } from "./holds.ts";
-import type { TimedClient } from "./hooks.ts";
+import { forgetDuplicates, type TimedClient } from "./hooks.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { Outbox } from "./outbox.ts";
 import { Publications } from "./publications.ts";
@@ -170,6 +170,7 @@ export class MqttBrokerConnector implements Connector {
       },
     });
     const client = broker.handle(gate) as TimedClient;
+    forgetDuplicates(client);
     const { gaveWay } = this.#connections.begin(client, gate);
     if (gaveWay) this.#refusals.note("many connections that nobody was let in over; the oldest was ended", {});
   }

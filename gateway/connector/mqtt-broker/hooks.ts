@@ -5,6 +5,7 @@ export interface TimedClient extends Client {
   readonly _keepaliveTimer?: NodeJS.Timeout;
   readonly _pendingDrains: readonly unknown[];
   deliverQoS(packet: object, done: () => void): void;
+  duplicates: Record<string, number>;
 }
 
 /** The parts of aedes that are stepped into. */
@@ -34,6 +35,14 @@ export function hookInto(broker: Aedes, isForwarded: (packet: PublishPacket) => 
   };
   registerOnePerId(broker, insides);
   forwardWithoutWaiting(broker, insides);
+}
+
+/**
+ * aedes takes a message for one that a client has had when a newer one was given on before: one that is kept on its way is passed by one that
+ * is not. Whoever forwards has to see to it that a message that several filters match is sent once.
+ */
+export function forgetDuplicates(client: TimedClient): void {
+  client.duplicates = new Proxy({}, { get: () => 0, set: () => true });
 }
 
 /**

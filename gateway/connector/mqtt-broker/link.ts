@@ -21,6 +21,7 @@ export class Link {
   leavesPast: boolean;
   /** CONNACK is sent, and behind it what the client had not acknowledged: nothing new comes before that (MQTT 3.1.1, 3.2.0-1 and 4.4). */
   isReady = false;
+  #lastCounter = 0;
 
   constructor(client: TimedClient, session: Session, gate: Gate, line: IntakeLine, closed: AbortSignal) {
     this.client = client;
@@ -48,6 +49,13 @@ export class Link {
       done(error);
     };
     this.#line.take(input, settle, before);
+  }
+
+  /** Whether a message was not forwarded just now: its filters are gone through one after the other. */
+  isAnother({ brokerCounter }: { readonly brokerCounter: number }): boolean {
+    if (brokerCounter === this.#lastCounter) return false;
+    this.#lastCounter = brokerCounter;
+    return true;
   }
 
   /** What lies here because the client does not read it; past the bound it is to be disconnected. */

@@ -5,11 +5,11 @@ import { connectPacket, packetIdOf, packetType, RawMqtt, subscribePacket, topicO
 import { config, connected, login, settled, startBroker } from "./harness.ts";
 
 const never = new AbortController().signal;
-const order = (name: string, options: { retain?: boolean; body?: Buffer } = {}): Outbound => ({
+const order = (name: string, options: { qos?: 0 | 1; retain?: boolean; body?: Buffer } = {}): Outbound => ({
   kind: "topic",
   topic: `orders/${name}`,
   body: options.body ?? Buffer.from(name),
-  qos: 1,
+  qos: options.qos ?? 1,
   retain: options.retain ?? false,
   event: { id: name } as Outbound["event"],
   key: name,
@@ -105,6 +105,20 @@ describe("a session that a client of the embedded broker keeps", () => {
     await settled(client);
     expect(publishes(client)).toHaveLength(1);
     expect(client.closed).toBe(false);
+  });
+
+  it("gets a delivery also when one at QoS 0 passes it on its way", async () => {
+    await using broker = await startBroker();
+    await using client = await connected(broker.port, { clean: false });
+    await subscribed(client, "orders/#");
+    const slow = broker.connector.deliver(order("1"), never);
+    const quick = broker.connector.deliver(order("2", { qos: 0 }), never);
+    expect(await quick).toMatchObject({ kind: "done" });
+    await settled(client);
+    await settled(client);
+    expect(publishes(client).map(topicOf).sort()).toEqual(["orders/1", "orders/2"]);
+    for (const publish of publishes(client)) if (topicOf(publish) === "orders/1") client.puback(packetIdOf(publish));
+    expect(await slow).toMatchObject({ kind: "done" });
   });
 
   it("is sent what is new behind what it had not acknowledged, however slowly it reads (P4)", async () => {
