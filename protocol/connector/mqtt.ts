@@ -34,6 +34,10 @@ export const mqttBrokerConnector = z.strictObject({
     )
     .min(1)
     .meta({ description: "Who may connect, and the topics that each may publish and subscribe to." }),
+  relay: z.array(topicFilter).default([]).meta({
+    description:
+      "Topics that are traffic between devices also while nobody listens: acknowledged and forwarded, never recorded, unless a flow takes them. On any other topic that no flow takes, what no connected client has subscribed to is a dead letter.",
+  }),
   grants: z.strictObject({ subscribe: z.array(topicFilter).default([]), publish: z.array(topicFilter).default([]) }),
 });
 export type MqttBrokerConnectorConfig = z.infer<typeof mqttBrokerConnector>;

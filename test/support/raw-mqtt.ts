@@ -19,6 +19,16 @@ export const packetType = {
   pingresp: 13,
 } as const;
 
+export interface ConnectOptions {
+  readonly clientId: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly clean?: boolean;
+  readonly level?: number;
+  readonly keepAliveSeconds?: number;
+  readonly will?: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 | 2 };
+}
+
 /** MQTT 3.1.1 written by hand, for what a well-behaved client would not do: repeats, held-back releases, broken packets. */
 export class RawMqtt {
   readonly packets: RawPacket[] = [];
@@ -37,26 +47,30 @@ export class RawMqtt {
     });
   }
 
-  static async connect(
-    port: number,
-    options: {
-      clientId: string;
-      username?: string;
-      password?: string;
-      clean?: boolean;
-      level?: number;
-      keepAliveSeconds?: number;
-    },
-  ): Promise<RawMqtt> {
+  static async connect(port: number, options: ConnectOptions): Promise<RawMqtt> {
+    const client = await RawMqtt.open(port);
+    client.write(connectPacket(options));
+    return client;
+  }
+
+  /** A connection that says nothing yet. */
+  static async open(port: number): Promise<RawMqtt> {
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
-    const client = new RawMqtt(socket);
-    const { clientId, username, password, clean = true, level = 4, keepAliveSeconds = 0 } = options;
-    const flags = (clean ? 2 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
-    const properties = level === 5 ? Buffer.from([0]) : Buffer.alloc(0);
-    const fields = [clientId, username, password].filter((field) => field !== undefined).map(text);
-    client.send(0x10, Buffer.concat([text("MQTT"), Buffer.from([level, flags, 0, keepAliveSeconds]), properties, ...fields]));
-    return client;
+    return new RawMqtt(socket);
+  }
+
+  write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+
+  /** Reads nothing until `resume`. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
   }
 
   send(firstByte: number, body: Buffer): void {
@@ -73,7 +87,7 @@ export class RawMqtt {
 
   /** Several packets in one write, so that the broker reads them in one piece. */
   publishAll(messages: readonly { topic: string; payload: string; qos: 0 | 1 | 2; packetId?: number }[]): void {
-    this.#socket.write(Buffer.concat(messages.map(({ topic, payload, ...options }) => publishPacket(topic, payload, options))));
+    this.write(Buffer.concat(messages.map(({ topic, payload, ...options }) => publishPacket(topic, payload, options))));
   }
 
   ping(): void {
@@ -170,7 +184,23 @@ export function topicOf({ body }: RawPacket): string {
   return body.subarray(2, 2 + body.readUInt16BE(0)).toString();
 }
 
-function publishPacket(
+export function connectPacket(options: ConnectOptions): Buffer {
+  const { clientId, username, password, clean = true, level = 4, keepAliveSeconds = 0, will } = options;
+  const flags =
+    (clean ? 2 : 0) |
+    (username === undefined ? 0 : 0x80) |
+    (password === undefined ? 0 : 0x40) |
+    (will === undefined ? 0 : 4 | (will.qos << 3));
+  const properties = level === 5 ? Buffer.from([0]) : Buffer.alloc(0);
+  const fields = [clientId, will?.topic, will?.payload, username, password].filter((field) => field !== undefined).map(text);
+  return packet(0x10, Buffer.concat([text("MQTT"), Buffer.from([level, flags, 0, keepAliveSeconds]), properties, ...fields]));
+}
+
+export function subscribePacket(filters: readonly string[], qos: 0 | 1 | 2, packetId = 1): Buffer {
+  return packet(0x82, Buffer.concat([id(packetId), ...filters.flatMap((filter) => [text(filter), Buffer.from([qos])])]));
+}
+
+export function publishPacket(
   topic: string,
   payload: string,
   options: { qos?: 0 | 1 | 2; packetId?: number; dup?: boolean; retain?: boolean },

@@ -1,33 +1,43 @@
-import { topicMatches } from "../../../protocol/index.ts";
 import type { Input } from "../connector.ts";
 import type { Done, IntakeLine } from "../mqtt/intake-line.ts";
-import type { SocketFilter } from "../mqtt/socket-filter.ts";
+import type { Gate } from "./gate.ts";
+import type { TimedClient } from "./hooks.ts";
+import type { Session } from "./sessions.ts";
 import type { User } from "./users.ts";
+
+/** What a client may leave unread, and what each message that waits for it costs beside its bytes. */
+const unread = { mostBytes: 16 * 1024 * 1024, perMessageBytes: 256 };
 
 /** One authenticated connection. */
 export class Link {
-  readonly clientId: string;
-  readonly user: User;
+  readonly client: TimedClient;
+  readonly session: Session;
   readonly #line: IntakeLine;
-  readonly #gate: SocketFilter;
-  /** Topic filter → QoS. */
-  readonly subscriptions = new Map<string, number>();
+  readonly #gate: Gate;
   /** Deliveries that this client has yet to acknowledge, by packet id. */
   readonly awaiting = new Map<number, () => void>();
   readonly closed: AbortSignal;
   /** It began a clean session, and what an earlier one left unreleased is yet to be forgotten. */
   leavesPast: boolean;
-  /** Messages at QoS 1 sent and not acknowledged. */
-  unacknowledged = 0;
-  #lastPacketId = 0;
+  /** CONNACK is sent, and behind it what the client had not acknowledged: nothing new comes before that (MQTT 3.1.1, 3.2.0-1 and 4.4). */
+  isReady = false;
+  #lastCounter = 0;
 
-  constructor(client: { id: string; clean: boolean }, user: User, gate: SocketFilter, line: IntakeLine, closed: AbortSignal) {
-    this.clientId = client.id;
-    this.leavesPast = client.clean;
-    this.user = user;
+  constructor(client: TimedClient, session: Session, gate: Gate, line: IntakeLine, closed: AbortSignal) {
+    this.client = client;
+    this.session = session;
+    this.leavesPast = session.isClean;
     this.#gate = gate;
     this.#line = line;
     this.closed = closed;
+  }
+
+  get clientId(): string {
+    return this.session.clientId;
+  }
+
+  get user(): User {
+    return this.session.user;
   }
 
   /** A message of this client, on its way to the disk in the order in which they came; as {@link IntakeLine.take}. */
@@ -41,16 +51,36 @@ export class Link {
     this.#line.take(input, settle, before);
   }
 
-  /** At which QoS this client gets a topic; undefined: not at all. Of several subscriptions the weakest counts. */
-  qosOf(topic: string): number | undefined {
-    let weakest: number | undefined;
-    for (const [filter, qos] of this.subscriptions) if (topicMatches(filter, topic)) weakest = Math.min(weakest ?? 2, qos);
-    return weakest;
+  /** Whether a message was not forwarded just now: its filters are gone through one after the other. */
+  isAnother({ brokerCounter }: { readonly brokerCounter: number }): boolean {
+    if (brokerCounter === this.#lastCounter) return false;
+    this.#lastCounter = brokerCounter;
+    return true;
+  }
+
+  /** What lies here because the client does not read it; past the bound it is to be disconnected. */
+  get unreadBytes(): number {
+    return this.#gate.unsentBytes + this.client._pendingDrains.length * unread.perMessageBytes;
+  }
+
+  get doesNotRead(): boolean {
+    this.#gate.account(this.session.outgoing.sizeBytes);
+    return this.unreadBytes > unread.mostBytes;
+  }
+
+  /** What came for it while it was let in is sent, and what it sent behind CONNECT is read, from now on. */
+  open(): void {
+    this.isReady = true;
+    // without a broker's name: aedes has counted it as sent already
+    for (const packet of this.session.outgoing.unsent()) this.client.deliverQoS({ ...packet, brokerId: null }, () => {});
+    this.#gate.open();
+  }
+
+  end(): void {
+    this.#gate.destroy();
   }
 
   nextPacketId(): number {
-    do this.#lastPacketId = (this.#lastPacketId % 65_535) + 1;
-    while (this.awaiting.has(this.#lastPacketId) && this.awaiting.size < 65_535);
-    return this.#lastPacketId;
+    return this.session.outgoing.nextId((packetId) => this.awaiting.has(packetId));
   }
 }

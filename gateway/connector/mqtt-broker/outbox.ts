@@ -1,15 +1,21 @@
 import { randomUUID } from "node:crypto";
-import type { Aedes } from "aedes";
+import type { Aedes, AedesPublishPacket } from "aedes";
 import type { Clock } from "../../../protocol/index.ts";
 import type { Outbound, Outcome } from "../connector.ts";
 import type { Link } from "./link.ts";
+import type { Retained } from "./retained.ts";
 
 /** How long a subscriber's PUBACK may take. */
 const ackTimeoutMs = 30_000;
 
 interface Underway {
+  readonly expected: ReadonlySet<Link>;
   readonly acknowledged: (link: Link) => void;
+  /** Where it is awaited, to be forgotten with it. */
+  readonly sent: { readonly link: Link; readonly packetId: number }[];
 }
+
+type Forwarded = Pick<AedesPublishPacket, "qos" | "retain" | "brokerCounter"> & { clientId?: string; messageId?: number };
 
 /**
  * Messages to clients of the embedded broker. aedes tells nobody when a subscriber acknowledges, so the packet ids of what it forwards
@@ -18,14 +24,16 @@ interface Underway {
 export class Outbox {
   readonly #broker: Aedes;
   readonly #links: () => Iterable<Link>;
+  readonly #retained: Retained;
   readonly #clock: Clock;
   readonly #underway = new Map<string, Underway>();
   // in the place of the publishing client's id; unguessable, so that no client can take a delivery's name
   readonly #prefix = `plantgate-delivery-${randomUUID()}-`;
   #count = 0;
 
-  constructor(broker: Aedes, links: () => Iterable<Link>, clock: Clock) {
+  constructor(broker: Aedes, links: () => Iterable<Link>, retained: Retained, clock: Clock) {
     this.#broker = broker;
+    this.#retained = retained;
     this.#links = links;
     this.#clock = clock;
   }
@@ -35,25 +43,33 @@ export class Outbox {
    * a restart and this broker's memory does not; but a retained message, and one at QoS 0, is done when the broker has it.
    */
   async deliver(message: Extract<Outbound, { kind: "topic" }>, signal: AbortSignal): Promise<Outcome> {
-    const { topic, qos, retain } = message;
-    const receivers = [...this.#links()].filter((link) => link.qosOf(topic) !== undefined);
+    const { topic, body, qos, retain } = message;
+    if (retain && body.byteLength > 0 && !this.#retained.hasRoom(topic, body.byteLength))
+      return { kind: "retry", reason: "there is no room for another retained message" };
+    const receivers = [...this.#links()].filter(({ isReady, session }) => isReady && session.qosOf(topic) !== undefined);
     if (receivers.length === 0 && qos > 0 && !retain)
       return { kind: "retry", reason: `nobody who is connected has subscribed to ${topic}` };
-    const expected = new Set(qos === 0 ? [] : receivers.filter((link) => (link.qosOf(topic) ?? 0) > 0));
+    const expected = new Set(qos === 0 ? [] : receivers.filter(({ session }) => (session.qosOf(topic) ?? 0) > 0));
     const failure = await this.#publish(message, expected, signal);
     if (failure) return failure;
     return { kind: "done", detail: `${receivers.length} of the connected clients got it` };
   }
 
-  /** aedes is about to forward a packet to a client: gives it a packet id, and ties that to the delivery it belongs to. */
-  forward(link: Link, packet: { clientId?: string; messageId?: number; qos: number }): void {
-    if (packet.qos === 0) return;
-    packet.messageId = link.nextPacketId();
+  /**
+   * aedes is about to forward a packet to a client: gives it a packet id, and ties that to the delivery it belongs to. One that is sent
+   * again keeps the packet id that it had.
+   */
+  forward(link: Link, packet: Forwarded): void {
+    if (packet.qos === 0 || packet.messageId !== undefined) return;
+    const packetId = link.nextPacketId();
+    packet.messageId = packetId;
     const delivery = packet.clientId === undefined ? undefined : this.#underway.get(packet.clientId);
-    if (delivery) link.awaiting.set(packet.messageId, () => delivery.acknowledged(link));
+    if (!delivery?.expected.has(link)) return;
+    delivery.sent.push({ link, packetId });
+    link.awaiting.set(packetId, () => delivery.acknowledged(link));
   }
 
-  /** A client sent PUBACK. */
+  /** A client sent PUBACK or PUBCOMP. */
   acknowledged(link: Link, packetId: number): void {
     const acknowledge = link.awaiting.get(packetId);
     link.awaiting.delete(packetId);
@@ -68,12 +84,15 @@ export class Outbox {
     const { topic, body, qos, retain } = message;
     const id = `${this.#prefix}${++this.#count}`;
     const over = new AbortController();
+    const sent: Underway["sent"] = [];
     const result = new Promise<Outcome | undefined>((resolve) => {
       let written = false;
       const check = (): void => {
         if (written && expected.size === 0) resolve(undefined);
       };
       this.#underway.set(id, {
+        expected,
+        sent,
         acknowledged: (link) => {
           expected.delete(link);
           check();
@@ -99,6 +118,7 @@ export class Outbox {
     return result.finally(() => {
       over.abort();
       this.#underway.delete(id);
+      for (const { link, packetId } of sent) link.awaiting.delete(packetId);
     });
   }
 }

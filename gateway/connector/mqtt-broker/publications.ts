@@ -1,25 +1,28 @@
 import { createHash } from "node:crypto";
 import type { Client, PublishPacket } from "aedes";
-import { backoff, type Clock, describeError, hasDisposition, topicMatches } from "../../../protocol/index.ts";
+import { backoff, type Clock, describeError, hasDisposition, PlantgateError, topicMatches } from "../../../protocol/index.ts";
 import type { Inlet, Input, Wiring } from "../connector.ts";
 import { type Done, IntakeLine, isStop } from "../mqtt/intake-line.ts";
 import type { Link } from "./link.ts";
 import { PacketIds } from "./packet-ids.ts";
 import type { Refusals } from "./refusals.ts";
-import type { User, Users } from "./users.ts";
+import type { Sessions } from "./sessions.ts";
+import { TopicCache } from "./topic-cache.ts";
+import type { User } from "./users.ts";
 
-/** Topics whose last message is kept for later subscribers, in memory. */
-const maxRetainedTopics = 10_000;
+/** Characters of a topic (MQTT allows 65,535 bytes). */
+export const maxTopicLength = 1024;
+/** Wills that wait for the disk: nobody is read from less far because of them. */
+const maxWills = { count: 1000, bytes: 4 * 1024 * 1024 };
 
-/** Topics of a user that are judged once; a device that invents topics pays for it again. */
-const maxVerdicts = 10_000;
-
-type Verdict = "refused" | "forwarded" | "taken";
+/** open: no flow takes it, and who is connected decides. */
+type Verdict = "refused" | "relayed" | "taken" | "open";
 
 export interface PublicationsDeps {
   readonly inlet: Inlet;
   readonly wiring: Wiring;
-  readonly users: Users;
+  readonly relay: readonly string[];
+  readonly sessions: Pick<Sessions, "hasSubscriber">;
   readonly refusals: Refusals;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -28,16 +31,17 @@ export interface PublicationsDeps {
 /**
  * What devices publish, on its way to the queue.
  *
- * A topic that a flow takes is recorded. One that no flow takes but some user may subscribe to is traffic between devices: forwarded
- * and not recorded. A publish outside its user's grants: MQTT 3.1.1 (3.3.5) leaves the choice between acknowledging it and closing.
- * An acknowledgement would say that we have it, so QoS 1 and 2 close the connection; QoS 0 is dropped and logged.
+ * A topic that a flow takes is recorded. One that no flow takes is traffic between devices, forwarded and not recorded, while a client that
+ * is connected has subscribed to it, or where the configuration says so (`relay`); else it is given to the queue as well, which keeps it
+ * as a dead letter: an acknowledgement would say that somebody has it. A publish outside its user's grants: MQTT 3.1.1 (3.3.5) leaves
+ * the choice between acknowledging it and closing, so QoS 1 and 2 close the connection; QoS 0 is dropped and logged.
  */
 export class Publications {
   readonly #deps: PublicationsDeps;
   readonly #packetIds = new PacketIds();
-  readonly #retainedTopics = new Set<string>();
   readonly #wills: IntakeLine;
-  readonly #verdicts = new Map<User, Map<string, Verdict>>();
+  readonly #waitingWills = { count: 0, bytes: 0 };
+  readonly #verdicts = new TopicCache<User, Verdict>();
 
   constructor(deps: PublicationsDeps) {
     this.#deps = deps;
@@ -53,17 +57,19 @@ export class Publications {
     if (signal.aborted) return done(new Error("the broker is stopping"));
     const verdict = this.#judge(user, packet.topic);
     if (verdict === "refused") return this.#refuse(user, packet, done);
-    this.#boundRetained(packet);
-    if (verdict === "forwarded") return done();
+    if (verdict === "relayed" || (verdict === "open" && this.#deps.sessions.hasSubscriber(packet.topic))) return done();
+    // the will of a connection that has ended is nobody's to repeat, and has no packet id
+    const isWill = client.closed || !link;
+    const sentence = isWill
+      ? "a will could not be kept and is lost; nobody was told that we had it"
+      : "a message could not be kept; its sender was disconnected and keeps it";
     const taken: Done = (error) => {
       if (error === undefined) return done();
       const reason = describeError(error);
-      if (!isStop(error))
-        refusals.note("a message could not be kept; its sender was disconnected and keeps it", { clientId: client.id, reason });
+      if (!isStop(error)) refusals.note(sentence, { clientId: client.id, reason });
       done(error instanceof Error ? error : new Error(reason));
     };
-    // the will of a connection that has ended is nobody's to repeat, and has no packet id
-    if (client.closed || !link) this.#wills.take(this.#inputOf(packet), taken);
+    if (isWill) this.#takeWill(this.#inputOf(packet), taken);
     else this.#append(link, packet, taken);
   }
 
@@ -107,13 +113,29 @@ export class Publications {
     link.leavesPast = false;
   }
 
+  #takeWill(input: Input, done: Done): void {
+    const waiting = this.#waitingWills;
+    const bytes = input.body.byteLength;
+    if (waiting.count >= maxWills.count || waiting.bytes + bytes > maxWills.bytes) {
+      return done(new PlantgateError("QUEUE_FULL", "too many wills wait for room on the disk"));
+    }
+    waiting.count += 1;
+    waiting.bytes += bytes;
+    this.#wills.take(input, (error) => {
+      waiting.count -= 1;
+      waiting.bytes -= bytes;
+      done(error);
+    });
+  }
+
   #inputOf(packet: PublishPacket): Input {
     const body = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
     return { origin: { kind: "topic", topic: packet.topic, retained: false }, body, receivedAt: this.#deps.clock.now() };
   }
 
   #refuse(user: User, packet: PublishPacket, done: (error?: Error) => void): void {
-    this.#deps.refusals.note("a publish outside the user's grants", {
+    const why = packet.topic.length > maxTopicLength ? "a topic that is too long" : "a publish outside the user's grants";
+    this.#deps.refusals.note(why, {
       user: user.name,
       topic: packet.topic.slice(0, 200),
       qos: packet.qos,
@@ -127,33 +149,18 @@ export class Publications {
 
   /** What becomes of a topic follows from the configuration alone, and topics repeat. */
   #judge(user: User, topic: string): Verdict {
-    const verdicts = this.#verdicts.get(user) ?? new Map<string, Verdict>();
-    const known = verdicts.get(topic);
+    if (topic.length > maxTopicLength) return "refused";
+    const known = this.#verdicts.get(user, topic);
     if (known) return known;
-    const isOurs = this.#isTaken(topic) || !this.#deps.users.anyoneMayReceive(topic);
-    const verdict = !user.mayPublish(topic) ? "refused" : isOurs ? "taken" : "forwarded";
-    if (verdicts.size >= maxVerdicts) verdicts.clear();
-    this.#verdicts.set(user, verdicts.set(topic, verdict));
+    const otherwise = this.#deps.relay.some((filter) => topicMatches(filter, topic)) ? "relayed" : "open";
+    const verdict = !user.mayPublish(topic) ? "refused" : this.#isTaken(topic) ? "taken" : otherwise;
+    this.#verdicts.set(user, topic, verdict);
     return verdict;
   }
 
   #isTaken(topic: string): boolean {
     const { topics, answers } = this.#deps.wiring;
     return topics.some((source) => topicMatches(source.topic, topic)) || answers.some((filter) => topicMatches(filter, topic));
-  }
-
-  #boundRetained(packet: PublishPacket): void {
-    if (!packet.retain) return;
-    if (!this.#deps.users.anyoneMayReceive(packet.topic)) packet.retain = false;
-    else if (packet.payload.length === 0) this.#retainedTopics.delete(packet.topic);
-    else if (this.#retainedTopics.has(packet.topic) || this.#retainedTopics.size < maxRetainedTopics)
-      this.#retainedTopics.add(packet.topic);
-    else {
-      packet.retain = false;
-      this.#deps.refusals.note("too many retained topics; this one is not kept for later subscribers", {
-        most: maxRetainedTopics,
-      });
-    }
   }
 }
 

@@ -1,8 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { filterCovers, type MqttBrokerConnectorConfig, type SecretRef, topicMatches } from "../../../protocol/index.ts";
-
-/** Topics whose receivers are known without asking again. */
-const maxTopics = 10_000;
+import { TopicCache } from "./topic-cache.ts";
 
 /** One who may connect, and what to. */
 export interface User {
@@ -15,7 +13,7 @@ export interface User {
 export class Users {
   readonly #entries = new Map<string, { readonly user: User; readonly digest: Buffer }>();
   readonly #subscribable: readonly string[];
-  readonly #receivable = new Map<string, boolean>();
+  readonly #receivable = new TopicCache<Users, boolean>();
   readonly #nobody = createHash("sha256").update("nobody").digest();
 
   /** @throws PlantgateError SECRET_MISSING */
@@ -37,13 +35,12 @@ export class Users {
     return equal && entry ? entry.user : undefined;
   }
 
-  /** Whether any user may subscribe to this topic: only then is it traffic between devices. */
+  /** Whether any user may subscribe to this topic. */
   anyoneMayReceive(topic: string): boolean {
-    const known = this.#receivable.get(topic);
+    const known = this.#receivable.get(this, topic);
     if (known !== undefined) return known;
     const may = this.#subscribable.some((filter) => topicMatches(filter, topic));
-    if (this.#receivable.size >= maxTopics) this.#receivable.clear();
-    this.#receivable.set(topic, may);
+    this.#receivable.set(this, topic, may);
     return may;
   }
 }

@@ -78,7 +78,8 @@ export abstract class SocketFilter extends Duplex {
   }
 
   override _read(): void {
-    if (this.#isPaused) this.#flow();
+    // called before what is read is taken off the buffer, and not again until something is pushed
+    if (this.#isPaused) process.nextTick(() => this.#isPaused && this.#flow());
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {

@@ -19,19 +19,20 @@ export const config: MqttBrokerConnectorConfig = {
     },
     { username: "device", password: { secret: "device" }, publish: ["floor/+/+/sample"], subscribe: [] },
   ],
+  relay: [],
   grants: { subscribe: ["floor/#"], publish: ["orders/#"] },
 };
 export const login = { clientId: "t1", username: "terminal", password: "open" };
 export const topic = "floor/l1/finished";
 
-export async function startBroker(inlet = new RecordingInlet()) {
+export async function startBroker(inlet = new RecordingInlet(), changes: Partial<MqttBrokerConnectorConfig> = {}) {
   const topics = [
     { topic: "floor/+/finished", retained: "skip" as const },
     { topic: "floor/+/+/sample", retained: "skip" as const },
   ];
   const deps = connectorDeps({
     name: "floor",
-    config,
+    config: { ...config, ...changes },
     inlet,
     wiring: { topics },
     secrets: { terminal: "open", device: "sesame" },

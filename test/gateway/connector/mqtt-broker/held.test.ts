@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Input } from "../../../../gateway/connector/connector.ts";
-import { PacketScanner } from "../../../../gateway/connector/mqtt-broker/gate.ts";
+import { PacketScanner } from "../../../../gateway/connector/mqtt-broker/packet-scanner.ts";
 import { until } from "../../../support/process.ts";
 import { packetIdOf, packetType } from "../../../support/raw-mqtt.ts";
 import { connected, settled, startBroker, topic } from "./harness.ts";

@@ -272,7 +272,14 @@ describe.skipIf(missing)("the mqtt connector", () => {
   it("shows as degraded, and goes on, when the broker does not grant a subscription", async () => {
     // Mosquitto grants every subscription and filters when it delivers; the embedded broker refuses at once
     const users = [{ username: "gateway", password: { secret: "wms" }, publish: [], subscribe: ["wms/picks/#"] }];
-    const config = { type: "mqtt-broker" as const, host: "127.0.0.1", port: 0, users, grants: { subscribe: [], publish: [] } };
+    const config = {
+      type: "mqtt-broker" as const,
+      host: "127.0.0.1",
+      port: 0,
+      users,
+      relay: [],
+      grants: { subscribe: [], publish: [] },
+    };
     const strict = new MqttBrokerConnector(
       connectorDeps({ name: "strict", config, inlet: new RecordingInlet(), secrets: { wms: "right" } }),
     );
