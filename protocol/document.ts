@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { duration } from "./base/duration.ts";
 import { httpConnector } from "./connector/http.ts";
 import { mqttBrokerConnector, mqttConnector } from "./connector/mqtt.ts";
 import { odooConnector, odooOperations, odooSources } from "./connector/odoo.ts";
 import { opcuaConnector } from "./connector/opcua.ts";
 import { topicFilter } from "./connector/shared.ts";
+import { duration } from "./measure.ts";
 import { queuePolicy } from "./queue-policy.ts";
 import { identifier, text } from "./types/common.ts";
 

@@ -44,6 +44,10 @@ it("keeps protocol pure: nothing of ours, no I/O", () => {
   expect(breaches(({ from, to }) => inside(from, "protocol") && !inside(to, "protocol") && !allowed.has(to))).toEqual([]);
 });
 
+it("keeps the base of protocol free of schemas, for the threads that load no package", () => {
+  expect(breaches(({ from, to }) => inside(from, "protocol/base") && !inside(to, "protocol/base"))).toEqual([]);
+});
+
 it("lets gateway and central import protocol through its door, and never each other", () => {
   expect(breaches(({ from, to }) => inside(from, "gateway") && (inside(to, "central") || inside(to, "packaging")))).toEqual([]);
   expect(breaches(({ from, to }) => inside(from, "central") && (inside(to, "gateway") || inside(to, "packaging")))).toEqual([]);

@@ -8,7 +8,7 @@ export type BatchEntry =
   | { readonly kind: "frame"; readonly count: number; readonly bytes: number }
   | { readonly kind: "hole"; readonly count: number; readonly reason: HoleReason; readonly chain: string };
 
-/** A batch as its headers describe it (protocol/sync.ts). */
+/** A batch as its headers describe it (protocol/batch.ts). */
 export interface BatchHead {
   readonly site: string;
   readonly lane: Lane;

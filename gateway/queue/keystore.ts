@@ -1,7 +1,6 @@
 import { constants, createCipheriv, createDecipheriv, privateDecrypt, publicEncrypt, randomBytes, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { writeFlushed } from "../write-flushed.ts";
 
@@ -11,12 +10,19 @@ const tagBytes = 16;
 /** How long a key that could not be written waits: the next frame would try again at once. */
 const retryMs = 60_000;
 
-/** `wrapped`: by the folder's own key. `recovery`: for the recovery key, where one was there when the key was made. */
-const storedKeys = z.strictObject({
-  version: z.literal(1),
-  keys: z.array(z.strictObject({ id: z.string(), createdAt: z.number(), wrapped: z.base64(), recovery: z.base64().optional() })),
-});
-type StoredKeys = z.infer<typeof storedKeys>;
+/** `keys.json`. Read by hand: the worker starts without the schemas' library. */
+interface StoredKeys {
+  readonly version: 1;
+  readonly keys: readonly StoredKey[];
+}
+interface StoredKey {
+  readonly id: string;
+  readonly createdAt: number;
+  /** By the folder's own key; base64. */
+  readonly wrapped: string;
+  /** For the recovery key, where one was there when the key was made; base64. */
+  readonly recovery?: string;
+}
 
 export interface DataKey {
   readonly id: string;
@@ -139,8 +145,20 @@ export function recoverKeys(dataDir: string, privatePem: string): number {
   return keys.length;
 }
 
-function readStored(file: string): StoredKeys["keys"] {
-  return storedKeys.parse(JSON.parse(readFileSync(file, "utf8"))).keys;
+function readStored(file: string): readonly StoredKey[] {
+  const stored = JSON.parse(readFileSync(file, "utf8")) as Partial<StoredKeys> | null;
+  if (stored?.version !== 1 || !Array.isArray(stored.keys) || !stored.keys.every(isStoredKey))
+    throw new PlantgateError("DISK_FAILED", `${file} holds no data keys, or in a form that this program does not know`);
+  return stored.keys;
+}
+
+function isStoredKey(key: Partial<StoredKey> | null): key is StoredKey {
+  return (
+    typeof key?.id === "string" &&
+    Number.isFinite(key.createdAt) &&
+    typeof key.wrapped === "string" &&
+    (key.recovery === undefined || typeof key.recovery === "string")
+  );
 }
 
 function writeStored(folder: string, keys: readonly DataKey[]): void {

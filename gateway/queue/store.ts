@@ -1,15 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import {
-  defaultQueuePolicy,
-  durationMs,
-  type EpochMs,
-  type Lane,
-  PlantgateError,
-  type QueuePolicy,
-  queuePolicy,
-} from "../../protocol/index.ts";
+import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } from "./append.ts";
 import type {
   Change,
@@ -34,6 +26,7 @@ import { type LaneState, StagedLanes } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { acknowledge, beginEpoch, setBack } from "./positions.ts";
+import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
@@ -126,7 +119,7 @@ export class QueueStore {
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
     this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
     this.#disk.keepReserve();
-    const policy = this.#storedPolicy();
+    const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
     this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
     this.#seal(policy);
@@ -159,11 +152,6 @@ export class QueueStore {
 
   #seal({ encryption }: QueuePolicy): void {
     this.#sealing.configure(encryption.atRest ? durationMs(encryption.rotateEvery) : undefined);
-  }
-
-  #storedPolicy(): QueuePolicy {
-    const stored = queuePolicy.safeParse(JSON.parse(this.#meta("policy") ?? "{}"));
-    return stored.success ? stored.data : defaultQueuePolicy;
   }
 
   #meta(name: string): string | undefined {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../base/duration.ts";
+import { duration } from "../measure.ts";
 import { secretRef } from "./shared.ts";
 
 /** An HTTP peer: called (`post`, `poll`, `health`) and calling (`webhook`, served at `/in/<connector><path>` by the gateway). */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../base/duration.ts";
+import { duration } from "../measure.ts";
 import { secretRef, topicFilter } from "./shared.ts";
 
 /** Client of the plant's own broker. Persistent session; QoS 1 at most (QoS 2 would be answered from memory). */

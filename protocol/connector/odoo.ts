@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../base/duration.ts";
+import { duration } from "../measure.ts";
 import { secretRef } from "./shared.ts";
 
 /** What the connector can bring in, and what it can book. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../base/duration.ts";
+import { duration } from "../measure.ts";
 import { secretRef } from "./shared.ts";
 
 /** A node by namespace URI: `nsu=urn:press;s=Temp`. Namespace indexes change with a server's restart and are refused. */

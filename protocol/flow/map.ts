@@ -1,7 +1,7 @@
 import type { EpochMs } from "../base/clock.ts";
 import { describeError, PlantgateError } from "../base/error.ts";
+import { frameLimits } from "../batch.ts";
 import { type CloudEvent, makeEvent, maxMessageBytes } from "../message.ts";
-import { frameLimits } from "../sync.ts";
 import type { Lane, MessageType } from "../types/message-type.ts";
 import type { CompiledFlow, KeyExpression } from "./compiled-flow.ts";
 import { decodeJson } from "./decode.ts";

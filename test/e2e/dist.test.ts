@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -58,4 +59,12 @@ it("starts from what is built and passes one exchange", async () => {
   );
   expect(erp.received[0]!.body).toMatchObject({ shortageId: "S-1", qtyShort: { value: "2.5", unitCode: "KGM" } });
   expect((await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1")).messages).toHaveLength(1);
+});
+
+it("starts the queue's worker from one file and Node's own modules: a gateway waits for it at each start", () => {
+  const text = readFileSync(join(outDir, "gateway", "queue", "worker.js"), "utf8");
+  const modules = [...text.matchAll(/^\s*(?:import|export)\b(?:[^"';]*?\sfrom)?\s*"([^"]+)"|\bimport\("([^"]+)"\)/gm)];
+  const names = modules.map(([, statically, dynamically]) => statically ?? dynamically);
+  expect(names).toContain("node:sqlite");
+  expect(names.filter((name) => !isBuiltin(name!))).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import type { ConnectorDeps, Inlet, WebhookHost, Wiring } from "../../gateway/connector/connector.ts";
 import { openLogger } from "../../gateway/telemetry/logger.ts";
-import { type ConnectorConfig, systemClock } from "../../protocol/index.ts";
+import { type Clock, type ConnectorConfig, systemClock } from "../../protocol/index.ts";
 
 /** What a connector is given, with `name`, `folder` and secrets of the test's choice. */
 export function connectorDeps<Config extends ConnectorConfig>(options: {
@@ -11,6 +11,7 @@ export function connectorDeps<Config extends ConnectorConfig>(options: {
   readonly secrets?: Readonly<Record<string, string>>;
   readonly folder?: string;
   readonly webhooks?: WebhookHost;
+  readonly clock?: Clock;
 }): ConnectorDeps<Config> {
   const {
     name,
@@ -20,6 +21,7 @@ export function connectorDeps<Config extends ConnectorConfig>(options: {
     secrets = {},
     folder = "/nonexistent",
     webhooks = { mount: () => () => {} },
+    clock = systemClock,
   } = options;
   return {
     site: "lyon",
@@ -30,7 +32,7 @@ export function connectorDeps<Config extends ConnectorConfig>(options: {
     secret: ({ secret }) => secrets[secret] ?? "",
     webhooks,
     folder: () => folder,
-    clock: systemClock,
+    clock,
     log: openLogger({ level: process.env.TEST_LOG ?? "silent", site: "lyon" }),
   };
 }

@@ -79,8 +79,9 @@ export class Session {
     return this.#upSince === undefined ? 0 : this.#deps.clock.monotonic() - this.#upSince;
   }
 
+  /** Usable: what is begun while it leaves would not go out any more. */
   get connected(): boolean {
-    return this.#client.connected && !this.#ended.signal.aborted;
+    return this.#client.connected && !this.#client.disconnecting && !this.#ended.signal.aborted;
   }
 
   /** Connects, takes in until the connection ends or `signal` aborts; resolves to why it ended. */
@@ -245,6 +246,8 @@ export class Session {
   #drop(reason: string): void {
     this.#reason ??= `${this.#deps.address}: ${reason}`;
     this.#client.end(true);
+    // once it ends, MQTT.js does nothing at a second end, and the first may wait for an answer for ever
+    this.#stream?.destroy();
   }
 
   #end(): void {

@@ -16,6 +16,7 @@ function admissions(options: { batchMs?: () => number; random?: () => number } =
     pass: (ms: number) => {
       now += ms;
     },
+    pressed: () => admitted.pressed,
   };
 }
 function release(admission: Admission): void {
@@ -62,6 +63,21 @@ it("does not take batches for work that come over slow links", () => {
   expect(admit("c").kind).toBe("busy");
   for (const admission of slow) release(admission);
   expect(admit("d").kind).toBe("admitted");
+});
+
+it("presses while sixteen batches or more are in work, and not by those that come over slow links", () => {
+  const { admit, pass, pressed } = admissions();
+  const work = Array.from({ length: 16 }, (_, index) => {
+    expect(pressed()).toBe(false);
+    return admit(`site-${index}`);
+  });
+  expect(pressed()).toBe(true);
+  pass(1000);
+  expect(pressed()).toBe(false);
+  for (const admission of work) if (admission.kind === "admitted") admission.arrived();
+  expect(pressed()).toBe(true);
+  release(work[0]!);
+  expect(pressed()).toBe(false);
 });
 
 it("turns no batch away twice while there is any room: what was refused before is let in before others", () => {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
+import { Agent, createServer, get, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import { expect, it } from "vitest";
@@ -14,6 +14,24 @@ it("refuses a port that another central listens on, though sockets may share por
     message: `cannot listen on 127.0.0.1:${port}`,
   });
   expect((await fetch(`${first.url}/health`)).status).toBe(200);
+});
+
+it("keeps an idle connection for longer than it tells anybody to wait, and says so on each of its sockets", async () => {
+  await using central = await startTestCentral();
+  const agent = new Agent({ keepAlive: true });
+  const told = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      get(`${central.url}/health`, { agent }, (response) => {
+        response.resume().once("end", () => resolve(response.headers["keep-alive"]));
+      }).once("error", reject);
+    });
+  try {
+    const answers = await Promise.all(Array.from({ length: 40 }, told));
+    // a gateway is told to come back within 60 seconds
+    expect(new Set(answers)).toEqual(new Set(["timeout=75"]));
+  } finally {
+    agent.destroy();
+  }
 });
 
 it("ends only once every connection has ended, whichever socket accepted it", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { constants, zstdCompressSync } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { zstdBytes } from "../../../central/ledger/zstd-frame.ts";
@@ -53,4 +53,27 @@ it("takes the empty frame that Node's encoder puts behind a text which fills its
     if (frame.byteLength > zstdCompressSync(text, { chunkSize: 1024 * 1024 }).byteLength) twice.push(length);
   }
   expect(twice).not.toEqual([]);
+});
+
+/** A frame by hand (RFC 8878, 3.1.1): its descriptor, what follows in its header, its blocks. */
+const frame = (descriptor: number, header: readonly number[], ...blocks: readonly number[]) =>
+  Buffer.from([0x28, 0xb5, 0x2f, 0xfd, descriptor, ...header, ...blocks]);
+const singleSegment = 0x20;
+const lastEmpty = [1, 0, 0] as const;
+
+it("steps over a block that repeats one byte, which no text of ours need have", () => {
+  // 1,000 times "a", the last block: 256 more than its content size says
+  const repeated = frame(singleSegment | 0x40, [0xe8, 0x02], 0x43, 0x1f, 0x00, 0x61);
+  expect(zstdDecompressSync(repeated).toString()).toBe("a".repeat(1000));
+  expect(zstdBytes(Buffer.concat([repeated, repeated]))).toBe(2 * repeated.byteLength);
+});
+
+it.each([0, 1, 2, 4])("steps over the name of a dictionary of %d bytes", (bytes) => {
+  const named = frame(singleSegment | [0, 1, 2, 4].indexOf(bytes), [...new Array<number>(bytes).fill(0xff), 0], ...lastEmpty);
+  expect(zstdBytes(named)).toBe(named.byteLength);
+});
+
+it("finds no frame where a block is of the type that is reserved", () => {
+  expect(zstdBytes(frame(singleSegment, [0], ...lastEmpty))).toBe(9);
+  expect(zstdBytes(frame(singleSegment, [0], 7, 0, 0))).toBe(0);
 });

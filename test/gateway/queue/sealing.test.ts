@@ -191,6 +191,24 @@ it("keeps the keystore for its owner alone", () => {
   expect(readdirSync(join(folder.path, "keystore")).toSorted()).toEqual(["keys.json", "wrapping.key"]);
 });
 
+it.each([
+  ["of another version", (stored: { version: number }) => ({ ...stored, version: 2 })],
+  ["without its keys", () => ({ version: 1 })],
+  ["with a key that has no wrapped form", () => ({ version: 1, keys: [{ id: "a", createdAt: 1 }] })],
+  ["that is empty", () => null],
+])("does not start on a keystore %s, and leaves it as it is", (_, change) => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  store.commit([message("a")]);
+  store.close();
+  const file = join(folder.path, "keystore", "keys.json");
+  const written = JSON.stringify(change(JSON.parse(readFileSync(file, "utf8"))));
+  writeFileSync(file, written);
+  expect(() => openStore(folder.path)).toThrow(expect.objectContaining({ code: "DISK_FAILED" }));
+  expect(readFileSync(file, "utf8")).toBe(written);
+});
+
 it("forgets a subkey whose first write found no room, so that what is written next can be read", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);

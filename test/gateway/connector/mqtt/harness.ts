@@ -2,7 +2,7 @@ import { connectAsync, type MqttClient } from "mqtt";
 import { afterEach } from "vitest";
 import type { Connector, Outbound, Wiring } from "../../../../gateway/connector/connector.ts";
 import { mqttKind } from "../../../../gateway/connector/mqtt/kind.ts";
-import type { MqttConnectorConfig } from "../../../../protocol/index.ts";
+import type { Clock, MqttConnectorConfig } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
 import { temporaryFolder } from "../../../support/folder.ts";
 import { type MosquittoOptions, startMosquitto } from "../../../support/mosquitto.ts";
@@ -26,6 +26,7 @@ export async function startConnector(
     wiring?: Partial<Wiring>;
     folder?: string;
     secrets?: Record<string, string>;
+    clock?: Clock;
   } = {},
 ): Promise<{ inlet: RecordingInlet; connector: Connector; folder: string }> {
   const inlet = options.inlet ?? new RecordingInlet();
@@ -46,7 +47,15 @@ export async function startConnector(
     ...options.config,
   };
   const connector = mqttKind.create(
-    connectorDeps({ name: "wms", config, inlet, wiring: options.wiring ?? picks, folder, secrets: options.secrets }),
+    connectorDeps({
+      name: "wms",
+      config,
+      inlet,
+      wiring: options.wiring ?? picks,
+      folder,
+      secrets: options.secrets,
+      clock: options.clock,
+    }),
   );
   await connector.start(new AbortController().signal);
   toStop.push(connector);
