@@ -78,6 +78,8 @@ export class Intake {
 
   async #accept(connector: string, inputs: readonly Input[]): Promise<Receipt> {
     const prepared = Promise.all(inputs.map((input) => this.#prepare(connector, input)));
+    // it may fail before its turn comes, when nobody asks for it yet
+    prepared.catch(ignore);
     const before = this.#tails.get(connector) ?? Promise.resolve();
     // only the call waits for its turn, never the flush: the group commit takes all that is under way
     const turn = before.then(async () => {
