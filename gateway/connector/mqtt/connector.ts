@@ -61,7 +61,7 @@ export class MqttConnector implements Connector {
       return { kind: "refused", reason: `the topic ${topic} is outside this connector's grants` };
     }
     const session = this.#session;
-    if (!session?.connected) return { kind: "retry", reason: this.#condition.report().reason ?? "not connected to the broker" };
+    if (!session?.isTaking) return { kind: "retry", reason: this.#condition.report().reason ?? "not connected to the broker" };
     return session.publish(message, signal);
   }
 

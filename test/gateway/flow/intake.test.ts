@@ -239,6 +239,23 @@ it("records one key's messages in the order of arrival when a quick flow follows
   expect(events).toHaveLength(41);
 });
 
+it.each([
+  ["a flow takes", "wms/picks/PK-7/confirmed", "picks"],
+  ["no flow takes", "wms/else", undefined],
+])("keeps the beginning of what came in part as a dead letter that tells its length, where %s it", async (_what, topic, flow) => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  const body = Buffer.from(pickPayload({ txn: "T-1" }));
+  const origin = { kind: "topic", topic, retained: false } as const;
+  const receipt = await parts.connector("wms").inlet.accept([pick(body, { origin, wholeBytes: 50_000_000 })]);
+  const { dead, events } = onDisk(parts);
+  expect(events).toEqual([]);
+  expect(dead).toMatchObject([{ id: receipt.deadLetterIds[0], code: "INPUT_TOO_LARGE", place: topic }]);
+  expect(dead[0]!.flow ?? undefined).toBe(flow);
+  expect(dead[0]!.reason).toContain(`50000000 bytes, more than can be kept; these are its first ${body.length}`);
+  expect(body.equals(dead[0]!.body)).toBe(true);
+});
+
 it("fails an input that cannot be mapped any more, though one before it still waits", async () => {
   const slow = Promise.withResolvers<MapResult>();
   const mapped = [slow.promise, Promise.reject(new PlantgateError("STOPPED", "the mapping has stopped"))];
