@@ -4,7 +4,7 @@ import type { Outbound, WebhookHost, Wiring } from "../../../../gateway/connecto
 import { httpKind } from "../../../../gateway/connector/http/kind.ts";
 import { openListener } from "../../../../gateway/http/listener.ts";
 import { openLogger } from "../../../../gateway/telemetry/logger.ts";
-import type { Clock, HttpConnectorConfig } from "../../../../protocol/index.ts";
+import { type Clock, type HttpConnectorConfig, systemClock } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
 import { startHttpPeer } from "../../../support/http-peer.ts";
 import { freePort } from "../../../support/mosquitto.ts";
@@ -270,6 +270,36 @@ describe("polling", () => {
       ({ state }) => state === "up",
     );
   });
+
+  it.each([
+    [1, "bring nothing new", 0],
+    [100, "bring something new", 1],
+  ])(
+    "asks at most %i times before it waits, where answers with a cursor that always moves %s",
+    async (count, _what, recorded) => {
+      const inlet = new RecordingInlet();
+      inlet.onAccepted = () => {
+        inlet.cursors.set("poll/schedule", String(inlet.calls.length));
+        return { recorded };
+      };
+      const sleeps: number[] = [];
+      const clock: Clock = {
+        ...systemClock,
+        sleep: (ms, signal) => {
+          sleeps.push(ms);
+          return new Promise((resolve) => signal?.addEventListener("abort", () => resolve()));
+        },
+      };
+      await using peer = await startHttpPeer((_call, response) => response.end("{}"));
+      await using _http = await startConnector({ url: peer.url, inlet, wiring: { polls: [{ ...poll, every: "30s" }] }, clock });
+      await until(
+        () => sleeps.length,
+        (length) => length > 0,
+      );
+      expect(sleeps).toEqual([30_000]);
+      expect(peer.calls).toHaveLength(count);
+    },
+  );
 
   it("goes on from the cursor after a restart, encoded for the address", async () => {
     const inlet = new RecordingInlet();
