@@ -58,7 +58,7 @@ export async function startScriptedBroker(
 }
 
 /** QoS 1 for each of the filters that `subscribe` names. */
-export function suback({ bytes, packetId }: ClientPacket): Buffer {
+export function suback({ bytes, packetId }: Pick<ClientPacket, "bytes" | "packetId">): Buffer {
   let count = 0;
   for (let at = 4; at < bytes.length; at += 3 + bytes.readUInt16BE(at)) count += 1;
   return Buffer.from([0x90, 2 + count, packetId >> 8, packetId & 0xff, ...Array(count).fill(1)]);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { packetLimits } from "../../../../gateway/connector/mqtt/intake-stream.ts";
 import { until } from "../../../support/process.ts";
-import { broker, missing, peer, pick, startConnector, up } from "./harness.ts";
+import { publish, suback } from "../../../support/scripted-broker.ts";
+import { startWebSocketBroker } from "../../../support/websocket-broker.ts";
+import { broker, missing, peer, pick, startConnector, toStop, up } from "./harness.ts";
 
 describe.skipIf(missing).each(["5", "3.1.1"] as const)("a message that is too large, over MQTT %s", (version) => {
   it("is taken by its head and its length, holds up nothing behind it, and does not come again", async () => {
@@ -32,4 +34,29 @@ describe.skipIf(missing).each(["5", "3.1.1"] as const)("a message that is too la
     );
     expect(again.inlet.bodies).toEqual(["next"]);
   });
+});
+
+it("a message that is too large comes through a WebSocket in one frame, however large, by its head", async () => {
+  // more than a WebSocket takes where nothing is said
+  const sizeBytes = 101 * 1024 * 1024;
+  const acknowledged: number[] = [];
+  const far = await startWebSocketBroker((bytes, send) => {
+    const type = (bytes[0] ?? 0) >> 4;
+    if (type === 1) send(Buffer.from([0x20, 2, 0, 0]));
+    // both may come in one frame
+    if (type === 4) for (let at = 2; at < bytes.length; at += 4) acknowledged.push(bytes.readUInt16BE(at));
+    if (type !== 8) return;
+    send(suback({ bytes, packetId: bytes.readUInt16BE(2) }));
+    send(publish(pick, Buffer.alloc(sizeBytes), 1));
+    send(publish(pick, Buffer.from("small"), 2));
+  });
+  toStop.push({ stop: () => far[Symbol.asyncDispose]() });
+  const { inlet, connector } = await startConnector(far.url, { config: { version: "3.1.1" } });
+  await until(
+    () => acknowledged.length,
+    (count) => count >= 2,
+  );
+  expect(acknowledged).toEqual([1, 2]);
+  expect(inlet.accepted.map(({ wholeBytes }) => wholeBytes)).toEqual([sizeBytes, undefined]);
+  expect(connector.report()).toMatchObject({ state: "up", connects: 1 });
 });
