@@ -65,11 +65,20 @@ it("ends a session in which an acknowledgement is missing, once the others have 
     if (connection > 1) socket.write(puback(packet.packetId));
     else late.push(() => socket.write(puback(packet.packetId)));
   });
-  const { connector } = await startConnector(broker.url, { config, clock: hasty });
+  const patience: (() => void)[] = [];
+  const clock: Clock = {
+    ...hasty,
+    sleep: (ms, signal) => (ms === 30_000 ? new Promise((resolve) => patience.push(resolve)) : hasty.sleep(ms, signal)),
+  };
+  const { connector } = await startConnector(broker.url, { config, clock });
   await up(connector);
   const first = connector.deliver?.(order({ key: "1" }), never);
-  await systemClock.sleep(400);
   const second = connector.deliver?.(order({ key: "2" }), never);
+  await until(
+    () => late.length,
+    (count) => count === 2,
+  );
+  patience[0]?.();
   expect(await first).toEqual({ kind: "unknown", reason: "the broker did not acknowledge it in time" });
   expect(await connector.deliver?.(order({ key: "3" }), never)).toMatchObject({ kind: "retry" });
   expect(broker.connections).toBe(1);
