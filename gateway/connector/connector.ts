@@ -35,6 +35,8 @@ export interface Input {
   readonly origin: Origin;
   /** The bytes as received: kept for dead letters and, in the transaction lane, for replay. */
   readonly body: Uint8Array;
+  /** Bytes that came, where that was too much to keep: `body` is their beginning, and becomes a dead letter. */
+  readonly wholeBytes?: number;
   /** Decoded already by the connector (OPC UA values, ERP records): JSON, and canonical where the flow has no `map`. Else `body` is parsed as JSON. */
   readonly decoded?: unknown;
   readonly receivedAt: EpochMs;

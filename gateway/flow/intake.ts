@@ -78,6 +78,8 @@ export class Intake {
 
   async #accept(connector: string, inputs: readonly Input[]): Promise<Receipt> {
     const prepared = Promise.all(inputs.map((input) => this.#prepare(connector, input)));
+    // it may fail before its turn comes, when nobody asks for it yet
+    prepared.catch(ignore);
     const before = this.#tails.get(connector) ?? Promise.resolve();
     // only the call waits for its turn, never the flush: the group commit takes all that is under way
     const turn = before.then(async () => {
@@ -92,7 +94,7 @@ export class Intake {
   /** What is flushed stays accepted: an answer that cannot be noted now is offered again by itself, the sender waits for it. */
   async #finish(connector: string, all: readonly PreparedInput[], committed: Committed): Promise<Receipt> {
     // given on in the order of arrival, and settled with the flushes of each other
-    const answers = all.filter(({ input }) => this.#isAnswer(connector, input.origin));
+    const answers = all.filter(({ input }) => this.#isAnswer(connector, input));
     if (answers.length > 0) await Promise.all(answers.map(({ input }) => this.#offerAnswer(connector, input)));
     this.#repeats += committed.repeats;
     const deadLetterIds = [
@@ -110,6 +112,8 @@ export class Intake {
     const flows = this.#sources.flowsOf(connector, origin);
     if (flows.length === 0) return new PreparedInput(input, this.#unclaimed(connector, input));
     const inputHash = hash("sha256", body, "hex");
+    const cut = tooLarge(input);
+    if (cut) return this.#prepared(connector, input, flows, inputHash, Array(flows.length).fill(cut));
     const results = flows.map((flow) =>
       this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash }),
     );
@@ -171,9 +175,10 @@ export class Intake {
 
   /** Retained input that no flow wants, and answers, are nobody's loss; anything else is kept. */
   #unclaimed(connector: string, input: Input): Change {
-    if ((input.origin.kind === "topic" && input.origin.retained) || this.#isAnswer(connector, input.origin)) return {};
+    if ((input.origin.kind === "topic" && input.origin.retained) || this.#isAnswer(connector, input)) return {};
     const reason = "no flow takes what comes in here; change a flow's source or the sender";
-    return { deadLetters: [this.#letter(connector, undefined, input, "DESTINATION_INVALID", reason)] };
+    const { code, reason: said } = tooLarge(input) ?? { code: "DESTINATION_INVALID", reason };
+    return { deadLetters: [this.#letter(connector, undefined, input, code, said)] };
   }
 
   async #write(all: readonly PreparedInput[]): Promise<Committed> {
@@ -196,8 +201,9 @@ export class Intake {
     }
   }
 
-  #isAnswer(connector: string, origin: Origin): boolean {
-    return origin.kind === "topic" && this.#deps.answers.expects(connector, origin.topic);
+  /** The beginning of an answer tells nothing. */
+  #isAnswer(connector: string, { origin, wholeBytes }: Input): boolean {
+    return origin.kind === "topic" && wholeBytes === undefined && this.#deps.answers.expects(connector, origin.topic);
   }
 
   async #offerAnswer(connector: string, { origin, body }: Input): Promise<void> {
@@ -237,6 +243,13 @@ function ignore(): void {}
 
 function isHere(result: MapResult | Promise<MapResult>): result is MapResult {
   return !(result instanceof Promise);
+}
+
+/** What stands against an input that has come in part only. */
+function tooLarge({ body, wholeBytes }: Input): Extract<MapResult, { kind: "failed" }> | undefined {
+  if (wholeBytes === undefined) return undefined;
+  const reason = `the input has ${wholeBytes} bytes, more than can be kept; these are its first ${body.byteLength}`;
+  return { kind: "failed", code: "INPUT_TOO_LARGE", reason };
 }
 
 function ownPrepared(prepared: Prepared): PreparedInput {

@@ -2,19 +2,27 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
-import { describeError, PlantgateError } from "../../protocol/index.ts";
+import { type Clock, describeError, PlantgateError, systemClock } from "../../protocol/index.ts";
 import type { WebhookHost } from "../connector/connector.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { Repeated } from "../telemetry/repeated.ts";
+import { limitConnections } from "./connections.ts";
 import { problem } from "./problem.ts";
 import { refuse, Webhooks } from "./webhooks.ts";
 
 /** How long open requests may take to end when the listener closes. */
 const closeWithinMs = 5000;
+const maxConnections = 500;
+/** A header comes at once; a body of 16 MiB over a slow link does not. */
+const timeouts = { headersTimeout: 10_000, requestTimeout: 120_000, connectionsCheckingInterval: 5000 };
 
 export interface ListenerOptions {
   readonly host: string;
   readonly port: number;
   readonly log: Logger;
+  readonly clock?: Clock;
+  /** Connections at once; 500 where nothing is said. */
+  readonly most?: number;
   /** What `GET /health` answers. */
   readonly health: () => object;
   /** More routes; added before the first request, as Hono wants it. */
@@ -36,7 +44,8 @@ export interface Listener {
  * (RFC 9457).
  * @throws PlantgateError CONFIG_INVALID when the address cannot be listened on
  */
-export async function openListener({ host, port, log, health, routes }: ListenerOptions): Promise<Listener> {
+export async function openListener(options: ListenerOptions): Promise<Listener> {
+  const { host, port, log, clock = systemClock, most = maxConnections, health, routes } = options;
   const webhooks = new Webhooks();
   const app = new Hono();
   app.get("/health", (context) => context.json(health()));
@@ -49,7 +58,7 @@ export async function openListener({ host, port, log, health, routes }: Listener
     return problem("internal");
   });
   const answer = getRequestListener(app.fetch);
-  const server = createServer((request, response) => {
+  const server = createServer(timeouts, (request, response) => {
     if (!request.url?.startsWith("/in/")) void answer(request, response);
     else
       webhooks.answer(request, response).catch((error: unknown) => {
@@ -57,8 +66,19 @@ export async function openListener({ host, port, log, health, routes }: Listener
         if (!response.headersSent) refuse(response, "internal");
       });
   });
+  const closing = new AbortController();
+  const full = new Repeated({
+    clock,
+    signal: closing.signal,
+    tell: (fields, again) => log.warn({ event: "http.connections.full", ...fields, again }, "too many connections at once"),
+  });
+  limitConnections(server, most, () => full.note({ most }));
   const url = await listen(server, host, port);
-  return { url, host: webhooks, settled: (is) => webhooks.settled(is), close: () => close(server) };
+  const end = (): Promise<void> => {
+    closing.abort();
+    return close(server);
+  };
+  return { url, host: webhooks, settled: (is) => webhooks.settled(is), close: end };
 }
 
 function listen(server: Server, host: string, port: number): Promise<string> {

@@ -1,4 +1,4 @@
-import { describeError } from "../../../protocol/index.ts";
+import { describeError, PlantgateError } from "../../../protocol/index.ts";
 
 /** A complete answer, or why there is none. `sent`: whether the request may have reached the peer. */
 export type Exchange =
@@ -25,8 +25,16 @@ export class Peer {
   readonly #bearer: string | undefined;
   readonly #timeoutMs: number;
 
+  /** @throws PlantgateError CONFIG_INVALID: no request could be made with these; what is said of them repeats neither */
   constructor(url: string, bearer: string | undefined, timeoutMs: number) {
     this.#base = new URL(url.endsWith("/") ? url : `${url}/`);
+    if (this.#base.username !== "" || this.#base.password !== "")
+      throw new PlantgateError("CONFIG_INVALID", "url holds a user or a password; name a bearer token as a secret instead");
+    if (bearer !== undefined && !/^[\x21-\x7e]+$/.test(bearer))
+      throw new PlantgateError(
+        "CONFIG_INVALID",
+        "the secret of auth.bearer is no token: it is empty, or holds a blank, a line break or another sign that no token has",
+      );
     this.#bearer = bearer;
     this.#timeoutMs = timeoutMs;
   }
@@ -44,14 +52,10 @@ export class Peer {
       return { kind: "failed", sent: false, reason: `the path ${path.slice(0, 200)} leads out of ${this.#base.href}` };
     if (signal.aborted) return { kind: "failed", sent: false, reason: "stopped" };
     const timeout = AbortSignal.timeout(this.#timeoutMs);
+    const request = this.#request(address, { method, headers, body }, AbortSignal.any([signal, timeout]));
+    if (!request) return { kind: "failed", sent: false, reason: `no request to ${address.host} can be made of this message` };
     try {
-      const response = await fetch(address, {
-        method,
-        headers: { ...headers, ...(this.#bearer === undefined ? {} : { authorization: `Bearer ${this.#bearer}` }) },
-        ...(body === undefined ? {} : { body: Buffer.from(body) }),
-        redirect: "manual",
-        signal: AbortSignal.any([signal, timeout]),
-      });
+      const response = await fetch(request);
       return {
         kind: "answer",
         status: response.status,
@@ -64,6 +68,21 @@ export class Peer {
       if (signal.aborted) return { kind: "failed", sent: true, reason: "stopped while waiting for the answer" };
       const code = codeOf(error);
       return { kind: "failed", sent: !beforeSending.test(code), reason: `${address.host}: ${describeError(error)}` };
+    }
+  }
+
+  /** Undefined where it cannot be made; why is not said, as it would repeat what a header holds. */
+  #request(address: URL, { method, headers, body }: Omit<PeerRequest, "path">, signal: AbortSignal): Request | undefined {
+    try {
+      return new Request(address, {
+        method,
+        headers: { ...headers, ...(this.#bearer === undefined ? {} : { authorization: `Bearer ${this.#bearer}` }) },
+        ...(body === undefined ? {} : { body: Buffer.from(body) }),
+        redirect: "manual",
+        signal,
+      });
+    } catch {
+      return undefined;
     }
   }
 }

@@ -15,8 +15,12 @@ export interface PollDeps {
 
 type Step = "again" | "wait" | "back-off" | "end";
 
+/** Answers that are asked for without a pause. */
+const maxPages = 100;
+
 /**
- * Asks a peer what is new, for one flow. The cursor that the next question carries is computed from the answer by the flow and
+ * Asks a peer what is new, for one flow: each `every` one round of pages, until a page brings nothing new, or the cursor stays. A cursor
+ * that always moves, as the peer's time does, asks no more often than that. The cursor that the next question carries is computed from the answer by the flow and
  * flushed with the messages (rule 18), so it is read back after each answer and kept nowhere else.
  */
 export async function runPoll(poll: Wiring["polls"][number], deps: PollDeps, signal: AbortSignal): Promise<void> {
@@ -25,6 +29,7 @@ export async function runPoll(poll: Wiring["polls"][number], deps: PollDeps, sig
   const fresh = () => backoff({ baseMs: Math.min(everyMs, 1000), capMs: Math.max(everyMs, 60_000) });
   let delays = fresh();
   const rejected = new Rejected();
+  let pages = 0;
   while (!signal.aborted) {
     let step: Step;
     try {
@@ -42,6 +47,11 @@ export async function runPoll(poll: Wiring["polls"][number], deps: PollDeps, sig
     }
     if (step === "end") return;
     if (step !== "back-off") delays = fresh();
+    pages = step === "again" ? pages + 1 : 0;
+    if (pages === maxPages) {
+      pages = 0;
+      step = "wait";
+    }
     if (step !== "again") await clock.sleep(step === "wait" ? everyMs : delays.next().value, signal);
   }
 }
@@ -77,7 +87,8 @@ async function pollOnce(poll: Wiring["polls"][number], deps: PollDeps, rejected:
     return "wait";
   }
   standing.ok(poll.flow);
-  return next === cursor ? "wait" : "again";
+  const isNews = receipt.recorded > 0 || receipt.deadLetterIds.length > 0;
+  return isNews && next !== cursor ? "again" : "wait";
 }
 
 /** The last answer that could not be used. */

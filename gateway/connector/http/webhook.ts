@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { type Clock, describeError, hasDisposition, toProblem } from "../../../protocol/index.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { Repeated } from "../../telemetry/repeated.ts";
 import type { Inlet, WebhookAnswer, WebhookRequest } from "../connector.ts";
 import { isStop } from "../mqtt/intake-line.ts";
 import type { Standing } from "./standing.ts";
@@ -31,16 +32,19 @@ export function receiveWebhook(
   signatures: readonly Signature[],
   deps: WebhookDeps,
 ): (request: WebhookRequest) => Promise<WebhookAnswer> {
-  const { inlet, clock, log } = deps;
+  const { inlet, clock, log, signal } = deps;
+  const unsigned = new Repeated({
+    clock,
+    signal,
+    tell: (fields, again) =>
+      log.warn({ event: "http.webhook.refused", path, ...fields, again }, "a webhook came without the right signature"),
+  });
   const refusals = new Refusals(`webhook ${path}`, deps);
   return async ({ headers, body }) => {
     const wrong = signatures.find((signature) => !isSigned(signature, headers, body));
     if (wrong) {
       const present = headers.get(wrong.header) !== null;
-      log.warn(
-        { event: "http.webhook.refused", path, header: wrong.header, present },
-        "a webhook came without the right signature",
-      );
+      unsigned.note({ header: wrong.header, present });
       const detail = present
         ? `the signature in ${wrong.header} does not match the body`
         : `the header ${wrong.header} is missing`;

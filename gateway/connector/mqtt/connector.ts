@@ -9,6 +9,8 @@ import { SubscriptionMemory, type Wanted, wantedSubscriptions } from "./subscrip
 
 /** A session that lasted this long was good: the next dial begins with the shortest delay again. */
 const goodSessionMs = 30_000;
+/** The largest packet of MQTT (1.5.5): a WebSocket that takes less ends at it, at each connection anew. */
+const maxPayload = 268_435_455 + 5;
 
 /**
  * Client of the plant's own broker. The broker keeps our session, so what is published while we are away comes later. It is
@@ -61,7 +63,7 @@ export class MqttConnector implements Connector {
       return { kind: "refused", reason: `the topic ${topic} is outside this connector's grants` };
     }
     const session = this.#session;
-    if (!session?.connected) return { kind: "retry", reason: this.#condition.report().reason ?? "not connected to the broker" };
+    if (!session?.isTaking) return { kind: "retry", reason: this.#condition.report().reason ?? "not connected to the broker" };
     return session.publish(message, signal);
   }
 
@@ -129,6 +131,7 @@ function clientOptions({ site, name, config, secret }: ConnectorDeps<MqttConnect
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
+    wsOptions: { maxPayload },
     ...(version5
       ? { properties: { sessionExpiryInterval: seconds(config.sessionExpiry, 0xffffffff), receiveMaximum: maxUnflushed } }
       : {}),

@@ -1,11 +1,16 @@
 import type { Duplex } from "node:stream";
 import type { Done } from "./intake-line.ts";
-import { acknowledgements, isAccepted, PacketCutter, type Publish, packetType, readPublish } from "./packets.ts";
+import { acknowledgements, isAccepted, isWhole, PacketCutter, type Publish, packetType, readPublish } from "./packets.ts";
 import { SocketFilter } from "./socket-filter.ts";
 
 /** What one connection may have read and not yet flushed; with MQTT 5 the broker is told, and never sends more. */
 export const maxUnflushed = 1000;
 const limits = { unflushed: maxUnflushed, unflushedBytes: 8 * 1024 * 1024, untakenBytes: 64 * 1024 };
+/**
+ * As a webhook's body. A broker that were told (MQTT 5, Maximum Packet Size) would drop what is larger without a word (3.1.2.11.4), and one
+ * that is left for it would send it again for ever: so its head is taken, and becomes a dead letter that tells its length.
+ */
+export const packetLimits = { packetBytes: 16 * 1024 * 1024, headBytes: 128 * 1024 };
 
 export interface IntakeStreamDeps {
   /** To the broker. */
@@ -23,8 +28,9 @@ export interface IntakeStreamDeps {
  */
 export class IntakeStream extends SocketFilter {
   readonly #deps: IntakeStreamDeps;
-  readonly #cutter = new PacketCutter();
+  readonly #cutter = new PacketCutter(packetLimits);
   #isAccepted = false;
+  #messageBytes = 0;
   #flushed: { qos: 1 | 2; packetId: number }[] = [];
 
   constructor(deps: IntakeStreamDeps) {
@@ -32,9 +38,23 @@ export class IntakeStream extends SocketFilter {
     this.#deps = deps;
   }
 
+  /** Grows with each part of a message that comes. */
+  get messageBytes(): number {
+    return this.#messageBytes;
+  }
+
+  /** Something has come in part; the broker sends nothing else before the rest of it. */
+  get isInPacket(): boolean {
+    return this.#cutter.isInPacket;
+  }
+
   protected override receive(chunk: Buffer): void {
-    for (const packet of this.#cutter.cut(chunk)) {
+    const packets = this.#cutter.cut(chunk);
+    if (this.#cutter.isInPacket) this.#messageBytes += chunk.length;
+    for (const packet of packets) {
       const type = (packet[0] ?? 0) >> 4;
+      if (type === packetType.publish) this.#messageBytes += packet.length;
+      else if (!isWhole(packet)) throw new Error("the broker sent a packet that is far too large");
       if (type === packetType.connack) this.#isAccepted = isAccepted(packet);
       if (type !== packetType.publish) this.push(packet);
       else if (this.#isAccepted) this.#take(readPublish(packet, this.#deps.version), packet.length);

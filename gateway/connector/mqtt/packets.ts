@@ -9,14 +9,36 @@ export interface Publish {
   /** Absent at QoS 0. */
   readonly packetId?: number;
   readonly payload: Buffer;
+  /** Bytes that the payload had, where it was too large to be kept whole; `payload` is its beginning. */
+  readonly wholeBytes?: number;
 }
 
-/** Cuts what a connection brings, in chunks of any size, into whole packets. */
+export interface PacketLimits {
+  /** What has more is not gathered. */
+  readonly packetBytes: number;
+  /** What is kept of it, from its first byte on; fewer than `packetBytes`. */
+  readonly headBytes: number;
+}
+
+/** Cuts what a connection brings, in chunks of any size, into packets: whole, or the head of one that is too large. */
 export class PacketCutter {
+  readonly #limits: PacketLimits;
   #parts: Buffer[] = [];
   #heldBytes = 0;
   /** What the packet under way needs, as far as its header has come. */
   #neededBytes = 0;
+  /** Of a packet that is too large, and what has to be skipped behind it. */
+  #head: Buffer | undefined;
+  #skipBytes = 0;
+
+  constructor(limits: PacketLimits) {
+    this.#limits = limits;
+  }
+
+  /** A packet has come in part. */
+  get isInPacket(): boolean {
+    return this.#heldBytes > 0 || this.#head !== undefined;
+  }
 
   /** The packets that end in this chunk, in order: views of it, where they begin in it as well. @throws Error: malformed */
   cut(chunk: Buffer): Buffer[] {
@@ -26,21 +48,48 @@ export class PacketCutter {
     if (this.#heldBytes < this.#neededBytes) return [];
     const bytes = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts, this.#heldBytes);
     const packets: Buffer[] = [];
-    let at = 0;
-    for (;;) {
+    let at = this.#skip(bytes, 0, packets);
+    while (at < bytes.length) {
       const length = readLength(bytes, at + 1);
       const end = length ? length.next + length.value : Number.POSITIVE_INFINITY;
-      if (end > bytes.length) {
-        this.#neededBytes = length ? end - at : 0;
+      const isTooLarge = length !== undefined && end - at > this.#limits.packetBytes;
+      const kept = isTooLarge ? at + this.#limits.headBytes : end;
+      if (kept > bytes.length) {
+        this.#neededBytes = length ? kept - at : 0;
         break;
       }
-      packets.push(bytes.subarray(at, end));
-      at = end;
+      if (isTooLarge) {
+        // a copy, as a view would keep what was joined
+        this.#head = Buffer.from(bytes.subarray(at, kept));
+        this.#skipBytes = end - kept;
+        at = this.#skip(bytes, kept, packets);
+      } else {
+        packets.push(bytes.subarray(at, end));
+        at = end;
+      }
     }
     this.#parts = at === bytes.length ? [] : [bytes.subarray(at)];
     this.#heldBytes = bytes.length - at;
+    if (this.#heldBytes === 0) this.#neededBytes = 0;
     return packets;
   }
+
+  /** Returns where the next packet begins. */
+  #skip(bytes: Buffer, at: number, packets: Buffer[]): number {
+    if (!this.#head) return at;
+    const skipped = Math.min(this.#skipBytes, bytes.length - at);
+    this.#skipBytes -= skipped;
+    if (this.#skipBytes === 0) {
+      packets.push(this.#head);
+      this.#head = undefined;
+    }
+    return at + skipped;
+  }
+}
+
+/** Whether all of a packet is there, or its head only. */
+export function isWhole(packet: Buffer): boolean {
+  return sizeOf(packet) === packet.length;
 }
 
 /** Whether a CONNACK accepts the connection: behind its length come flags and the code, 0 for success in both versions (3.2.2). */
@@ -49,7 +98,7 @@ export function isAccepted(connack: Buffer): boolean {
   return length !== undefined && connack[length.next + 1] === 0;
 }
 
-/** @throws Error: malformed, or with a topic alias, which is never offered (MQTT 5, 3.3.2.3.4) */
+/** Also of the head of one that was too large. @throws Error: malformed, or with a topic alias, which is never offered (MQTT 5, 3.3.2.3.4) */
 export function readPublish(packet: Buffer, version: "3.1.1" | "5"): Publish {
   const first = packet[0] ?? 0;
   const qos = ((first >> 1) & 3) as 0 | 1 | 2;
@@ -63,9 +112,16 @@ export function readPublish(packet: Buffer, version: "3.1.1" | "5"): Publish {
     const properties = readLength(packet, at);
     at = properties ? properties.next + properties.value : Number.POSITIVE_INFINITY;
   }
-  if (at > packet.length || (qos as number) > 2 || packetId === 0 || topic === "") throw new Error("a malformed PUBLISH came");
-  const retained = (first & 1) !== 0;
-  return { topic, qos, retained, ...(packetId === undefined ? {} : { packetId }), payload: packet.subarray(at) };
+  const sizeBytes = sizeOf(packet);
+  if (at > sizeBytes || (qos as number) > 2 || packetId === 0 || topic === "") throw new Error("a malformed PUBLISH came");
+  return {
+    topic,
+    qos,
+    retained: (first & 1) !== 0,
+    ...(packetId === undefined ? {} : { packetId }),
+    payload: packet.subarray(at),
+    ...(sizeBytes === packet.length ? {} : { wholeBytes: sizeBytes - at }),
+  };
 }
 
 /** PUBACK (QoS 1) or PUBREC (QoS 2) for each, in their order; without reason code: success (MQTT 5, 3.4.2.1). */
@@ -79,6 +135,12 @@ export function acknowledgements(publishes: readonly { readonly qos: 1 | 2; read
     at += 4;
   }
   return bytes;
+}
+
+/** Of all of it, by its own header. */
+function sizeOf(packet: Buffer): number {
+  const length = readLength(packet, 1);
+  return length ? length.next + length.value : packet.length;
 }
 
 /** A Variable Byte Integer (1.5.5); undefined where it has not come whole. @throws Error: longer than four bytes */

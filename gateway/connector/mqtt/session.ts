@@ -4,6 +4,7 @@ import { type Clock, describeError } from "../../../protocol/index.ts";
 import type { Inlet, Outbound, Outcome } from "../connector.ts";
 import { type Done, IntakeLine, isStop } from "./intake-line.ts";
 import { IntakeStream } from "./intake-stream.ts";
+import { Outgoing } from "./outgoing.ts";
 import type { Publish } from "./packets.ts";
 import { reasonOfCode, reasonOfError } from "./reason.ts";
 import type { SubscriptionMemory, Wanted } from "./subscriptions.ts";
@@ -23,10 +24,9 @@ export interface SessionDeps {
   readonly onFreed: () => void;
 }
 
-/** Publishes under way at once, at most; a broker may allow fewer (its Receive Maximum). */
-const maxInFlight = 64;
-/** How long a PUBACK may take. */
-const ackTimeoutMs = 30_000;
+/** How long a SUBSCRIBE may go unanswered, while no messages come that were due before the answer; and in all. */
+const subscribeTimeoutMs = 15_000;
+const maxSubscribeTimeouts = 20;
 /** How long a stop waits for what is under way in both directions. */
 const leaveMs = 500;
 
@@ -34,8 +34,6 @@ const leaveMs = 500;
 interface Dialler {
   streamBuilder: (client: MqttClient) => Duplex;
 }
-
-type Topic = Extract<Outbound, { kind: "topic" }>;
 
 /**
  * One connection to the broker. What comes in never reaches MQTT.js: an `IntakeStream` takes it from the socket, and a PUBACK leaves only
@@ -48,10 +46,7 @@ export class Session {
   readonly #line: IntakeLine;
   #stream: IntakeStream | undefined;
   readonly #ended = new AbortController();
-  readonly #inFlight = new Set<(outcome: Outcome) => void>();
-  readonly #forSlot: (() => void)[] = [];
-  #slots = maxInFlight;
-  #limits: IConnackPacket["properties"];
+  readonly #outgoing: Outgoing;
   #reason: string | undefined;
   #upSince: number | undefined;
 
@@ -60,6 +55,12 @@ export class Session {
     const { inlet, clock, onHeld, onFreed } = deps;
     this.#line = new IntakeLine({ inlet, clock, signal: this.#ended.signal, onHeld, onFreed });
     this.#client = connect(deps.url, { ...deps.options, manualConnect: true });
+    this.#outgoing = new Outgoing({
+      client: this.#client,
+      clock,
+      isOpen: () => this.#isOpen,
+      onUnanswered: (reason) => this.#drop(reason),
+    });
     const version = deps.options.protocolVersion === 5 ? "5" : "3.1.1";
     const take = (publish: Publish, done: Done): void => this.#take(publish, done);
     const dialler = this.#client as unknown as Dialler;
@@ -79,8 +80,12 @@ export class Session {
     return this.#upSince === undefined ? 0 : this.#deps.clock.monotonic() - this.#upSince;
   }
 
-  /** Usable: what is begun while it leaves would not go out any more. */
-  get connected(): boolean {
+  /** Takes messages for the broker: what is begun while it leaves would not go out any more. */
+  get isTaking(): boolean {
+    return this.#outgoing.isTaking;
+  }
+
+  get #isOpen(): boolean {
     return this.#client.connected && !this.#client.disconnecting && !this.#ended.signal.aborted;
   }
 
@@ -108,51 +113,29 @@ export class Session {
     return closed.finally(() => signal.removeEventListener("abort", stop));
   }
 
-  /** One publish. Without a connection nothing is kept here: the queue has it. */
-  async publish(message: Topic, signal: AbortSignal): Promise<Outcome> {
-    if (message.qos === 1 && !(await this.#slot(signal))) return { kind: "retry", reason: "the connection to the broker ended" };
-    if (!this.connected) return this.#freeSlot(message, { kind: "retry", reason: "not connected to the broker" });
-    const limit = this.#refusedByLimits(message);
-    if (limit !== undefined) return this.#freeSlot(message, { kind: "refused", reason: limit });
-    const lateEnough = new AbortController();
-    const outcome = await new Promise<Outcome>((resolve) => {
-      this.#inFlight.add(resolve);
-      const settle = (result: Outcome): void => {
-        this.#inFlight.delete(resolve);
-        resolve(result);
-      };
-      const body = Buffer.from(message.body.buffer, message.body.byteOffset, message.body.byteLength);
-      this.#client.publish(message.topic, body, { qos: message.qos, retain: message.retain }, (error) =>
-        settle(outcomeOf(error)),
-      );
-      void this.#deps.clock.sleep(ackTimeoutMs, AbortSignal.any([signal, lateEnough.signal])).then(() => {
-        settle({
-          kind: "unknown",
-          reason: signal.aborted
-            ? "stopped while waiting for the broker's acknowledgement"
-            : "the broker did not acknowledge it in time",
-        });
-      });
-    });
-    lateEnough.abort();
-    return this.#freeSlot(message, outcome);
+  /** One publish; see {@link Outgoing.publish}. */
+  publish(message: Extract<Outbound, { kind: "topic" }>, signal: AbortSignal): Promise<Outcome> {
+    return this.#outgoing.publish(message, signal);
   }
 
-  #take({ topic, retained, payload }: Publish, done: Done): void {
+  #take({ topic, retained, payload, wholeBytes }: Publish, done: Done): void {
     const origin = { kind: "topic", topic, retained } as const;
-    this.#line.take({ origin, body: payload, receivedAt: this.#deps.clock.now() }, (error) => {
+    const input = { origin, body: payload, wholeBytes, receivedAt: this.#deps.clock.now() };
+    this.#line.take(input, (error) => {
       done(error);
       if (error !== undefined)
         this.#drop(isStop(error) ? "the gateway is stopping" : `a message could not be kept: ${describeError(error)}`);
     });
   }
 
-  /** While nothing is read from the broker its answers to our pings are not either: they are sent and not waited for. */
+  /** While nothing is read from the broker, or a large message takes its time, the answers to our pings have to wait: they are sent all the same. */
   async #keepAlive(): Promise<void> {
     const { clock } = this.#deps;
-    while (this.connected) {
+    while (this.#isOpen) {
+      const before = this.#stream?.messageBytes;
       await clock.sleep((this.#client.keepalive ?? 60) * 300, this.#ended.signal);
-      if (!this.connected || !this.#stream?.isReadingPaused) continue;
+      const isLargeComing = this.#stream?.isInPacket && this.#stream.messageBytes !== before;
+      if (!this.#isOpen || !(this.#stream?.isReadingPaused || isLargeComing)) continue;
       this.#client.sendPing();
       this.#client.reschedulePing(true);
     }
@@ -161,20 +144,40 @@ export class Session {
   async #subscribe(connack: IConnackPacket): Promise<void> {
     const { wanted, memory, clock, options, onUp } = this.#deps;
     void this.#keepAlive();
-    this.#limits = connack.properties;
-    this.#slots = Math.min(maxInFlight, connack.properties?.receiveMaximum ?? maxInFlight);
+    this.#outgoing.limit(connack.properties);
     try {
       const before = memory.read();
       memory.write(new Set([...before, ...wanted.filters.keys()]));
-      const refused = await this.#subscribeAll(options.protocolVersion === 5);
+      const refused = await this.#answered(this.#subscribeAll(options.protocolVersion === 5));
       const stale = connack.sessionPresent ? before.filter((filter) => !wanted.filters.has(filter)) : [];
-      if (stale.length > 0) await this.#client.unsubscribeAsync(stale);
+      if (stale.length > 0) await this.#answered(this.#client.unsubscribeAsync(stale));
       memory.write(wanted.filters.keys());
       this.#upSince = clock.monotonic();
       onUp(refused);
     } catch (error) {
       this.#drop(`cannot subscribe: ${describeError(error)}`);
     }
+  }
+
+  /** Rejects where no answer comes; the time in which the disk holds up reading, and with it the answer, does not count. */
+  async #answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    const over = new AbortController();
+    try {
+      return await Promise.race([answer, this.#unanswered(AbortSignal.any([over.signal, this.#ended.signal]))]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #unanswered(signal: AbortSignal): Promise<never> {
+    for (let left = maxSubscribeTimeouts; left > 0 && !signal.aborted; ) {
+      const before = this.#stream?.messageBytes;
+      await this.#deps.clock.sleep(subscribeTimeoutMs, signal);
+      if (this.#stream?.isReadingPaused) continue;
+      // a session that was kept begins with what gathered meanwhile
+      left = this.#stream?.messageBytes === before ? 0 : left - 1;
+    }
+    throw new Error("the broker does not answer");
   }
 
   /** QoS 1 and never 2: MQTT.js answers QoS 2 from memory. Resolves to the filters that were refused. */
@@ -193,51 +196,9 @@ export class Session {
     });
   }
 
-  #refusedByLimits({ topic, body, qos, retain }: Topic): string | undefined {
-    const limits = this.#limits;
-    const sizeBytes = body.byteLength + Buffer.byteLength(topic) + 16;
-    if (limits?.maximumPacketSize !== undefined && sizeBytes > limits.maximumPacketSize)
-      return `larger than the ${limits.maximumPacketSize} bytes that the broker takes`;
-    if (limits?.maximumQoS !== undefined && qos > limits.maximumQoS) return "the broker does not take QoS 1";
-    if (limits?.retainAvailable === false && retain) return "the broker does not keep retained messages";
-    return undefined;
-  }
-
-  #slot(signal: AbortSignal): Promise<boolean> {
-    if (this.#ended.signal.aborted || signal.aborted) return Promise.resolve(false);
-    if (this.#slots > 0) {
-      this.#slots -= 1;
-      return Promise.resolve(true);
-    }
-    return new Promise((resolve) => {
-      const leave = (): void => {
-        const place = this.#forSlot.indexOf(enter);
-        if (place >= 0) this.#forSlot.splice(place, 1);
-        resolve(false);
-      };
-      const enter = (): void => {
-        signal.removeEventListener("abort", leave);
-        this.#ended.signal.removeEventListener("abort", leave);
-        resolve(true);
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      this.#ended.signal.addEventListener("abort", leave, { once: true });
-      this.#forSlot.push(enter);
-    });
-  }
-
-  #freeSlot(message: Topic, outcome: Outcome): Outcome {
-    if (message.qos === 1) {
-      const next = this.#forSlot.shift();
-      if (next) next();
-      else this.#slots += 1;
-    }
-    return outcome;
-  }
-
   /** Acknowledgements that were written arrive, and those that are due to us; a broker that does not answer is left all the same. */
   #leave(): void {
-    if (!this.connected) return this.#drop("stopped");
+    if (!this.#isOpen) return this.#drop("stopped");
     this.#reason ??= `${this.#deps.address}: stopped`;
     this.#client.end(false);
     void this.#deps.clock.sleep(leaveMs, this.#ended.signal).then(() => this.#drop("stopped"));
@@ -252,23 +213,9 @@ export class Session {
 
   #end(): void {
     this.#ended.abort();
-    // MQTT.js would keep them for a next connection of this client; there is none
-    for (const settle of this.#inFlight)
-      settle({ kind: "unknown", reason: "the connection ended before the broker acknowledged it" });
-    this.#inFlight.clear();
+    this.#outgoing.end();
     this.#client.removeAllListeners();
     this.#client.on("error", () => {});
     this.#client.end(true);
   }
-}
-
-/** Reason codes of a PUBACK that say "not now": quota exceeded, packet identifier in use. */
-const notNow = new Set([145, 151]);
-
-function outcomeOf(error: unknown): Outcome {
-  if (!error) return { kind: "done" };
-  const code = (error as { code?: unknown }).code;
-  if (typeof code === "number" && notNow.has(code)) return { kind: "retry", reason: reasonOfCode(code) };
-  if (typeof code === "number" && code >= 0x80) return { kind: "refused", reason: reasonOfCode(code) };
-  return { kind: "unknown", reason: describeError(error) };
 }

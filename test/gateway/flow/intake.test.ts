@@ -1,12 +1,16 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
+import { Intake, type IntakeDeps } from "../../../gateway/flow/intake.ts";
+import type { MapResult } from "../../../gateway/flow/mapping.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
-import { type CloudEvent, queuePolicy } from "../../../protocol/index.ts";
+import { openLogger } from "../../../gateway/telemetry/logger.ts";
+import { type CloudEvent, PlantgateError, queuePolicy, systemClock } from "../../../protocol/index.ts";
 import { pickMap, pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
 
+const silent = openLogger({ level: "silent", site: "lyon" });
 const lyon = () => bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" }), "lyon");
 /** With a function of JSONata's own, so that it is evaluated in another thread. */
 const pickInThread = pickMap.replace("line.lot", "$string(line.lot)");
@@ -233,6 +237,49 @@ it("records one key's messages in the order of arrival when a quick flow follows
   expect(new Set(events.map((event) => event.partitionkey))).toEqual(new Set(["hq-mo-42"]));
   expect(events.at(-1)!.type).toBe("mfg.shortage.reported.v1");
   expect(events).toHaveLength(41);
+});
+
+it.each([
+  ["a flow takes", "wms/picks/PK-7/confirmed", "picks"],
+  ["no flow takes", "wms/else", undefined],
+])("keeps the beginning of what came in part as a dead letter that tells its length, where %s it", async (_what, topic, flow) => {
+  await using parts = await openParts();
+  await parts.apply(await lyon());
+  const body = Buffer.from(pickPayload({ txn: "T-1" }));
+  const origin = { kind: "topic", topic, retained: false } as const;
+  const receipt = await parts.connector("wms").inlet.accept([pick(body, { origin, wholeBytes: 50_000_000 })]);
+  const { dead, events } = onDisk(parts);
+  expect(events).toEqual([]);
+  expect(dead).toMatchObject([{ id: receipt.deadLetterIds[0], code: "INPUT_TOO_LARGE", place: topic }]);
+  expect(dead[0]!.flow ?? undefined).toBe(flow);
+  expect(dead[0]!.reason).toContain(`50000000 bytes, more than can be kept; these are its first ${body.length}`);
+  expect(body.equals(dead[0]!.body)).toBe(true);
+});
+
+it("fails an input that cannot be mapped any more, though one before it still waits", async () => {
+  const slow = Promise.withResolvers<MapResult>();
+  const mapped = [slow.promise, Promise.reject(new PlantgateError("STOPPED", "the mapping has stopped"))];
+  mapped[1]?.catch(() => {});
+  const deps = { site: "lyon", queue: {}, mapping: { map: () => mapped.shift() }, clock: systemClock, log: silent };
+  const intake = new Intake(deps as unknown as IntakeDeps);
+  intake.configure(await lyon());
+  intake.stop();
+  const inlet = intake.inlet("wms");
+  const codeOf = (error: { code: string }) => error.code;
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on("unhandledRejection", note);
+  try {
+    const first = inlet.accept([pick("1")]).catch(codeOf);
+    const second = inlet.accept([pick("2")]).catch(codeOf);
+    // what nobody handles is told behind the turn in which it failed
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    slow.resolve({ kind: "failed", code: "INPUT_INVALID", reason: "said by the test" });
+    expect([await first, await second]).toEqual(["STOPPED", "STOPPED"]);
+  } finally {
+    process.off("unhandledRejection", note);
+  }
+  expect(unhandled).toEqual([]);
 });
 
 it("refuses what feeds a system that is away past its budget, takes everything else, and takes it again when that has fallen", async () => {

@@ -3,11 +3,12 @@ import { expect, it } from "vitest";
 import { maxBodyBytes } from "../../../gateway/http/bodies.ts";
 import { type Listener, openListener } from "../../../gateway/http/listener.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
+import { until } from "../../support/process.ts";
 
 const log = openLogger({ level: "silent", site: "lyon" });
 
-async function open(health: () => object = () => ({ site: "lyon" })): Promise<Listener & AsyncDisposable> {
-  const listener = await openListener({ host: "127.0.0.1", port: 0, log, health });
+async function open(health: () => object = () => ({ site: "lyon" }), most?: number): Promise<Listener & AsyncDisposable> {
+  const listener = await openListener({ host: "127.0.0.1", port: 0, log, health, most });
   listener.settled(true);
   return { ...listener, [Symbol.asyncDispose]: () => listener.close() };
 }
@@ -119,6 +120,36 @@ it("hides the reason of a failure inside from the caller", async () => {
   const response = await fetch(`${listener.url}/health`);
   expect(response.status).toBe(500);
   expect(await response.text()).not.toContain("secret");
+});
+
+it("has a limited number of connections: those that ask nothing give way, those with a request under way stay", async () => {
+  const most = 20;
+  await using listener = await open(undefined, most);
+  const answer = Promise.withResolvers<void>();
+  const called = Promise.withResolvers<void>();
+  listener.host.mount("scheduler", "/schedule", async () => {
+    called.resolve();
+    await answer.promise;
+    return { status: 202, body: {} };
+  });
+  const slow = fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body: "{}" });
+  await called.promise;
+  const sockets = Array.from({ length: 10 * most }, () => {
+    const socket = connect(Number(new URL(listener.url).port), "127.0.0.1");
+    socket.on("error", () => {});
+    return socket;
+  });
+  try {
+    await until(
+      () => sockets.filter(({ closed }) => closed).length,
+      (closed) => closed > 9 * most,
+    );
+    expect((await fetch(`${listener.url}/health`)).status).toBe(200);
+    answer.resolve();
+    expect((await slow).status).toBe(202);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 });
 
 it("closes while a client keeps its connection open", async () => {

@@ -73,6 +73,14 @@ describe("judging documents", () => {
     ]);
   });
 
+  it("refuses a user and password in an address, and does not repeat them (P9)", async () => {
+    const text = faulty.replace("https://erp.example", "https://odoo:pa55word@erp.example");
+    const { problems } = await validateDocuments({ files: [{ name: "t.yaml", text }] });
+    const said = problems.filter(({ path }) => path === "spec.connectors.erp.url").map(({ message }) => message);
+    expect(said).toEqual([expect.stringContaining("an address holds no user and password")]);
+    expect(JSON.stringify(problems)).not.toContain("pa55word");
+  });
+
   it("says nothing about a made-up parameter's value", async () => {
     const text = faulty.slice(0, faulty.indexOf("    erp:")).replace("pasword", "password");
     const { problems, templates } = await validateDocuments({ files: [{ name: "plant.yaml", text }] });

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { Outbound, WebhookHost, Wiring } from "../../../../gateway/connector/connector.ts";
 import { httpKind } from "../../../../gateway/connector/http/kind.ts";
 import { openListener } from "../../../../gateway/http/listener.ts";
-import { openLogger } from "../../../../gateway/telemetry/logger.ts";
-import type { Clock, HttpConnectorConfig } from "../../../../protocol/index.ts";
+import { type Logger, openLogger } from "../../../../gateway/telemetry/logger.ts";
+import { type Clock, type HttpConnectorConfig, systemClock } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
 import { startHttpPeer } from "../../../support/http-peer.ts";
 import { freePort } from "../../../support/mosquitto.ts";
@@ -20,12 +20,14 @@ async function startConnector(options: {
   inlet?: RecordingInlet;
   webhooks?: WebhookHost;
   clock?: Clock | undefined;
+  log?: Logger;
 }) {
   const inlet = options.inlet ?? new RecordingInlet();
   const config: HttpConnectorConfig = { type: "http", url: options.url, timeout: "15s", ...options.config };
   const secrets = { token: "t0ken", hook: "hook-secret" };
   const deps = connectorDeps({ name: "scheduler", config, inlet, wiring: options.wiring, secrets, webhooks: options.webhooks });
-  const connector = httpKind.create(options.clock ? { ...deps, clock: options.clock } : deps);
+  const { clock = deps.clock, log = deps.log } = options;
+  const connector = httpKind.create({ ...deps, clock, log });
   await connector.start(never);
   return { inlet, connector, [Symbol.asyncDispose]: () => connector.stop() };
 }
@@ -127,7 +129,7 @@ describe("webhooks", () => {
   });
   const body = '{"revision": 12 }';
 
-  async function startHook(inlet = new RecordingInlet(), clock?: Clock) {
+  async function startHook(inlet = new RecordingInlet(), clock?: Clock, log?: Logger) {
     const listener = await openListener({
       host: "127.0.0.1",
       port: 0,
@@ -139,6 +141,7 @@ describe("webhooks", () => {
       webhooks: listener.host,
       wiring: { webhooks: [{ webhook: "/schedule", verify }] },
       clock,
+      log,
     });
     const call = (headers: Record<string, string>) =>
       fetch(`${listener.url}/in/scheduler/schedule`, { method: "POST", body, headers });
@@ -169,6 +172,17 @@ describe("webhooks", () => {
     expect(await response.json()).toEqual({ id: expect.any(String) });
     expect(hook.inlet.accepted[0]?.origin).toEqual({ kind: "webhook", path: "/schedule" });
     expect(hook.inlet.bodies).toEqual([body]);
+  });
+
+  it("are told in the log once, however many come without a signature", async () => {
+    const lines: string[] = [];
+    const log = openLogger({ level: "warn", site: "lyon", destination: { write: (line: string) => void lines.push(line) } });
+    await using hook = await startHook(undefined, undefined, log);
+    for (let n = 0; n < 50; n++) expect((await hook.call({})).status).toBe(401);
+    expect(lines.filter((line) => line.includes("http.webhook.refused"))).toHaveLength(1);
+    await hook.connector.stop();
+    const [, rest] = lines.filter((line) => line.includes("http.webhook.refused"));
+    expect(JSON.parse(rest ?? "{}")).toMatchObject({ again: 49 });
   });
 
   it("are refused with 401 without a signature, and with a wrong one", async () => {
@@ -270,6 +284,36 @@ describe("polling", () => {
       ({ state }) => state === "up",
     );
   });
+
+  it.each([
+    [1, "bring nothing new", 0],
+    [100, "bring something new", 1],
+  ])(
+    "asks at most %i times before it waits, where answers with a cursor that always moves %s",
+    async (count, _what, recorded) => {
+      const inlet = new RecordingInlet();
+      inlet.onAccepted = () => {
+        inlet.cursors.set("poll/schedule", String(inlet.calls.length));
+        return { recorded };
+      };
+      const sleeps: number[] = [];
+      const clock: Clock = {
+        ...systemClock,
+        sleep: (ms, signal) => {
+          sleeps.push(ms);
+          return new Promise((resolve) => signal?.addEventListener("abort", () => resolve()));
+        },
+      };
+      await using peer = await startHttpPeer((_call, response) => response.end("{}"));
+      await using _http = await startConnector({ url: peer.url, inlet, wiring: { polls: [{ ...poll, every: "30s" }] }, clock });
+      await until(
+        () => sleeps.length,
+        (length) => length > 0,
+      );
+      expect(sleeps).toEqual([30_000]);
+      expect(peer.calls).toHaveLength(count);
+    },
+  );
 
   it("goes on from the cursor after a restart, encoded for the address", async () => {
     const inlet = new RecordingInlet();

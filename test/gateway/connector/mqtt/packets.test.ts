@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { acknowledgements, isAccepted, PacketCutter, readPublish } from "../../../../gateway/connector/mqtt/packets.ts";
+import { acknowledgements, isAccepted, isWhole, PacketCutter, readPublish } from "../../../../gateway/connector/mqtt/packets.ts";
 
 const text = (value: string): Buffer => {
   const bytes = Buffer.from(value);
@@ -37,6 +37,8 @@ function publish(message: {
   return packet(0x30 | (qos << 1) | (retained ? 1 : 0), Buffer.concat([...parts, payload]));
 }
 
+const limits = { packetBytes: 50_000, headBytes: 1000 };
+
 const message = fc.record({
   topic: fc.string({ minLength: 1, maxLength: 40, unit: "grapheme" }),
   payload: fc.uint8Array({ maxLength: 300 }),
@@ -57,7 +59,7 @@ it("cuts a stream into the packets that were put in, whatever the chunks", () =>
   fc.assert(
     fc.property(packets, fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 50 }), (sent, sizes) => {
       const bytes = Buffer.concat(sent);
-      const cutter = new PacketCutter();
+      const cutter = new PacketCutter(limits);
       const received: Buffer[] = [];
       for (let at = 0, n = 0; at < bytes.length; n++) {
         const end = at + (sizes[n % sizes.length] as number);
@@ -68,6 +70,46 @@ it("cuts a stream into the packets that were put in, whatever the chunks", () =>
     }),
     { numRuns: 300 },
   );
+});
+
+it("keeps of a packet that is too large its head, whatever the chunks, and goes on behind it", () => {
+  const small = { packetBytes: 2000, headBytes: 1000 };
+  const packets = fc.array(
+    fc.oneof(
+      message.map(publish),
+      fc.integer({ min: 0, max: 20_000 }).map((length) => packet(0x30, Buffer.alloc(length, length))),
+    ),
+    { maxLength: 12 },
+  );
+  fc.assert(
+    fc.property(packets, fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 50 }), (sent, sizes) => {
+      const bytes = Buffer.concat(sent);
+      const cutter = new PacketCutter(small);
+      const received: Buffer[] = [];
+      for (let at = 0, n = 0; at < bytes.length; n++) {
+        const end = at + (sizes[n % sizes.length] as number);
+        received.push(...cutter.cut(bytes.subarray(at, end)));
+        at = end;
+      }
+      const kept = sent.map((each) => (each.length > small.packetBytes ? each.subarray(0, small.headBytes) : each));
+      expect(received.map((each) => each.toString("hex"))).toEqual(kept.map((each) => each.toString("hex")));
+      expect(received.map(isWhole)).toEqual(sent.map((each) => each.length <= small.packetBytes));
+      expect(cutter.isInPacket).toBe(false);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+it.each([
+  ["a payload", 100, 1_000_000],
+  ["properties that do not fit into the head", 300_000, 700_000],
+])("reads the head of a PUBLISH with %s, and how long it was", (_what, propertiesBytes, payloadBytes) => {
+  const sent = { topic: "a/b", payload: Buffer.alloc(payloadBytes, 7), qos: 1, retained: false, packetId: 7 };
+  const whole = publish({ ...sent, properties: Buffer.alloc(propertiesBytes) });
+  const [head] = new PacketCutter(limits).cut(whole);
+  const read = readPublish(head as Buffer, "5");
+  expect(read).toMatchObject({ topic: "a/b", qos: 1, packetId: 7, wholeBytes: payloadBytes });
+  expect(read.payload.length).toBeLessThan(limits.headBytes);
 });
 
 it("reads a PUBLISH of either version", () => {
@@ -95,7 +137,7 @@ it("refuses a PUBLISH that is cut off, has no topic, no packet id, or a third Qo
 });
 
 it("refuses a length of more than four bytes", () => {
-  expect(() => new PacketCutter().cut(Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 1]))).toThrow("malformed");
+  expect(() => new PacketCutter(limits).cut(Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 1]))).toThrow("malformed");
 });
 
 it("acknowledges in the order that it is given", () => {
