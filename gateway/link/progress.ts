@@ -4,6 +4,9 @@ import type { Logger } from "../telemetry/logger.ts";
 /** A backlog of which central acknowledges nothing for so long is said to be stalled: connected, but not draining (P11). */
 const stalledAfterMs = 20_000;
 
+/** Between two sessions there may be as much: a link that is away for no longer than that is one that nothing gets through. */
+const betweenSessionsMs = 5000;
+
 /** A lane of the uplink, or what comes from central. */
 type Way = Lane | "downlink";
 
@@ -40,7 +43,7 @@ export class LinkProgress {
     Object.assign(movement, { movedAt: this.#clock.monotonic(), problem: undefined, logged: false });
   }
 
-  /** There is no link: what waits is not stalled by that. */
+  /** There is no link: what waits is not stalled by that, if it lasts. */
   away(way: Way): void {
     this.#of(way).awaySince ??= this.#clock.monotonic();
   }
@@ -48,7 +51,7 @@ export class LinkProgress {
   /** There is a link again. What gets through none of several sessions is stalled by all of them together. */
   back(way: Way): void {
     const movement = this.#of(way);
-    if (movement.awaySince !== undefined) movement.movedAt += this.#clock.monotonic() - movement.awaySince;
+    movement.movedAt += this.#awayMs(movement);
     movement.awaySince = undefined;
   }
 
@@ -60,7 +63,7 @@ export class LinkProgress {
   /** Why a backlog does not get through, once it is for long enough; undefined while it does. */
   stalled(way: Way): string | undefined {
     const movement = this.#of(way);
-    const forMs = (movement.awaySince ?? this.#clock.monotonic()) - movement.movedAt;
+    const forMs = this.#clock.monotonic() - movement.movedAt - this.#awayMs(movement);
     // a poll without an answer is one for which there was nothing
     if (forMs < stalledAfterMs || (way === "downlink" && movement.problem === undefined)) return undefined;
     const reason = movement.problem ?? "central does not answer the batches that are under way";
@@ -82,6 +85,11 @@ export class LinkProgress {
         return reason === undefined ? [] : [[way, reason]];
       }),
     );
+  }
+
+  #awayMs({ awaySince }: Movement): number {
+    const ms = awaySince === undefined ? 0 : this.#clock.monotonic() - awaySince;
+    return ms > betweenSessionsMs ? ms : 0;
   }
 
   #of(way: Way): Movement {

@@ -36,7 +36,11 @@ it("does not count the time without a link, and counts on over sessions that bri
   pass(9);
   expect(progress.stalled("transaction")).toBeUndefined();
   progress.back("transaction");
+  // as between two sessions that break off
+  progress.away("transaction");
   pass(2);
+  expect(progress.stalled("transaction")).toContain("for 21 s");
+  progress.back("transaction");
   expect(progress.stalled("transaction")).toContain("for 21 s");
 });
 

@@ -108,13 +108,13 @@ it("stays off and tries again when central denies it, and the plant's side is no
 const unreachable = (answered: boolean) => new PlantgateError("PEER_UNREACHABLE", "cut off", { context: { answered } });
 
 it.each([
-  ["refuses", (): LinkAnswer => ({ kind: "problem", problem: toProblem("key-unknown"), retryAfterMs: undefined }), 16],
+  ["refuses", (): LinkAnswer => ({ kind: "problem", problem: toProblem("key-unknown"), retryAfterMs: undefined }), 40],
   [
     "breaks off",
     (): LinkAnswer => {
       throw unreachable(false);
     },
-    16,
+    40,
   ],
 ])("says hello ever more rarely where something %s whatever follows it", async (_, answer, most) => {
   await using open = await openSession(answer);
