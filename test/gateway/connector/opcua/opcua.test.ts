@@ -125,6 +125,9 @@ describe("a restart of the gateway", () => {
     await using _ = first;
     await until("samples", () => first.recorder.samples("state").length > 0 && first.recorder.samples("temp").length > 2);
     await first.connector.stop();
+    // a machine that gets no turn meanwhile leaves no hole
+    const done = (await press.truth()).length;
+    await until("the machine goes on", async () => (await press.truth()).length > done + 2);
     const { recorder } = first;
     const after = recorder.cursors.get("item/temp");
     await using second = await startConnector(press.endpoint, { recorder, folder: first.folder });
