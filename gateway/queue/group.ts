@@ -1,7 +1,7 @@
 import { frameLimits, type PlantgateError } from "../../protocol/index.ts";
 import type { PackedRun } from "./append.ts";
+import type { GroupEntry } from "./apply.ts";
 import type { Change, Committed, NewMessage, QueueLane } from "./change.ts";
-import type { GroupEntry } from "./store.ts";
 import type { EntryReply, QueueFailure } from "./worker.ts";
 
 /** A commit that waits to go to the worker. */

@@ -1,12 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { type CloudEvent, durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
-import { Admission, FrameWriter, type PackedRun, type RepeatWindows, Staged } from "./append.ts";
+import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import { Admission, FrameWriter, type RepeatWindows, Staged } from "./append.ts";
+import { ChangeWriter, type EntryOutcome, type GroupEntry } from "./apply.ts";
 import type {
   Change,
   Committed,
-  DeadLetter,
   Delivery,
   DiskReport,
   LanePosition,
@@ -26,7 +25,7 @@ import { Keystore } from "./keystore.ts";
 import { type LaneState, StagedLanes } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
-import { acknowledge, beginEpoch, setBack } from "./positions.ts";
+import { beginEpoch, setBack } from "./positions.ts";
 import { readOn } from "./read-on.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { RepeatWindow } from "./repeats.ts";
@@ -45,12 +44,6 @@ export interface StoreOptions {
   readonly now: () => EpochMs;
   readonly readSpace?: ReadSpace;
 }
-
-/** What one flush takes: a change, judged by itself, or messages of one lane that need no judging. */
-export type GroupEntry = { readonly change: Change } | { readonly run: PackedRun };
-
-/** Of each entry of a group: what was written, or why nothing of it was. */
-export type EntryOutcome = Committed | PlantgateError;
 
 /** Oldest dead letters that went because those of their connector and direction took more than their budget. */
 export interface DiscardedDeadLetters {
@@ -80,6 +73,7 @@ export class QueueStore {
   readonly #retention: Retention;
   readonly #disk: Disk;
   readonly #admission: Admission;
+  readonly #changes: ChangeWriter;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
   readonly #heldUp: HeldUp;
@@ -129,6 +123,13 @@ export class QueueStore {
     const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
     this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, now });
     this.#reader = new FrameReader(shared);
+    const parts = {
+      deliveries: this.#deliveries,
+      deadLetters: this.#deadLetters,
+      retention: this.#retention,
+      windows: this.#windows,
+    };
+    this.#changes = new ChangeWriter({ statements: this.#statements, ...parts, now });
     this.#heldUp = new HeldUp(this.#statements);
     this.#lookForHeldUp();
     this.#mark.write(this.#lanes);
@@ -230,7 +231,7 @@ export class QueueStore {
     const staged = new Staged(new StagedLanes(this.#lanes));
     try {
       this.#db.exec("BEGIN IMMEDIATE");
-      const outcomes = entries.map((entry, index) => refusals[index] ?? this.#apply(entry, staged));
+      const outcomes = entries.map((entry, index) => refusals[index] ?? this.#changes.apply(entry, staged));
       this.#writer.write(staged);
       const rows = kinds.map((kind) =>
         staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
@@ -281,70 +282,6 @@ export class QueueStore {
     this.#sealing.forget();
     if (isFull(cause) || cause instanceof PlantgateError) return cause;
     return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
-  }
-
-  #apply(entry: GroupEntry, staged: Staged): EntryOutcome {
-    if ("run" in entry) {
-      staged.appendRun(entry.run);
-      return { appended: entry.run.count, repeats: 0, conflicts: [] };
-    }
-    const { change } = entry;
-    if (change.provided && !this.#deliveries.isIn(change.provided.delivery, change.provided.states))
-      return new PlantgateError("DELIVERY_DECIDED", "the delivery is decided already, or gone");
-    if (change.releaseMarker) this.#releaseMarker(change.releaseMarker);
-    if (change.marker && !this.#setMarker(change.marker))
-      return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
-    const committed = staged.appendJudged(change, this.#windows, (message) => this.#keepConflict(change, message, staged));
-    for (const { name, value } of change.cursors ?? []) {
-      const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-      this.#statements.run(upsert, name, value);
-    }
-    for (const letter of change.deadLetters ?? []) this.#deadLetters.write(letter, staged.totals);
-    this.#deliveries.write(change, staged.totals);
-    if (change.acknowledged) acknowledge(this.#statements, this.#retention, staged.lanes, change.acknowledged);
-    if (change.dispatched) this.#dispatched(change.dispatched, staged.lanes);
-    return committed;
-  }
-
-  #releaseMarker({ client, packetId }: NonNullable<Change["releaseMarker"]>): void {
-    if (packetId === undefined) this.#statements.run("DELETE FROM markers WHERE client = ?", client);
-    else this.#statements.run("DELETE FROM markers WHERE client = ? AND packet = ?", client, packetId);
-  }
-
-  /** @returns whether it was not set, or stood for other content */
-  #setMarker({ client, packetId, content = null }: { client: string; packetId: number; content?: string | null }): boolean {
-    const upsert = `INSERT INTO markers VALUES (?, ?, ?)
-      ON CONFLICT (client, packet) DO UPDATE SET content = excluded.content WHERE content IS NOT excluded.content`;
-    return this.#statements.run(upsert, client, packetId, content).changes > 0;
-  }
-
-  #dispatched({ lane, upTo }: NonNullable<Change["dispatched"]>, lanes: StagedLanes): void {
-    const state = lanes.touch(lane);
-    if (lane === "inbound") this.#retention.taken(lane, state, state.dispatched, upTo);
-    state.dispatched = Math.max(state.dispatched, upTo);
-    this.#retention.prune(lane, lanes, false);
-  }
-
-  #keepConflict(change: Change, { lane, line, input }: NonNullable<Change["messages"]>[number], staged: Staged): string {
-    const id = randomUUID();
-    const raw = lane === "inbound" ? undefined : change.inputs?.[input ?? 0];
-    const sender = change.senders?.[input ?? 0] ?? change.from;
-    const { connector = "", flow, place = "", receivedAt } = sender ?? {};
-    const letter = {
-      id,
-      at: receivedAt ?? this.#options.now(),
-      direction: "in",
-      connector,
-      ...(flow === undefined ? {} : { flow }),
-      place,
-      code: "KEY_CONFLICT",
-      reason: "the same idempotency key was recorded before with other content; the first stands",
-      body: raw ?? Buffer.from(line),
-      attempts: 0,
-      ...namesOf(line),
-    } as const;
-    this.#deadLetters.write(letter, staged.totals);
-    return id;
   }
 
   /** Frames on their way to central are not discarded (rule 7). */
@@ -513,16 +450,6 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
-
-/** What a dead letter of this message is found by. */
-function namesOf(line: string): Pick<DeadLetter, "type" | "key"> {
-  try {
-    const { type, partitionkey: key } = JSON.parse(line) as Partial<CloudEvent>;
-    return { ...(typeof type === "string" ? { type } : {}), ...(typeof key === "string" ? { key } : {}) };
-  } catch {
-    return {};
-  }
-}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;

@@ -1,12 +1,13 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
 import { noteFailure } from "./damage.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
 import type { Salvaged } from "./salvage.ts";
-import { type DiscardedDeadLetters, type EntryOutcome, type GroupEntry, QueueStore } from "./store.ts";
+import { type DiscardedDeadLetters, QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
