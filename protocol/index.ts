@@ -1,6 +1,7 @@
 export * from "./base/clock.ts";
 export * from "./base/duration.ts";
 export * from "./base/error.ts";
+export * from "./base/json.ts";
 export * from "./base/retry.ts";
 export * from "./base/scope.ts";
 export * from "./base/size.ts";

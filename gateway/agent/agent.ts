@@ -9,9 +9,11 @@ import {
   describeIssues,
   hasDisposition,
   PlantgateError,
+  parseJson,
   type StatusReport,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
+import { askedToWaitMs } from "../link/pauses.ts";
 import type { Session } from "../link/session.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AgentDocuments, AgentState } from "./documents.ts";
@@ -137,8 +139,7 @@ export class Agent {
           { event: "agent.bundle.delayed", revision: desired, reason: describeError(error) },
           "the new configuration could not be fetched, tried again",
         );
-        const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
-        await this.#deps.clock.sleep(waitMs ?? delays.next().value, signal);
+        await this.#deps.clock.sleep(askedToWaitMs(error) ?? delays.next().value, signal);
       }
     }
   }
@@ -196,17 +197,10 @@ export class Agent {
     this.#report = { reported, state: "refused", reason: reason.slice(0, 4000) };
     this.#deps.log.error(
       { event: "agent.bundle.refused", revision, active: reported, reason },
-      "the configuration was refused, the last good one goes on",
+      reported === 0
+        ? "the configuration was refused, and none runs"
+        : "the configuration was refused, the last good one goes on",
     );
-  }
-}
-
-/** Undefined where it is none. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

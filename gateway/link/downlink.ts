@@ -5,7 +5,7 @@ import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ParsedDownlink, parseDownlink } from "./downlink-answer.ts";
 import { encodeHandedDown } from "./handed-down.ts";
-import { isAnswered } from "./pauses.ts";
+import { askedToWaitMs, isAnswered } from "./pauses.ts";
 import type { LinkProgress } from "./progress.ts";
 import type { Session } from "./session.ts";
 import type { LinkAnswer } from "./transport.ts";
@@ -74,8 +74,7 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
         told = reason;
         progress.hindered("downlink", reason);
       }
-      const waitMs = Math.max(Number(error.context.waitMs ?? 0), delays.next().value);
-      if (session.isCurrent(online.session)) await clock.sleep(waitMs, signal);
+      if (session.isCurrent(online.session)) await clock.sleep(askedToWaitMs(error) ?? delays.next().value, signal);
     }
   }
 }
@@ -85,7 +84,7 @@ function understood(answer: LinkAnswer): ParsedDownlink {
   const context = { answered: true };
   if (answer.kind === "problem")
     throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, {
-      context: { ...context, waitMs: answer.retryAfterMs ?? 0 },
+      context: answer.retryAfterMs === undefined ? context : { ...context, waitMs: answer.retryAfterMs },
     });
   const parsed = parseDownlink(answer.body);
   if (!("problem" in parsed)) return parsed;

@@ -17,6 +17,11 @@ export function isAnswered(error: unknown): boolean {
   return error instanceof PlantgateError && error.context.answered === true;
 }
 
+/** How long central asks to be left alone, in ms, where an error is its answer and says so. */
+export function askedToWaitMs(error: unknown): number | undefined {
+  return error instanceof PlantgateError ? (error.context.waitMs as number | undefined) : undefined;
+}
+
 /** How long to wait after a hello that failed. */
 export class PausesAfterHellos {
   readonly #silent = backoff(whenSilent);
@@ -27,9 +32,8 @@ export class PausesAfterHellos {
   }
 
   next(error: unknown): number {
-    const { waitMs } = (error instanceof PlantgateError ? error.context : {}) as { readonly waitMs?: number };
     const silent = error instanceof PlantgateError && error.code === "PEER_UNREACHABLE" && !isAnswered(error);
-    return waitMs ?? (silent ? this.#silent : this.#answered).next().value;
+    return askedToWaitMs(error) ?? (silent ? this.#silent : this.#answered).next().value;
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type EpochMs,
   PlantgateError,
   type Problem,
+  parseJson,
   problem,
   tokenAudience,
   tokenLifeSeconds,
@@ -209,15 +210,6 @@ export class Transport {
     const next = Math.abs(central - now) < 2000 ? now : central;
     if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
     this.#told = { central: next, at: clock.monotonic() };
-  }
-}
-
-/** Undefined where it is none: something else answers in central's place. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

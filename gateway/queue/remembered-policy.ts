@@ -1,4 +1,4 @@
-import { defaultQueuePolicy, durationPattern, type QueuePolicy, sizePattern } from "../../protocol/index.ts";
+import { defaultQueuePolicy, durationPattern, parseJson, type QueuePolicy, sizePattern } from "../../protocol/index.ts";
 
 interface Remembered {
   readonly lanes?: Partial<QueuePolicy["lanes"]>;
@@ -10,7 +10,7 @@ interface Remembered {
  * anything has not its form, all of it does. By hand: the schema's library would cost a start more time than opening the file.
  */
 export function parseRememberedPolicy(text: string): QueuePolicy {
-  const { lanes, encryption } = (parse(text) ?? {}) as Remembered;
+  const { lanes, encryption } = (parseJson(text) ?? {}) as Remembered;
   const policy: QueuePolicy = {
     lanes: {
       transaction: { ...defaultQueuePolicy.lanes.transaction, ...lanes?.transaction },
@@ -20,15 +20,6 @@ export function parseRememberedPolicy(text: string): QueuePolicy {
     encryption: { ...defaultQueuePolicy.encryption, ...encryption },
   };
   return hasItsForm(policy) ? policy : defaultQueuePolicy;
-}
-
-/** A flipped bit may have left no JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function hasItsForm({ lanes, encryption }: QueuePolicy): boolean {
