@@ -31,8 +31,12 @@ it("resolves commits in the order in which they were asked for", async () => {
 it("keeps order and bytes of one turn's commits over many groups, in whatever script", async () => {
   using folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  // more groups than the worker is given at once
   const endings = ["", "é", "€", "😀", "\ud800"];
-  const lines = Array.from({ length: 4000 }, (_, index) => `"${index} ${"x".repeat(index % 200)}${endings[index % 97] ?? ""}"`);
+  const lines = Array.from(
+    { length: 4000 },
+    (_, index) => `"${index} ${"x".repeat(400 + (index % 200))}${endings[index % 97] ?? ""}"`,
+  );
   const order: number[] = [];
   const commits = lines.map((line, index) =>
     // every tenth has to be judged, and goes another way
