@@ -115,7 +115,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       alarms,
       clock,
       log,
-      pressed: () => admissions.pressed,
+      pressed: () => admissions.pressed || commits.pressed,
       projected: (sites) => notices.tell({ ledger: true, sites: [...sites] }),
     });
     const ingest = new Ingest({

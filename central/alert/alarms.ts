@@ -76,6 +76,12 @@ export class Alarms {
     return fresh;
   }
 
+  /** Raises an alarm of something that lasts, unless it stands already. */
+  async raiseOnce(tx: StorageTransaction | Storage, alarm: Alarm): Promise<readonly Alarm[]> {
+    const known = await rowOf(tx, alarm);
+    return known?.ended_at === null ? [] : this.raise(tx, [alarm]);
+  }
+
   async #raise(tx: StorageTransaction | Storage, alarm: Alarm): Promise<boolean> {
     const known = await rowOf(tx, alarm);
     // what a gateway names, such as epochs and targets, it may name without end

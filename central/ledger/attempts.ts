@@ -71,7 +71,7 @@ export class Attempts {
     // a clock that was ahead when it was noted says nothing of now
     if (others && Math.abs(cursor.now - cursor.noted_at) < othersTurnMs) return "elsewhere";
     const batches = await batchesFrom(tx, cursor);
-    if (batches.length === 0) return "nothing";
+    if (batches.length === 0 && cursor.batch > cursor.recorded) return "nothing";
     const blameless = this.#blameless.has(keyOf(which));
     const count = cursor.attempts >= maxAttempts ? planStep(cursor, batches).count : 0;
     const halve = count > 1 && !blameless;

@@ -25,10 +25,12 @@ export interface Cursor extends Turn, CursorState {
   readonly shared: boolean;
   /** By the one clock that all replicas see. */
   readonly now: number;
+  /** The number of the lane's last batch. */
+  readonly recorded: number;
 }
 
 /** Batches that one step looks at. */
-export const batchesAhead = 64;
+const batchesAhead = 64;
 
 /**
  * Reads and locks a lane's cursor; undefined while another replica has it, or where there is none. A damaged batch's is locked behind its
@@ -40,10 +42,11 @@ export async function claimCursor(tx: StorageTransaction, which: Which): Promise
   const shared = isPostgres(tx);
   const now = shared ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
   const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
+  const recorded = sql<number>`(SELECT lanes.batches FROM lanes WHERE lanes.site = ${site} AND lanes.lane = ${lane})`;
   const ofLane = tx
     .selectFrom("projections")
     .select(columns)
-    .select(now.as("now"))
+    .select([now.as("now"), recorded.as("recorded")])
     .where("site", "=", site)
     .where("lane", "=", lane);
   let row = await lockingFree(tx, ofLane).executeTakeFirst();
@@ -51,7 +54,7 @@ export async function claimCursor(tx: StorageTransaction, which: Which): Promise
     const ofBatch = tx
       .selectFrom("damaged")
       .select(columns)
-      .select(now.as("now"))
+      .select([now.as("now"), recorded.as("recorded")])
       .where("site", "=", site)
       .where("lane", "=", lane);
     row = await lockingFree(tx, ofBatch.where("batch", "=", damagedBatch)).executeTakeFirst();
@@ -85,7 +88,10 @@ export async function writeCursor(tx: StorageTransaction, cursor: Cursor, state:
   }
 }
 
-/** Sets a batch aside that cannot be read, with what of it is not projected, and moves on to the state given. */
+/**
+ * Sets a batch aside that cannot be read, with what of it is not projected, and moves on to the state given. It was judged when it came, so
+ * this is damage on our disk: it stays there, counted as waiting, so that it holds nobody back and a repaired disk brings its messages.
+ */
 export async function setAside(tx: StorageTransaction, cursor: Cursor, next: CursorState): Promise<void> {
   const { site, lane, batch, done } = cursor;
   await tx
@@ -95,7 +101,7 @@ export async function setAside(tx: StorageTransaction, cursor: Cursor, next: Cur
   await writeCursor(tx, cursor, next);
 }
 
-/** The batches from a cursor's on, without their bodies. A damaged batch stands alone. */
+/** The batches from a cursor's on, without their bodies, as far as none is missing. A damaged batch stands alone. */
 export async function batchesFrom(
   tx: Storage | StorageTransaction,
   cursor: Pick<Cursor, "kind" | "site" | "lane" | "batch">,
@@ -109,7 +115,8 @@ export async function batchesFrom(
     .orderBy("number")
     .limit(batchesAhead)
     .execute();
-  return rows.map((row) => ({
+  const missing = rows.findIndex(({ number }, index) => number !== cursor.batch + index);
+  return rows.slice(0, missing === -1 ? rows.length : missing).map((row) => ({
     site: cursor.site,
     lane: cursor.lane,
     number: row.number,

@@ -190,6 +190,12 @@ export function damageAlarm(batch: BatchRow, done: number): Alarm {
   return { ...damageOf({ site, lane, batch: number }), count: count - done, range, reason };
 }
 
+/** The alarm of a batch that is not projected, and not found. */
+export function missingAlarm({ site, lane, batch }: BatchPlace): Alarm {
+  const reason = `a batch of lane ${lane} is not found on central's disk: once it is, its messages are projected`;
+  return { ...damageOf({ site, lane, batch }), count: 1, reason };
+}
+
 /** From the first message behind the first `done` of a batch to its last one; holes before and behind them are no part of it. */
 function messagesBehind({ first, entries }: Pick<BatchRow, "first" | "entries">, done: number): { first: number; last: number } {
   const range = { first: 0, last: 0 };

@@ -8,7 +8,6 @@ import { isOutage, type Storage, type StorageTransaction } from "../storage/stor
 import type { Logger } from "../telemetry/logger.ts";
 import { Attempts, maxAttempts } from "./attempts.ts";
 import {
-  batchesAhead,
   batchesFrom,
   type Cursor,
   type CursorState,
@@ -18,13 +17,13 @@ import {
   type Which,
   writeCursor,
 } from "./cursor.ts";
-import { beginLook, damageAlarm, damageOf, isDamage, look } from "./damage.ts";
+import { beginLook, damageAlarm, damageOf, look, missingAlarm } from "./damage.ts";
 import type { Frames } from "./frames.ts";
-import { type JudgedLines, judgeLines } from "./judge.ts";
 import { eventAt, lineEnd, lineStart } from "./lines.ts";
-import { type BatchRow, planStep, type Step, type Stretch, wholeStep } from "./plan.ts";
+import { type BatchRow, wholeStep } from "./plan.ts";
 import { evidenceOf, setLinesAside } from "./quarantine.ts";
 import { type JudgedStretch, projectStretches, tally } from "./slice.ts";
+import { type StepLines, StepReader } from "./step-lines.ts";
 import { type Turn, Turns } from "./turns.ts";
 
 export interface ProjectorDeps {
@@ -35,7 +34,7 @@ export interface ProjectorDeps {
   readonly alarms: Alarms;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether so many batches wait to be taken in that projection should leave them most of the time; never, where it is not said. */
+  /** Whether so many plants wait to be heard that projection should leave them most of the time; never, where it is not said. */
   readonly pressed?: () => boolean;
   /** Told after a step, for other replicas. */
   readonly projected?: (sites: ReadonlySet<string>) => void;
@@ -43,14 +42,16 @@ export interface ProjectorDeps {
 
 type Outcome =
   | { readonly kind: "projected"; readonly next: CursorState; readonly more: boolean }
-  /** Another replica works on it, or went on with it meanwhile; or nothing is left; or it is damaged, or damaged again. */
-  | { readonly kind: "elsewhere" | "moved" | "nothing" | "damaged" }
+  /** Another replica works on it, or went on with it meanwhile; or nothing is left; or it is damaged, or damaged again, or gone. */
+  | { readonly kind: "elsewhere" | "moved" | "nothing" | "damaged" | "missing" }
   /** What its site may send cannot be read: its messages wait. */
   | { readonly kind: "held" };
 
 const idleMs = 1000;
 const outageMs = 1000;
 const retryMs = 20;
+/** Batches that are set aside one by one as they are not found. */
+const maxMissing = 10_000;
 /** While batches press, a pause of so many times the step before it: they are answered soon, and projection does not stand still. */
 const pauses = 3;
 
@@ -64,7 +65,7 @@ export class Projector {
   readonly #deps: ProjectorDeps;
   readonly #turns = new Turns();
   readonly #attempts: Attempts;
-  readonly #unreadable = new Map<string, number>();
+  readonly #reader: StepReader;
   /** A damaged batch that was found whole again, until all of it is projected. */
   #repaired: Which | undefined;
   /** How often the configuration had been loaded when people were told what of it cannot be read. */
@@ -77,6 +78,7 @@ export class Projector {
   constructor(deps: ProjectorDeps) {
     this.#deps = deps;
     this.#attempts = new Attempts(deps.storage);
+    this.#reader = new StepReader(deps);
   }
 
   /** There is something new; without it the projector looks by itself once a second. */
@@ -123,12 +125,13 @@ export class Projector {
    * @throws what the step failed with; the attempt stays noted, unless the storage itself is out of order
    */
   async step(): Promise<boolean> {
-    const { storage, routes, clock } = this.#deps;
+    const { storage, clock } = this.#deps;
     if (this.#turns.empty || clock.monotonic() - this.#lookedAt > idleMs) {
       this.#lookedAt = clock.monotonic();
       for (const turn of await lanesBehind(storage)) this.#turns.add(turn);
       this.#behind = (await heldSites(storage)).size > 0;
-      if (routes.unreadable.size > 0) await routes.refresh(storage);
+      // what changed is loaded before a message waits for it
+      await this.#loadRoutes(storage);
     }
     await this.#tellUnreadable();
     const caughtUp = await this.#catchUp();
@@ -137,7 +140,7 @@ export class Projector {
     try {
       const outcome = await this.#attempt(turn);
       if (outcome.kind === "moved" || (outcome.kind === "projected" && outcome.more)) this.#turns.add(turn);
-      return caughtUp || !["elsewhere", "held"].includes(outcome.kind) || !this.#turns.empty;
+      return caughtUp || !["elsewhere", "held", "missing"].includes(outcome.kind) || !this.#turns.empty;
     } catch (error) {
       this.#turns.add(turn);
       throw error;
@@ -229,15 +232,16 @@ export class Projector {
       if (!cursor) return { kind: "elsewhere" as const };
       if (!this.#attempts.stands(cursor, noted)) return { kind: "moved" as const };
       const batches = await batchesFrom(tx, cursor);
-      if (batches.length === 0) return { kind: "nothing" as const };
+      if (batches.length === 0) return cursor.batch > cursor.recorded ? { kind: "nothing" as const } : this.#miss(tx, cursor);
       await this.#loadRoutes(tx);
       if (routes.unreadable.has(cursor.site)) return { kind: "held" as const };
       // even reading it ended the process
       if (cursor.kind === "lane" && cursor.attempts > maxAttempts + 1) return this.#giveUp(tx, cursor, batches);
-      const read = await this.#read(tx, cursor, batches);
+      const read = await this.#reader.read(tx, cursor, batches);
       if (!read) return cursor.kind === "lane" ? this.#giveUp(tx, cursor, batches) : { kind: "damaged" as const };
-      return this.#project(tx, cursor, batches, read);
+      return this.#project(tx, cursor, read);
     });
+    if (done.kind === "missing") alarms.log(done.alarms);
     if (done.kind !== "written") return done;
     alarms.log(done.alarms);
     if (done.note) log.error(done.note.fields, done.note.sentence);
@@ -247,7 +251,7 @@ export class Projector {
     return { kind: "projected", next: done.next, more: done.more };
   }
 
-  async #project(tx: StorageTransaction, cursor: Cursor, batches: readonly BatchRow[], read: Read) {
+  async #project(tx: StorageTransaction, cursor: Cursor, read: StepLines) {
     const { routes, alarms, clock, frames } = this.#deps;
     const { step, judged } = read;
     const failed = cursor.attempts > maxAttempts && step.count === 1 ? judged[0] : undefined;
@@ -264,15 +268,14 @@ export class Projector {
     const next = this.#attempts.first(cursor, { batch, done, size });
     await writeCursor(tx, cursor, next, step.count);
     if (cursor.kind === "damaged" && batch > cursor.batch) await alarms.end(tx, damageOf(cursor));
-    const last = batches.at(-1) as BatchRow;
-    const more = batch <= last.number || (cursor.kind === "lane" && batches.length === batchesAhead);
+    const more = batch <= (cursor.kind === "lane" ? cursor.recorded : cursor.batch);
     return { kind: "written" as const, ...written, next, more, note: failed && quarantined(failed) };
   }
 
   /** Sets one message aside whose projection fails by itself. */
   async #quarantine(tx: StorageTransaction, { stretch }: JudgedStretch) {
     const { site, lane, epoch } = stretch.batch;
-    const evidence = await this.#use(tx, stretch, (text) => {
+    const evidence = await this.#reader.use(tx, stretch, (text) => {
       const start = lineStart(text, stretch.skipLines);
       return evidenceOf(text.subarray(start, lineEnd(text, start)));
     });
@@ -282,88 +285,34 @@ export class Projector {
     return { sites: new Set<string>(), alarms: [] };
   }
 
-  /**
-   * A batch was judged when it came, so one that cannot be read is damage on our disk. It is set aside and stays there, counted as
-   * waiting, so that it holds nobody back and a repaired disk brings its messages.
-   */
+  /** Goes on behind a batch that cannot be read, or is not found. */
   async #giveUp(tx: StorageTransaction, cursor: Cursor, [damaged]: readonly BatchRow[]) {
     const { site, lane, batch } = cursor;
     const next = this.#attempts.first(cursor, { batch: batch + 1, done: 0, size: wholeStep(lane) });
     await setAside(tx, cursor, next);
-    const alarms = damaged ? await this.#deps.alarms.raise(tx, [damageAlarm(damaged, cursor.done)]) : [];
+    const alarm = damaged ? damageAlarm(damaged, cursor.done) : missingAlarm(cursor);
+    const alarms = await this.#deps.alarms.raise(tx, [alarm]);
     const fields = { event: "projector.batch.damaged", site, lane, batch };
     const note = { fields, sentence: "a recorded batch cannot be read from the disk" };
     return { kind: "written" as const, sites: new Set<string>(), alarms, next, more: true, note };
   }
 
-  /**
-   * Reads and judges the lines of the next step; what lies before a batch that cannot be read is a step of its own. Undefined: the batch
-   * is damaged.
-   */
-  async #read(tx: StorageTransaction, cursor: Cursor, batches: readonly BatchRow[]): Promise<Read | undefined> {
-    const { routes, frames } = this.#deps;
-    const step = planStep(cursor, batches);
-    const judging: { stretch: Stretch; lines: () => JudgedLines }[] = [];
-    const judged = (): JudgedStretch[] => judging.map(({ stretch, lines }) => ({ stretch, ...lines() }));
-    for (const stretch of step.stretches) {
-      const { skipLines, count, batch } = stretch;
-      const key = `${cursor.site}/${cursor.lane}/${batch.number}`;
-      try {
-        // what fails in judging is found message by message; only what cannot be read is damage
-        const lines = await this.#use(tx, stretch, (text) => attempt(() => judgeLines(text, skipLines, count, cursor, routes)));
-        this.#unreadable.delete(key);
-        judging.push({ stretch, lines });
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        frames.forget({ ...cursor, batch: batch.number });
-        if (cursor.kind === "damaged") return undefined;
-        const before = batches.filter(({ number }) => number < batch.number);
-        if (before.length > 0) {
-          return { step: planStep(cursor, before), judged: judged() };
-        }
-        const tries = (this.#unreadable.get(key) ?? 0) + 1;
-        this.#unreadable.set(key, tries);
-        if (tries < maxAttempts) throw error;
-        this.#unreadable.delete(key);
-        return undefined;
-      }
-    }
-    return { step, judged: judged() };
+  /** The cursor's batch was recorded and is not there. Where very many are not, the numbers themselves are damaged, and the lane waits. */
+  async #miss(tx: StorageTransaction, cursor: Cursor) {
+    if (cursor.kind === "damaged") return { kind: "damaged" as const };
+    if (cursor.recorded - cursor.batch < maxMissing) return this.#giveUp(tx, cursor, []);
+    return { kind: "missing" as const, alarms: await this.#deps.alarms.raiseOnce(tx, missingAlarm(cursor)) };
   }
 
   /** What a site may send or gets, as of the newest configuration that its messages can know of. None of them is blamed for it. */
-  async #loadRoutes(tx: StorageTransaction): Promise<void> {
+  async #loadRoutes(db: Storage | StorageTransaction): Promise<void> {
     try {
-      await this.#deps.routes.refresh(tx);
+      await this.#deps.routes.refresh(db);
     } catch (cause) {
       if (isOutage(cause)) throw cause;
       throw new PlantgateError("CONFIG_INVALID", "who may send what to whom cannot be loaded", { cause });
     }
   }
-
-  #use<Value>(db: Storage | StorageTransaction, stretch: Stretch, use: (text: Buffer) => Value): Promise<Value> {
-    const { batch, bodyOffset, bodyBytes } = stretch;
-    const { site, lane, number, receivedAt } = batch;
-    return this.#deps.frames.use(db, { site, lane, batch: number, bodyOffset, bodyBytes, receivedAt }, use);
-  }
-}
-
-/** The value, or the error, once it is asked for. */
-function attempt<Value>(make: () => Value): () => Value {
-  try {
-    const value = make();
-    return () => value;
-  } catch (error) {
-    if (isDamage(error)) throw error;
-    return () => {
-      throw error;
-    };
-  }
-}
-
-interface Read {
-  readonly step: Step;
-  readonly judged: readonly JudgedStretch[];
 }
 
 function quarantined({ stretch }: JudgedStretch) {

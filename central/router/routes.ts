@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import {
   type Bundle,
   bundle as bundleSchema,
@@ -20,6 +21,12 @@ interface SiteRoutes {
   readonly consumes: readonly { readonly types: ReadonlySet<string>; readonly labels: Readonly<Record<string, string>> }[];
 }
 
+/** What was made of a site's texts, and what tells them from others. */
+interface Parsed {
+  readonly digest: string;
+  readonly routes: Omit<SiteRoutes, "revoked">;
+}
+
 /** How often a configuration that could not be read is looked at again. */
 const lookEveryMs = 10_000;
 
@@ -34,6 +41,9 @@ export type Routing =
 /** Who may send what, and who gets it: derived from the sites' revisions, held in memory, loaded anew after each change. */
 export class Routes {
   #sites = new Map<string, SiteRoutes>();
+  /** By type: sites that take messages of it from somebody. */
+  #takers = new Map<string, string[]>();
+  #parsed = new Map<string, Parsed>();
   #unreadable = new Map<string, string>();
   #version = -1;
   #loads = 0;
@@ -78,7 +88,7 @@ export class Routes {
 
   /**
    * A site consumes by its desired revision. It may send by its desired and by its reported one: what a plant recorded while a change
-   * was on its way is not held against it.
+   * was on its way is not held against it. Of two hundred sites' texts only those are parsed that are others than before.
    */
   async #load(db: Storage | StorageTransaction): Promise<void> {
     const sites = await db
@@ -87,20 +97,26 @@ export class Routes {
       .execute();
     const loaded = new Map<string, SiteRoutes>();
     const unreadable = new Map<string, string>();
+    const parsed = new Map<string, Parsed>();
     for (const site of sites) {
-      const texts = [
-        await bundleText(db, site.name, site.desired_revision),
-        await bundleText(db, site.name, site.reported_revision),
-      ] as const;
+      const { desired_revision: desired, reported_revision: reported } = site;
+      const desiredText = await bundleText(db, site.name, desired);
+      const reportedText = reported === desired ? desiredText : await bundleText(db, site.name, reported);
+      const digest = hash("sha256", JSON.stringify([site.labels, desiredText, reportedText]));
       const revoked = site.revoked_at !== null;
       try {
-        loaded.set(site.name, { revoked, ...parseRoutes(site.labels, ...texts) });
+        const before = this.#parsed.get(site.name);
+        const routes = before?.digest === digest ? before.routes : parseRoutes(site.labels, desiredText, reportedText);
+        parsed.set(site.name, { digest, routes });
+        loaded.set(site.name, { revoked, ...routes });
       } catch (error) {
         loaded.set(site.name, { revoked, labels: {}, send: new Set(), receive: new Set(), consumes: [] });
         unreadable.set(site.name, describeError(error).slice(0, 500));
       }
     }
     this.#sites = loaded;
+    this.#takers = takersOf(loaded);
+    this.#parsed = parsed;
     this.#unreadable = unreadable;
   }
 
@@ -112,9 +128,8 @@ export class Routes {
   /** Where a message goes: the sites that consume its type and may receive it, never back to its sender, nor now to those that are held. */
   route(event: CloudEvent, held: ReadonlySet<string> = new Set()): Routing {
     if (isKept(event)) return { kind: "kept" };
-    const sites = [...this.#sites]
-      .filter(([name, routes]) => !held.has(name) && this.#consumes(name, routes, event))
-      .map(([name]) => name);
+    const takers = this.#takers.get(event.type) ?? [];
+    const sites = takers.filter((name) => !held.has(name) && this.takes(name, event));
     if (sites.length > 0) return { kind: "routed", sites };
     const { targetsite } = event;
     if (targetsite === undefined ? held.size > 0 : held.has(targetsite)) return { kind: "held" };
@@ -205,7 +220,8 @@ async function bundleText(db: Storage | StorageTransaction, site: string, revisi
 
 /** @throws for a text that is no bundle, or labels that are none */
 function parseRoutes(labels: string, desiredText?: string, reportedText?: string): Omit<SiteRoutes, "revoked"> {
-  const [desired, reported] = [desiredText, reportedText].map((text) => (text === undefined ? undefined : parseBundle(text)));
+  const desired = desiredText === undefined ? undefined : parseBundle(desiredText);
+  const reported = reportedText === undefined || reportedText === desiredText ? desired : parseBundle(reportedText);
   return {
     labels: JSON.parse(labels) as Record<string, string>,
     send: new Set([...(desired?.grants.send ?? []), ...(reported?.grants.send ?? [])].map(fullName)),
@@ -219,6 +235,19 @@ function parseBundle(text: string): Bundle {
   if (parsed.success) return parsed.data;
   const [first] = parsed.error.issues;
   throw new Error(`${first?.path.join(".")}: ${first?.message}`);
+}
+
+function takersOf(sites: ReadonlyMap<string, SiteRoutes>): Map<string, string[]> {
+  const takers = new Map<string, string[]>();
+  for (const [name, { receive, consumes }] of sites) {
+    for (const type of new Set(consumes.flatMap(({ types }) => [...types]))) {
+      if (!receive.has(type)) continue;
+      const names = takers.get(type) ?? [];
+      names.push(name);
+      takers.set(type, names);
+    }
+  }
+  return takers;
 }
 
 function consumed(bundle: Bundle): SiteRoutes["consumes"] {

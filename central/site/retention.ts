@@ -8,7 +8,7 @@ const keptOfBoot = 10;
 /** So that each of the last thousand processes of a site is known for an older one, and fenced. */
 const keptOfSite = 10_000;
 /** Epochs of a lane that nothing was recorded of. */
-const keptEmptyEpochs = 100;
+export const keptEmptyEpochs = 100;
 
 /**
  * When a site's next session, or a lane's next epoch, began: the time, or just after the one before, where the clock was set back. What is newest,

@@ -6,7 +6,7 @@ import { wholeStep } from "../ledger/plan.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { beginsAfter, pruneEpochs, pruneSessions } from "./retention.ts";
+import { beginsAfter, keptEmptyEpochs, pruneEpochs, pruneSessions } from "./retention.ts";
 
 export type SessionState = "current" | "fenced" | "session-unknown";
 export type HelloOutcome =
@@ -183,7 +183,7 @@ async function takeUp(
       moved_at: now,
     })
     .execute();
-  await pruneEpochs(tx, site, lane);
+  if (before.length >= keptEmptyEpochs) await pruneEpochs(tx, site, lane);
   return firstSequence - 1;
 }
 

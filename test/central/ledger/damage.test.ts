@@ -210,4 +210,49 @@ describe.each(await storages())("on %s", (kind) => {
     const told = (await alarms(ledger)).filter((alarm) => alarm.kind === "ledger-damaged");
     expect(told.map(({ target }) => target).toSorted()).toEqual(["batch 2", "batch 3"]);
   });
+
+  it("passes over a batch that is not found, says so, and projects it once it is", async () => {
+    await using own = await openTestStorage(kind);
+    const clock = movingClock();
+    await using ledger = await openLedger(own.target, clock);
+    const { storage, projector, completeness } = ledger;
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    for (const txn of ["T-1", "T-2", "T-3", "T-4"]) {
+      lane.append([outcome(txn)]);
+      await record(ledger, session, lane, lane.last);
+    }
+    // as by a damaged index: one between others, and the last
+    const rows = await storage.selectFrom("batches").selectAll().where("number", "in", [2, 4]).execute();
+    await storage.deleteFrom("batches").where("number", "in", [2, 4]).execute();
+    while (await projector.step());
+    expect(await sequences(ledger)).toEqual([1, 3]);
+    const told = (await alarms(ledger)).filter((alarm) => alarm.kind === "ledger-damaged" && alarm.ended_at === null);
+    expect(told.map(({ target }) => target).toSorted()).toEqual(["batch 2", "batch 4"]);
+    expect((await completeness.of("plant-a")).lanes[0]).toMatchObject({ recorded: 4, messages: 2, missing: 2 });
+    await storage.insertInto("batches").values(rows).execute();
+    clock.pass(10_000);
+    while (await projector.step());
+    expect(await sequences(ledger)).toEqual([1, 2, 3, 4]);
+    expect((await alarms(ledger)).filter(({ ended_at }) => ended_at === null)).toEqual([]);
+    expect((await completeness.of("plant-a")).lanes[0]).toMatchObject({ messages: 4, missing: 0 });
+  });
+
+  it("waits, and says so once, where the count of a lane's batches cannot be true", async () => {
+    await using own = await openTestStorage(kind);
+    await using ledger = await openLedger(own.target);
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    lane.append([outcome("T-1")]);
+    await record(ledger, session, lane, 1);
+    await ledger.storage
+      .updateTable("lanes")
+      .set({ batches: 2 ** 40 + 1 })
+      .where("lane", "=", "transaction")
+      .execute();
+    for (let steps = 0; steps < 10; steps++) await ledger.projector.step();
+    expect(await sequences(ledger)).toEqual([1]);
+    expect(await alarms(ledger)).toMatchObject([{ kind: "ledger-damaged", target: "batch 2", count: 1 }]);
+    expect(await ledger.storage.selectFrom("damaged").selectAll().execute()).toEqual([]);
+  });
 });
