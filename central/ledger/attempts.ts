@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { isPostgres } from "../storage/dialect.ts";
 import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
-import { batchesFrom, type Cursor, type CursorState, claimCursor, type Which, writeCursor } from "./cursor.ts";
+import { batchesFrom, type Cursor, type CursorState, claimCursor, readCursor, type Which, writeCursor } from "./cursor.ts";
 import { planStep } from "./plan.ts";
 
 /** Attempts at a step before it is halved; a single message that fails as often is quarantined. */
@@ -58,18 +59,25 @@ export class Attempts {
     this.#blameless.add(keyOf(which));
   }
 
+  /** Whether another replica is at it. */
+  #isOthers({ shared, noted_by, noted_at, attempts, now }: Cursor): boolean {
+    // on SQLite there is no other: what has another name is this process before its start
+    if (!shared || noted_by === this.#replica || attempts === 0) return false;
+    // a clock that was ahead when it was noted says nothing of now
+    return Math.abs(now - noted_at) < othersTurnMs;
+  }
+
   #note(which: Which): Promise<CursorState | "elsewhere" | "nothing"> {
     return this.#storage.transaction().execute((tx) => this.#noteIn(tx, which));
   }
 
   /** Counts the attempt; after three the step is halved, down to one message. */
   async #noteIn(tx: StorageTransaction, which: Which): Promise<CursorState | "elsewhere" | "nothing"> {
+    // who only looks takes no lock: it would be in the way of the one whose turn it is
+    const seen = isPostgres(tx) ? await readCursor(tx, which) : undefined;
+    if (seen && this.#isOthers(seen)) return "elsewhere";
     const cursor = await claimCursor(tx, which);
-    if (!cursor) return "elsewhere";
-    // on SQLite there is no other: what has another name is this process before its start
-    const others = cursor.shared && cursor.noted_by !== this.#replica && cursor.attempts > 0;
-    // a clock that was ahead when it was noted says nothing of now
-    if (others && Math.abs(cursor.now - cursor.noted_at) < othersTurnMs) return "elsewhere";
+    if (!cursor || this.#isOthers(cursor)) return "elsewhere";
     const batches = await batchesFrom(tx, cursor);
     if (batches.length === 0 && cursor.batch > cursor.recorded) return "nothing";
     const blameless = this.#blameless.has(keyOf(which));

@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { isPostgres, lockingFree } from "../storage/dialect.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { parseEntries } from "./batch.ts";
 import { unlooked } from "./damage.ts";
 import { type BatchRow, wholeStep } from "./plan.ts";
-import { recordedEntries } from "./recorded-chains.ts";
 import type { Turn } from "./turns.ts";
 
 /** A lane, or one batch of it that was damaged. */
@@ -37,29 +37,31 @@ const batchesAhead = 64;
  * lane's, whose count it moves as well: all steps lock in one order.
  */
 export async function claimCursor(tx: StorageTransaction, which: Which): Promise<Cursor | undefined> {
-  const { site, lane, damagedBatch } = which;
-  const kind = damagedBatch === undefined ? ("lane" as const) : ("damaged" as const);
-  const shared = isPostgres(tx);
-  const now = shared ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
-  const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
+  const { kind, lane, batch } = cursorQueries(tx, which);
+  const ofLane = await lockingFree(tx, lane).executeTakeFirst();
+  const row = ofLane && kind === "damaged" ? await lockingFree(tx, batch).executeTakeFirst() : ofLane;
+  return row && { kind, site: which.site, lane: which.lane, shared: isPostgres(tx), ...row };
+}
+
+/** A cursor as it stands, whoever has it. */
+export async function readCursor(tx: StorageTransaction, which: Which): Promise<Cursor | undefined> {
+  const { kind, lane, batch } = cursorQueries(tx, which);
+  const row = await (kind === "damaged" ? batch : lane).executeTakeFirst();
+  return row && { kind, site: which.site, lane: which.lane, shared: isPostgres(tx), ...row };
+}
+
+function cursorQueries(tx: StorageTransaction, { site, lane, damagedBatch }: Which) {
+  const now = isPostgres(tx) ? sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint` : sql<number>`${Date.now()}`;
   const recorded = sql<number>`(SELECT lanes.batches FROM lanes WHERE lanes.site = ${site} AND lanes.lane = ${lane})`;
-  const ofLane = tx
-    .selectFrom("projections")
-    .select(columns)
-    .select([now.as("now"), recorded.as("recorded")])
-    .where("site", "=", site)
-    .where("lane", "=", lane);
-  let row = await lockingFree(tx, ofLane).executeTakeFirst();
-  if (row && damagedBatch !== undefined) {
-    const ofBatch = tx
-      .selectFrom("damaged")
-      .select(columns)
-      .select([now.as("now"), recorded.as("recorded")])
-      .where("site", "=", site)
-      .where("lane", "=", lane);
-    row = await lockingFree(tx, ofBatch.where("batch", "=", damagedBatch)).executeTakeFirst();
-  }
-  return row && { kind, site, lane, shared, ...row };
+  const columns = ["batch", "done", "size", "attempts", "noted_by", "noted_at"] as const;
+  const extra = [now.as("now"), recorded.as("recorded")] as const;
+  const ofLane = tx.selectFrom("projections").select(columns).select(extra).where("site", "=", site).where("lane", "=", lane);
+  const ofBatch = tx.selectFrom("damaged").select(columns).select(extra).where("site", "=", site).where("lane", "=", lane);
+  return {
+    kind: damagedBatch === undefined ? ("lane" as const) : ("damaged" as const),
+    lane: ofLane,
+    batch: ofBatch.where("batch", "=", damagedBatch ?? 0),
+  };
 }
 
 /** Moves a cursor, or what it says of attempts. A damaged batch's cursor goes away once it has passed its batch. */
@@ -101,7 +103,7 @@ export async function setAside(tx: StorageTransaction, cursor: Cursor, next: Cur
   await writeCursor(tx, cursor, next);
 }
 
-/** The batches from a cursor's on, without their bodies, as far as none is missing. A damaged batch stands alone. */
+/** The batches from a cursor's on, without their bodies, as far as none is missing or unreadable. A damaged batch stands alone. */
 export async function batchesFrom(
   tx: Storage | StorageTransaction,
   cursor: Pick<Cursor, "kind" | "site" | "lane" | "batch">,
@@ -115,19 +117,24 @@ export async function batchesFrom(
     .orderBy("number")
     .limit(batchesAhead)
     .execute();
-  const missing = rows.findIndex(({ number }, index) => number !== cursor.batch + index);
-  return rows.slice(0, missing === -1 ? rows.length : missing).map((row) => ({
-    site: cursor.site,
-    lane: cursor.lane,
-    number: row.number,
-    epoch: row.epoch,
-    first: row.first_sequence,
-    count: row.count,
-    entries: recordedEntries(row.frames),
-    inflatedBytes: row.inflated_bytes,
-    receivedAt: row.received_at,
-    ageMs: row.age_ms,
-  }));
+  const batches: BatchRow[] = [];
+  for (const row of rows) {
+    const entries = parseEntries(row.frames);
+    if (row.number !== cursor.batch + batches.length || !entries) break;
+    batches.push({
+      site: cursor.site,
+      lane: cursor.lane,
+      number: row.number,
+      epoch: row.epoch,
+      first: row.first_sequence,
+      count: row.count,
+      entries,
+      inflatedBytes: row.inflated_bytes,
+      receivedAt: row.received_at,
+      ageMs: row.age_ms,
+    });
+  }
+  return batches;
 }
 
 /** Lanes that have something to project. */

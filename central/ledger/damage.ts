@@ -1,7 +1,7 @@
 import { type Clock, PlantgateError } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { isOutage, isStorageDamage, type Storage, type StorageTransaction } from "../storage/storage.ts";
-import { judgeContent } from "./batch.ts";
+import { judgeContent, parseEntries } from "./batch.ts";
 import type { Frames } from "./frames.ts";
 import { walkChain } from "./overlap.ts";
 import { type BatchRow, wholeStep } from "./plan.ts";
@@ -69,39 +69,42 @@ export function isDamage(error: unknown): boolean {
 
 /** Notes a batch that is projected whole; one that is not, the projector sets aside itself. @returns the alarm, unless it is noted already */
 async function noteProjected(tx: StorageTransaction, { site, lane, batch }: BatchPlace): Promise<Alarm | undefined> {
+  const ofLane = tx.selectFrom("projections").select("batch").where("site", "=", site).where("lane", "=", lane);
+  const next = (await ofLane.executeTakeFirst())?.batch ?? 0;
+  if (batch >= next) return undefined;
   const row = await tx
     .selectFrom("batches")
-    .innerJoin("projections", (join) =>
-      join.onRef("projections.site", "=", "batches.site").onRef("projections.lane", "=", "batches.lane"),
-    )
-    .select(["batches.count", "first_sequence", "frames"])
-    .where("batches.site", "=", site)
-    .where("batches.lane", "=", lane)
+    .select(["count", "first_sequence", "frames"])
+    .where("site", "=", site)
+    .where("lane", "=", lane)
     .where("number", "=", batch)
-    .whereRef("number", "<", "projections.batch")
     .executeTakeFirst();
-  if (!row) return (await isThere(tx, { site, lane, batch })) ? undefined : goneAlarm({ site, lane, batch });
+  const done = row?.count ?? (await projectedOf(tx, { site, lane, batch }));
   const inserted = await tx
     .insertInto("damaged")
-    .values({ site, lane, batch, ...unlooked, done: row.count, size: wholeStep(lane) })
+    .values({ site, lane, batch, ...unlooked, done, size: wholeStep(lane) })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
   if (inserted.numInsertedOrUpdatedRows === 0n) return undefined;
-  const projected = { number: batch, site, lane, first: row.first_sequence, entries: recordedEntries(row.frames) };
-  const range = messagesBehind(projected, 0);
-  const reason = `${words(range)} of lane ${lane} are projected, but cannot be read from central's disk any more; what of them was not handed on yet waits until it is repaired`;
-  return { ...damageOf({ site, lane, batch }), count: row.count, range, reason };
+  const entries = row && parseEntries(row.frames);
+  const range = row && entries && messagesBehind({ first: row.first_sequence, entries }, 0);
+  const what = range
+    ? `${words(range)} of lane ${lane}`
+    : `messages of lane ${lane}, of which even the place is not found or damaged,`;
+  const reason = `${what} are projected, but cannot be read from central's disk any more; what of them was not handed on yet waits until it is repaired`;
+  return { ...damageOf({ site, lane, batch }), count: done, reason, ...(range ? { range } : {}) };
 }
 
-async function isThere(tx: StorageTransaction, { site, lane, batch }: BatchPlace): Promise<boolean> {
-  const key = tx.selectFrom("batches").select("number").where("site", "=", site).where("lane", "=", lane);
-  return (await key.where("number", "=", batch).executeTakeFirst()) !== undefined;
-}
-
-/** Of a batch whose messages are in the ledger and whose row is not found: it is gone, or the way to it is damaged. */
-function goneAlarm(place: BatchPlace): Alarm {
-  const reason = `a batch of lane ${place.lane} is not found on central's disk any more: its messages are projected, and cannot be read`;
-  return { ...damageOf(place), count: 1, reason };
+/** Messages that the ledger has of a batch. */
+async function projectedOf(tx: StorageTransaction, { site, lane, batch }: BatchPlace): Promise<number> {
+  const { count } = await tx
+    .selectFrom("slices")
+    .select((eb) => eb.fn.sum<number | null>("count").as("count"))
+    .where("site", "=", site)
+    .where("lane", "=", lane)
+    .where("batch", "=", batch)
+    .executeTakeFirstOrThrow();
+  return Number(count ?? 0);
 }
 
 /** A row of `damaged` that nobody has worked on. */
@@ -190,9 +193,9 @@ export function damageAlarm(batch: BatchRow, done: number): Alarm {
   return { ...damageOf({ site, lane, batch: number }), count: count - done, range, reason };
 }
 
-/** The alarm of a batch that is not projected, and not found. */
+/** The alarm of a batch that is not projected, and of which the row is not found or makes no sense. */
 export function missingAlarm({ site, lane, batch }: BatchPlace): Alarm {
-  const reason = `a batch of lane ${lane} is not found on central's disk: once it is, its messages are projected`;
+  const reason = `a batch of lane ${lane} is not found, or not whole, on central's disk: once it is, its messages are projected`;
   return { ...damageOf({ site, lane, batch }), count: 1, reason };
 }
 

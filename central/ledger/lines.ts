@@ -41,6 +41,27 @@ export const historicalMs = 10_000;
 
 const newline = 0x0a;
 
+/**
+ * What stands in a slice for some of its messages, by their index: the position of the one that it repeats, 0 for a line that was set aside.
+ * @throws PlantgateError FRAME_CORRUPT
+ */
+export function skipsOf({ skips }: Pick<SliceRow, "skips">): ReadonlyMap<number, number> {
+  return new Map(skips === null ? [] : (readRow(skips) as [number, number][]));
+}
+
+/** The types of a slice's recorded messages. @throws PlantgateError FRAME_CORRUPT */
+export function typesOf({ types }: Pick<SliceRow, "types">): string[] {
+  return Object.keys(readRow(types) as Record<string, number>);
+}
+
+function readRow(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PlantgateError("FRAME_CORRUPT", "a row of the ledger cannot be read any more", { cause });
+  }
+}
+
 /** Where the frames lie that hold a slice. */
 export function placeOf(slice: SliceRow): FramePlace {
   const { site, lane, batch, body_offset: bodyOffset, body_bytes: bodyBytes, received_at: receivedAt } = slice;

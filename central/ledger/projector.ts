@@ -73,6 +73,7 @@ export class Projector {
   /** Some sites are behind with what is routed to them. */
   #behind = true;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #tendedAt = Number.NEGATIVE_INFINITY;
   #wake: AbortController | undefined;
 
   constructor(deps: ProjectorDeps) {
@@ -135,6 +136,8 @@ export class Projector {
     }
     await this.#tellUnreadable();
     const caughtUp = await this.#catchUp();
+    // what was damaged has its turn too, however much else there is
+    if (clock.monotonic() - this.#tendedAt > idleMs && (await this.#stepDamaged())) return true;
     const turn = this.#turns.next();
     if (!turn) return (await this.#stepDamaged()) || caughtUp;
     try {
@@ -147,9 +150,10 @@ export class Projector {
     }
   }
 
-  /** When there is nothing else: a damaged batch is looked at again, and what waited for one that is whole again goes on. */
+  /** When there is nothing else, and now and then: a damaged batch is looked at again, and what waited for one that is whole again goes on. */
   async #stepDamaged(): Promise<boolean> {
-    const { storage, hints, projected } = this.#deps;
+    const { storage, hints, projected, clock } = this.#deps;
+    this.#tendedAt = clock.monotonic();
     const which = this.#repaired ?? (await this.#findRepaired());
     this.#repaired = undefined;
     if (!which) {
@@ -217,7 +221,7 @@ export class Projector {
       if (typeof noted === "string") return { kind: noted };
       const outcome = await this.#stepOf(which, noted);
       if (outcome.kind === "projected") this.#attempts.succeeded(which, outcome.next);
-      else if (outcome.kind === "held") this.#attempts.excuse(which);
+      else if (outcome.kind === "held" || outcome.kind === "elsewhere") this.#attempts.excuse(which);
       return outcome;
     } catch (error) {
       this.#attempts.failed(which, error);

@@ -1,5 +1,5 @@
 import { findMessageType, toInstant } from "../../protocol/index.ts";
-import { historicalMs, lineEnd, lineStart, type SliceRow } from "./lines.ts";
+import { historicalMs, lineEnd, lineStart, type SliceRow, skipsOf, typesOf } from "./lines.ts";
 
 /** Which messages of a slice are wanted. */
 export interface Wanted {
@@ -32,8 +32,8 @@ const usualFraming = 360;
  * event's sequence) is written around the line that the gateway wrote.
  */
 export function spliceMessages(slice: SliceRow, frames: Buffer, wanted: Wanted): Spliced {
-  const skips = new Map(slice.skips === null ? [] : (JSON.parse(slice.skips) as [number, number][]));
-  const types = Object.keys(JSON.parse(slice.types) as Record<string, number>);
+  const skips = skipsOf(slice);
+  const types = typesOf(slice);
   // where all that is recorded is of the wanted type, no line is looked into
   const every = wanted.type === undefined || (wanted.state === "recorded" && types.length === 1 && types[0] === wanted.type);
   const from = Math.max(0, wanted.after + 1 - slice.position);

@@ -32,7 +32,10 @@ export class StepReader {
     const { routes, frames } = this.#deps;
     const step = planStep(cursor, batches);
     const judging: { stretch: Stretch; lines: () => JudgedLines }[] = [];
-    const judged = (): JudgedStretch[] => judging.map(({ stretch, lines }) => ({ stretch, ...lines() }));
+    const judged = (before?: BatchRow): JudgedStretch[] =>
+      judging
+        .filter(({ stretch }) => before === undefined || stretch.batch.number < before.number)
+        .map(({ stretch, lines }) => ({ stretch, ...lines() }));
     for (const stretch of step.stretches) {
       const { skipLines, count, batch } = stretch;
       const key = `${cursor.site}/${cursor.lane}/${batch.number}`;
@@ -46,7 +49,7 @@ export class StepReader {
         frames.forget({ ...cursor, batch: batch.number });
         if (cursor.kind === "damaged") return undefined;
         const before = batches.filter(({ number }) => number < batch.number);
-        if (before.length > 0) return { step: planStep(cursor, before), judged: judged() };
+        if (before.length > 0) return { step: planStep(cursor, before), judged: judged(batch) };
         const tries = (this.#tries.get(key) ?? 0) + 1;
         this.#tries.set(key, tries);
         if (tries < maxAttempts) throw error;

@@ -1,7 +1,7 @@
-import { type Clock, type CloudEvent, hasDisposition } from "../../protocol/index.ts";
+import { type Clock, type CloudEvent, hasDisposition, lanes } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import type { Frames } from "../ledger/frames.ts";
-import { Lines, parseLine, type SliceRow, sliceColumns } from "../ledger/lines.ts";
+import { Lines, parseLine, type SliceRow, skipsOf, sliceColumns, typesOf } from "../ledger/lines.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import type { Routes } from "./routes.ts";
 import { type RecordedMessage, sendDown } from "./send.ts";
@@ -63,14 +63,7 @@ async function routePart(tx: StorageTransaction, deps: HeldDeps, site: string, f
   const { routes, alarms, clock } = deps;
   const others = await heldSites(tx);
   others.delete(site);
-  const slices = await tx
-    .selectFrom("slices")
-    .select(sliceColumns)
-    .where("lane", "=", "transaction")
-    .where("position", ">=", from)
-    .orderBy("position")
-    .limit(slicesAtOnce)
-    .execute();
+  const slices = await routedSlices(tx, from);
   const messages: RecordedMessage[] = [];
   const unrouted: Alarm[] = [];
   let [next, looked, ended] = [from, 0, slices.length < slicesAtOnce];
@@ -98,6 +91,16 @@ async function routePart(tx: StorageTransaction, deps: HeldDeps, site: string, f
   return { kind: "part", site, sent: messages.length, alarms: await alarms.raise(tx, unrouted) };
 }
 
+/** The next rows of the ledger that may hold messages for other sites; an index leads to each lane's. */
+async function routedSlices(tx: StorageTransaction, from: number): Promise<SliceRow[]> {
+  const found: SliceRow[] = [];
+  for (const lane of lanes.filter((each) => each !== "telemetry")) {
+    const ofLane = tx.selectFrom("slices").select(sliceColumns).where("lane", "=", lane).where("position", ">=", from);
+    found.push(...(await ofLane.orderBy("position").limit(slicesAtOnce).execute()));
+  }
+  return found.sort((a, b) => a.position - b.position).slice(0, slicesAtOnce);
+}
+
 /** Whether nobody was told yet that no site takes it: while the site was held, it might have been the one. */
 function concerns({ targetsite }: CloudEvent, site: string): boolean {
   return targetsite === undefined || targetsite === site;
@@ -110,10 +113,10 @@ async function eventsOf(
   site: string,
   slice: SliceRow,
 ): Promise<{ position: number; event: CloudEvent }[] | undefined> {
-  const skipped = new Set((JSON.parse(slice.skips ?? "[]") as [number, number][]).map(([index]) => index));
   const lines = new Lines(tx, frames);
   const events: { position: number; event: CloudEvent }[] = [];
   try {
+    const skipped = skipsOf(slice);
     for (let index = 0; index < slice.count; index++) {
       const position = slice.position + index;
       if (!skipped.has(index)) events.push({ position, event: parseLine(await lines.at(slice, position)) });
@@ -122,7 +125,17 @@ async function eventsOf(
   } catch (error) {
     if (!hasDisposition(error, "quarantine")) throw error;
     frames.forget(slice);
-    return routes.mayTake(site, Object.keys(JSON.parse(slice.types) as object)) ? undefined : [];
+    return mayTake(routes, site, slice) ? undefined : [];
+  }
+}
+
+/** Where even the types cannot be read, it may. */
+function mayTake(routes: HeldDeps["routes"], site: string, slice: SliceRow): boolean {
+  try {
+    return routes.mayTake(site, typesOf(slice));
+  } catch (error) {
+    if (!hasDisposition(error, "quarantine")) throw error;
+    return true;
   }
 }
 

@@ -209,6 +209,10 @@ describe.each(await storages())("on %s", (kind) => {
     ]);
     const told = (await alarms(ledger)).filter((alarm) => alarm.kind === "ledger-damaged");
     expect(told.map(({ target }) => target).toSorted()).toEqual(["batch 2", "batch 3"]);
+    // what waits for them is kept until they are found again
+    expect((await storage.selectFrom("damaged").select("batch").orderBy("batch").execute()).map(({ batch }) => batch)).toEqual([
+      2, 3,
+    ]);
   });
 
   it("passes over a batch that is not found, says so, and projects it once it is", async () => {
@@ -254,5 +258,95 @@ describe.each(await storages())("on %s", (kind) => {
     expect(await sequences(ledger)).toEqual([1]);
     expect(await alarms(ledger)).toMatchObject([{ kind: "ledger-damaged", target: "batch 2", count: 1 }]);
     expect(await ledger.storage.selectFrom("damaged").selectAll().execute()).toEqual([]);
+  });
+
+  it("projects nothing of a damaged batch twice, of which the beginning can be read", async () => {
+    await using own = await openTestStorage(kind);
+    const clock = movingClock();
+    await using ledger = await openLedger(own.target, clock);
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    lane.append([outcome("T-1")]);
+    await record(ledger, session, lane, 1);
+    // a hole between them makes two stretches of one batch
+    for (const txn of ["T-2", "lost", "T-4"]) lane.append([outcome(txn)]);
+    lane.discard(3, 3, "damaged");
+    await record(ledger, session, lane, 2);
+    const repair = await damage(ledger, 2, (whole) => Buffer.concat([whole.subarray(0, -20), Buffer.alloc(20)]));
+    for (let tries = 0; tries < 20; tries++) await tryStep(ledger);
+    expect(await sequences(ledger)).not.toContain(4);
+    await repair();
+    clock.pass(10_000);
+    while (await ledger.projector.step());
+    expect(await sequences(ledger)).toEqual([1, 2, 4]);
+    expect((await ledger.completeness.of("plant-a")).lanes[0]).toMatchObject({ messages: 3, repeats: 0, missing: 0 });
+  });
+
+  it("takes a batch up again that was repaired, however much else there is to project", async () => {
+    await using own = await openTestStorage(kind);
+    const clock = movingClock();
+    let passed = 0;
+    await using ledger = await openLedger(own.target, { ...clock, monotonic: () => clock.monotonic() + passed });
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    lane.append([outcome("T-1")]);
+    await record(ledger, session, lane, 1);
+    const repair = await damage(ledger, 1);
+    for (let tries = 0; tries < 20; tries++) await tryStep(ledger);
+    await repair();
+    clock.pass(10_000);
+    const busy = new TestLane("plant-b", "transaction");
+    const ofBusy = await beginSession(ledger, "plant-b", [busy]);
+    for (let round = 0; round < 5 && (await alarms(ledger))[0]?.ended_at === null; round++) {
+      busy.append([delivered("plant-b", pick("plant-b", `B-${round}`), "accepted")]);
+      const batch = busy.batch(busy.last);
+      await ledger.ingest.record(headOf("plant-b", ofBusy, busy, batch), batch.body);
+      passed += 1100;
+      // never so often that nothing is left
+      await ledger.projector.step();
+    }
+    expect((await readAll(ledger)).map(({ site }) => site)).toContain("plant-a");
+  });
+
+  it("sets a batch aside of which the row makes no sense, and holds up none before or behind it", async () => {
+    await using own = await openTestStorage(kind);
+    const clock = movingClock();
+    await using ledger = await openLedger(own.target, clock);
+    const { storage } = ledger;
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    for (const txn of ["T-1", "T-2", "T-3"]) {
+      lane.append([outcome(txn)]);
+      await record(ledger, session, lane, lane.last);
+    }
+    const second = storage.selectFrom("batches").select("frames").where("number", "=", 2);
+    const { frames } = await second.executeTakeFirstOrThrow();
+    await storage.updateTable("batches").set({ frames: "~" }).where("number", "=", 2).execute();
+    for (let tries = 0; tries < 20; tries++) await tryStep(ledger);
+    expect(await sequences(ledger)).toEqual([1, 3]);
+    expect(await alarms(ledger)).toMatchObject([{ kind: "ledger-damaged", target: "batch 2", ended_at: null }]);
+    await storage.updateTable("batches").set({ frames }).where("number", "=", 2).execute();
+    clock.pass(10_000);
+    while (await ledger.projector.step());
+    expect(await sequences(ledger)).toEqual([1, 2, 3]);
+  });
+
+  it("shows a gap where a row of the ledger makes no sense", async () => {
+    await using own = await openTestStorage(kind);
+    await using ledger = await openLedger(own.target);
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    for (const txn of ["T-1", "T-2", "T-3"]) {
+      lane.append([outcome(txn)]);
+      await record(ledger, session, lane, lane.last);
+      while (await ledger.projector.step());
+    }
+    await ledger.storage.updateTable("slices").set({ skips: "[[" }).where("first_sequence", "=", 2).execute();
+    const read = (await readAll(ledger)) as { sequence?: number; unreadable?: { first: number; last: number } }[];
+    expect(read.map(({ sequence, unreadable }) => sequence ?? unreadable)).toEqual([
+      1,
+      expect.objectContaining({ first: 2, last: 2 }),
+      3,
+    ]);
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Revisions } from "../../../central/document/revisions.ts";
 import { configurationChanged } from "../../../central/router/routes.ts";
-import { type CloudEvent, systemClock } from "../../../protocol/index.ts";
+import { type CloudEvent, makeEvent, systemClock } from "../../../protocol/index.ts";
+import { itemPayload } from "../../support/documents.ts";
 import { TestLane } from "../../support/gateway-client.ts";
 import { beginSession, headOf, type Ledger, openLedger, readAll } from "../../support/ledger.ts";
 import { pick } from "../../support/messages.ts";
@@ -101,6 +102,56 @@ describe.each(await storages())("on %s, a stored configuration that cannot be re
     await send(id("five"));
     expect((await downlink("hq")).at(-1)).toBe("five");
     expect(await unrouted()).toEqual([{ target: "plant-x", count: 1 }]);
+  });
+
+  it("keeps what is meant for its site of every lane that is routed", async () => {
+    await using own = await openTestStorage(kind);
+    await using ledger = await openLedger(own.target);
+    const { storage, projector } = ledger;
+    const { privateKey } = await crypto.subtle.generateKey("Ed25519", false, ["sign"]).then((pair) => pair as CryptoKeyPair);
+    const revisions = new Revisions({ ...ledger, signing: { kid: "test", privateKey, publicKey: "" } });
+    const lanes = [new TestLane("hq", "bulk"), new TestLane("hq", "transaction")] as const;
+    const session = await beginSession(ledger, "hq", lanes);
+    await revisions.push("hq", siteDocuments({ site: "hq", send: ["item.published", "pick.confirmed"] }));
+    await beginSession(ledger, "plant-a", []);
+    const types = ["item.published", "pick.confirmed"];
+    await revisions.push(
+      "plant-a",
+      siteDocuments({ site: "plant-a", receive: types, consumes: types.map((type) => ({ type })) }),
+    );
+    const send = async (lane: TestLane, event: CloudEvent): Promise<void> => {
+      const from = lane.last + 1;
+      lane.append([event]);
+      const batch = lane.batch(from);
+      expect(await ledger.ingest.record(headOf("hq", session, lane, batch), batch.body)).toMatchObject({ kind: "recorded" });
+      for (let steps = 0; steps < 5; steps++) await projector.step();
+    };
+    const origin = { site: "hq", connector: "erp", flow: "items", recordedAt: Date.now() };
+    const item = (id: string) => makeEvent("item.published", itemPayload({ itemId: id }), { ...origin, id });
+    const write = async (text: string): Promise<void> => {
+      await storage.updateTable("revisions").set({ bundle: text }).where("site", "=", "plant-a").execute();
+      await configurationChanged(storage);
+    };
+    const { bundle } = await storage
+      .selectFrom("revisions")
+      .select("bundle")
+      .where("site", "=", "plant-a")
+      .executeTakeFirstOrThrow();
+    await write('{"flows":1}');
+    await send(lanes[0], item("one"));
+    await send(lanes[1], { ...pick("hq", "T-1"), id: "pick" });
+    await send(lanes[0], item("two"));
+    await write(bundle);
+    await send(lanes[0], item("three"));
+    const down = await storage
+      .selectFrom("downlink")
+      .select("position")
+      .where("site", "=", "plant-a")
+      .orderBy("sequence")
+      .execute();
+    const recorded = await readAll(ledger);
+    const ids = down.map(({ position }) => recorded.find((message) => message.position === position)?.event.id);
+    expect(ids).toEqual(["one", "pick", "two", "three"]);
   });
 
   it("is read again by itself once its disk is repaired", async () => {

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sql } from "kysely";
 import { describe, expect, it } from "vitest";
 import type { CompletenessAnswer, MessagesAnswer, SitesAnswer } from "../../../central/http/views.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
@@ -160,6 +161,47 @@ describe.skipIf((await postgresServer()) === undefined)("replicas on one databas
     );
     expect((await readAll(second)).map(({ sequence }) => sequence)).toEqual(Array.from({ length: 41 }, (_, index) => index + 1));
     expect(await first.storage.selectFrom("quarantine").selectAll().execute()).toEqual([]);
+  });
+
+  it("blame no message for a lane that somebody else held for a moment", async () => {
+    await using database = await createDatabase();
+    await using ledger = await openLedger({ kind: "postgres", url: database.url });
+    await using other = await openLedger({ kind: "postgres", url: database.url });
+    const lane = new TestLane("plant-a", "transaction");
+    const session = await beginSession(ledger, "plant-a", [lane]);
+    let over = false;
+    const lock = "SELECT * FROM projections FOR UPDATE";
+    const holding = (async () => {
+      while (!over) {
+        await other.storage.transaction().execute(async (tx) => {
+          await sql.raw(lock).execute(tx);
+          await sql`SELECT pg_sleep(0.002)`.execute(tx);
+        });
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    })();
+    const noted: number[] = [];
+    for (let message = 1; message <= 100; message++) {
+      lane.append([delivered("plant-a", pick("plant-a", `T-${message}`), "accepted")]);
+      const batch = lane.batch(message);
+      const head = headOf("plant-a", session, lane, batch);
+      await eventually(
+        () => ledger.ingest.record(head, batch.body),
+        ({ kind }) => kind === "recorded",
+      );
+      const cursor = ledger.storage.selectFrom("projections").select(["batch", "attempts"]);
+      for (let batches = 0; batches <= message; ) {
+        ledger.projector.wake([{ site: "plant-a", lane: "transaction" }]);
+        await ledger.projector.step();
+        const { batch: next, attempts } = await cursor.executeTakeFirstOrThrow();
+        noted.push(attempts);
+        batches = next;
+      }
+    }
+    over = true;
+    await holding;
+    expect(Math.max(...noted)).toBeLessThanOrEqual(2);
+    expect(await ledger.storage.selectFrom("quarantine").selectAll().execute()).toEqual([]);
   });
 
   it("are refused with another signing key", async () => {
