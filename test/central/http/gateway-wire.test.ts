@@ -214,11 +214,15 @@ describe.each(await storages())("on %s", (storage) => {
       const others = await Promise.all(Array.from({ length: 8 }, (_, index) => central.addSite(`plant-full-${index}`)));
       const epochs = await Promise.all(others.map(async (site) => (await freshLane(1, 1, site)).epoch));
       const lane = await freshLane(1);
-      const open = await Promise.all(
-        others.flatMap((site, index) => Array.from({ length: 2 }, () => announce(epochs[index]!, 4 * 1024 * 1024, site))),
-      );
-      // the bodies are announced, none has come
-      const refused = await untilBusy(() => plant.send(lane));
+      const open: ClientRequest[] = [];
+      const announceAll = async (): Promise<void> => {
+        for (const [index, site] of others.entries()) open.push(await announce(epochs[index]!, 4 * 1024 * 1024, site));
+      };
+      // the bodies are announced, none has come; a central that is late refuses some of them for that
+      const refused = await untilBusy(async () => {
+        await announceAll();
+        return plant.send(lane);
+      });
       expect(refused).toMatchObject({ status: 503, body: { code: "busy" } });
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
       for (const each of open) each.destroy();
