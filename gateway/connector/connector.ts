@@ -90,6 +90,8 @@ export type Outbound = {
   readonly key: string;
   /** 1 for the first try; survives restarts. */
   readonly attempt: number;
+  /** An earlier attempt may have its effect, or have it yet, and nobody asked the receiver: a repeat counts as harmless. */
+  readonly perhapsDone?: true;
 } & (
   | { readonly kind: "topic"; readonly topic: string; readonly body: Uint8Array; readonly qos: 0 | 1; readonly retain: boolean }
   | { readonly kind: "post"; readonly path: string; readonly body: Uint8Array; readonly idempotencyKey: string }
@@ -99,19 +101,29 @@ export type Outbound = {
 
 /**
  * How an attempt ended. `unknown`: it was sent and the answer is missing; what then happens follows from the destination's `effect`.
- * `unanswered`: by this attempt nobody can tell whether the peer is away or this message is what it does not answer.
+ * `unanswered`: by this attempt nobody can tell whether the peer is away or this message is what it does not answer. `settlesInMs`: nothing was
+ * sent, as the peer may still be at work on an earlier attempt, for so long at most; that uses no attempt up.
  */
 export type Outcome =
   | { readonly kind: "done"; readonly detail?: string }
-  | { readonly kind: "retry"; readonly reason: string; readonly afterMs?: number; readonly unanswered?: true }
+  | {
+      readonly kind: "retry";
+      readonly reason: string;
+      readonly afterMs?: number;
+      readonly unanswered?: true;
+      readonly settlesInMs?: number;
+    }
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "unknown"; readonly reason: string; readonly unanswered?: true };
 
-/** Answer of `verify`: whether the system has the effect of a message already. */
+/**
+ * Answer of `verify`: whether the system has the effect of a message already. `settlesInMs`: it does not have it now, or does not answer, and may
+ * still be at work on an attempt, for so long at most: a "no" before then tells nothing, and is not held against it.
+ */
 export type Verdict =
   | { readonly kind: "done"; readonly detail?: string }
   | { readonly kind: "not-done" }
-  | { readonly kind: "cannot-tell"; readonly reason: string };
+  | { readonly kind: "cannot-tell"; readonly reason: string; readonly settlesInMs?: number };
 
 /** What the flows want of a connector. A change of this, or of the configuration, starts the connector anew; nothing else does. */
 export interface Wiring {

@@ -13,6 +13,7 @@ import type { Mapping } from "../flow/mapping.ts";
 import type { Delivery } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { Asks } from "./asks.ts";
 import { judgeDeadline } from "./deadline.ts";
 import { findDestination } from "./destination.ts";
 import { Evidence } from "./evidence.ts";
@@ -32,13 +33,11 @@ export interface DeliveryDeps {
 }
 
 /** Why an attempt did not get through. */
-type NotDone = Pick<Extract<Outcome, { kind: "retry" }>, "reason" | "afterMs" | "unanswered">;
+type NotDone = Pick<Extract<Outcome, { kind: "retry" }>, "reason" | "afterMs" | "unanswered" | "settlesInMs">;
 
 const noReceiver: Outcome = { kind: "retry", reason: "this kind of connector takes no messages" };
 const finished: Step = { kind: "finished" };
 
-/** How often a receiver is asked whether it has the effect, before a person has to decide. */
-const verifyAttempts = 5;
 /** How often a delivery whose age nobody can tell looks for central's clock. */
 const unsureMs = 5000;
 
@@ -50,6 +49,7 @@ export class Attempts {
   readonly #deps: DeliveryDeps;
   readonly #outcomes: Outcomes;
   readonly #evidence = new Evidence();
+  readonly #asks = new Asks();
   readonly #unsure = new Set<number>();
   #bundle: Bundle | undefined;
   #expired = 0;
@@ -75,7 +75,10 @@ export class Attempts {
 
   async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     const step = await this.#run(delivery, connector, signal, wakeUp);
-    if (step.kind === "finished") this.#evidence.forget(delivery.id);
+    if (step.kind === "finished") {
+      this.#evidence.forget(delivery.id);
+      this.#asks.forget(delivery.id);
+    }
     return step;
   }
 
@@ -92,11 +95,18 @@ export class Attempts {
     const rendered = await this.#deps.mapping.render(delivery.flow, index, event);
     if (rendered.kind === "failed") return this.#giveUp(delivery, event, rendered.code, rendered.reason);
     const { retry, onExhausted } = flow;
-    const message: Outbound = { ...rendered, event, key: delivery.key, attempt: delivery.attempts + 1 };
-    const way: Way = { delivery, message, to, index, connector, signal, retry, onExhausted };
-
     const asks = asksForAnswer(to);
     const sentBefore = delivery.state === "intent" || delivery.again || (delivery.state === "sent" && !asks);
+    // who can be asked was asked before anything is sent again
+    const perhapsDone = to.effect === "idempotent" && (sentBefore || delivery.attempts > 0);
+    const message: Outbound = {
+      ...rendered,
+      event,
+      key: delivery.key,
+      attempt: delivery.attempts + 1,
+      ...(perhapsDone ? { perhapsDone } : {}),
+    };
+    const way: Way = { delivery, message, to, index, connector, signal, retry, onExhausted };
     if (sentBefore && to.effect !== "idempotent") {
       const known = await this.#checkIntent(way);
       if (known) return known;
@@ -167,11 +177,15 @@ export class Attempts {
       });
       return finished;
     }
-    if (verdict.kind === "not-done") return undefined;
-    const attempts = delivery.attempts + 1;
-    if (attempts > verifyAttempts) return this.#hold(way, "unknown", `${doubt}: ${verdict.reason}`);
-    await this.#note(way, "intent", { attempts: 1 }, verdict.reason);
-    return { kind: "later", afterMs: nextDelayMs(way, attempts), outage: !isUp(connector) };
+    if (verdict.kind === "not-done") {
+      this.#asks.forget(delivery.id);
+      return undefined;
+    }
+    const { reason, settlesInMs } = verdict;
+    const { made, usedUp } = this.#asks.inVain(delivery.id, isUp(connector) && settlesInMs === undefined);
+    if (usedUp) return this.#hold(way, "unknown", `${doubt}: ${reason}`);
+    await this.#note(way, "intent", { attempts: 1 }, reason);
+    return { kind: "later", afterMs: settledOr(settlesInMs, nextDelayMs(way, made)), outage: !isUp(connector) };
   }
 
   async #settle(way: Way, outcome: Outcome): Promise<Step> {
@@ -203,16 +217,18 @@ export class Attempts {
    * An attempt that failed while the receiver is up uses one up; an outage uses up none, however long it lasts. `perhapsDone`: by this attempt; what
    * an earlier one may have done is not undone by one that failed, and is remembered where it may become too late to be sent again.
    */
-  async #tryAgain(way: Way, { reason, afterMs, unanswered }: NotDone, perhapsDone = false): Promise<Step> {
+  async #tryAgain(way: Way, { reason, afterMs, unanswered, settlesInMs }: NotDone, perhapsDone = false): Promise<Step> {
     const { delivery, to, connector, retry, onExhausted } = way;
     const before = to.effect === "idempotent" && (delivery.state !== "waiting" || delivery.again);
     const next = (perhapsDone || before) && isNotedBefore(to) ? "intent" : "waiting";
-    const counts = isUp(connector) && (!unanswered || this.#evidence.isToBlame(delivery));
+    const settles = settlesInMs !== undefined;
+    const counts = !settles && isUp(connector) && (!unanswered || this.#evidence.isToBlame(delivery));
     const failures = delivery.failures + (counts ? 1 : 0);
     if (failures >= retry.attempts && onExhausted === "park")
       return this.#hold({ ...way, delivery: { ...delivery, attempts: delivery.attempts + 1, failures } }, "parked", reason);
     await this.#note(way, next, { attempts: 1, failures: counts ? 1 : 0 }, reason);
-    return { kind: "later", afterMs: afterMs ?? nextDelayMs(way, delivery.attempts + 1), outage: !counts };
+    const delayMs = settledOr(settlesInMs, nextDelayMs(way, delivery.attempts + 1));
+    return { kind: "later", afterMs: afterMs ?? delayMs, outage: !settles && !counts };
   }
 
   /** The receiver's yes may come before the transport's acknowledgement, so it is expected before anything is sent. */
@@ -305,6 +321,11 @@ export class Attempts {
 /** Whether an intent is flushed before an attempt: where a repeat is not harmless, or may come too late to be made. */
 function isNotedBefore({ effect, expires }: LocalDestination): boolean {
   return effect !== "idempotent" || expires !== undefined;
+}
+
+/** What is settled by then is not waited for longer; it may be there before, and is looked for as often as anything else. */
+function settledOr(settlesInMs: number | undefined, delayMs: number): number {
+  return Math.min(settlesInMs ?? Number.POSITIVE_INFINITY, delayMs);
 }
 
 /** The value that an answer has to match, or why it cannot be told of this message. */

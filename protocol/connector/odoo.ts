@@ -30,5 +30,9 @@ export const odooConnector = z.strictObject({
   units: z.record(z.string(), z.string()).meta({ description: "Odoo's unit names to UN/ECE Rec 20 codes." }),
   every: duration.default("5s").meta({ description: "Time between two polls." }),
   timeout: duration.default("60s").meta({ description: "Odoo's own conflict retries can take 15 s and more." }),
+  settle: duration.default("150s").meta({
+    description:
+      "How long Odoo may still be at work on a call whose answer was lost: its limit_time_real (120 s by default) and some more. Until then a booking that is not found is not made again.",
+  }),
 });
 export type OdooConnectorConfig = z.infer<typeof odooConnector>;

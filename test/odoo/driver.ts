@@ -61,6 +61,7 @@ export function openConnector(setting: ConnectorSetting): Connector {
     units: { Units: "C62", kg: "KGM", g: "GRM" },
     every: "20s",
     timeout: "60s",
+    settle: "15s",
     ...setting.config,
   };
   const deps: ConnectorDeps<OdooConnectorConfig> = {
@@ -115,13 +116,17 @@ export async function deliver(
     const outcome = await connector.deliver!(message, signal);
     if (outcome.kind === "done") return { ...seen, detail: outcome.detail ?? "" };
     if (outcome.kind === "refused") throw new Error(`${report.operation} was refused: ${outcome.reason}`);
-    if (outcome.kind === "retry") continue;
+    if (outcome.kind === "retry") {
+      await hastyClock.sleep(outcome.settlesInMs ?? 0);
+      continue;
+    }
     seen.unknown += 1;
     if (seen.unknown % 2 === 1) connector = open();
     for (let asked = 0; asked < 10; asked++) {
       const verdict = await connector.verify!(message, signal);
       if (verdict.kind === "done") return { ...seen, verifiedDone: 1, detail: verdict.detail ?? "" };
       if (verdict.kind === "not-done") break;
+      await hastyClock.sleep(verdict.settlesInMs ?? 0);
     }
   }
   throw new Error(`${report.operation} did not come to an end`);

@@ -33,7 +33,7 @@ export async function startWholeSystem(erp: { url: string; database: string; api
   });
   const folder = join(system.folder, "config");
   writeConfiguration(folder, {
-    hq: { erpUrl: erp.url, odooDatabase: erp.database, pollEvery: "2s" },
+    hq: { erpUrl: erp.url, odooDatabase: erp.database, pollEvery: "2s", settle: "15s" },
     lyon: await plantParameters("lyon"),
     porto: await plantParameters("porto"),
   });

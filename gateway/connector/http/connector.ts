@@ -1,4 +1,4 @@
-import { backoff, type ConnectorReport, durationMs, type HttpConnectorConfig } from "../../../protocol/index.ts";
+import { backoff, type ConnectorReport, durationMs, type HttpConnectorConfig, type SecretRef } from "../../../protocol/index.ts";
 import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome } from "../connector.ts";
 import { Peer } from "./peer.ts";
@@ -29,7 +29,7 @@ export class HttpConnector implements Connector {
     this.#peer =
       config.url === undefined
         ? undefined
-        : new Peer(config.url, config.auth && secret(config.auth.bearer), durationMs(config.timeout));
+        : new Peer(config.url, config.auth && tokenReader(config.auth.bearer, secret), durationMs(config.timeout));
     this.#webhooks = signaturesByPath(deps);
   }
 
@@ -70,9 +70,16 @@ export class HttpConnector implements Connector {
     if (!this.#peer.addressOf(message.path))
       return { kind: "refused", reason: `the path ${message.path.slice(0, 200)} leads out of the connector's url` };
     const { outcome, exchange } = await post(this.#peer, message, AbortSignal.any([signal, this.#stopping.signal]));
-    // with a health check of its own the peer is judged by that
-    if (this.#deps.config.health || signal.aborted) return outcome;
+    if (signal.aborted) return outcome;
+    // with a health check of its own the peer is judged by that, but for what it denies: its health is often told to anybody
+    const { health } = this.#deps.config;
+    if (health && exchange.kind === "failed") return outcome;
     const reach = this.#reach.judge(exchange, message.key);
+    if (reach === "answers") this.#standing.answered();
+    if (health && reach === "answers") {
+      this.#standing.over("delivery");
+      return outcome;
+    }
     const reason = "reason" in outcome ? outcome.reason : "";
     if (reach === "away") this.#standing.down("delivery", reason);
     else if (outcome.kind === "retry" || outcome.kind === "unknown") this.#standing.degraded("delivery", reason);
@@ -104,6 +111,11 @@ export class HttpConnector implements Connector {
       await clock.sleep(isUp ? everyMs : delays.next().value, signal);
     }
   }
+}
+
+/** Read for each request, so that a replaced token is used at once. */
+function tokenReader(bearer: SecretRef, secret: ConnectorDeps["secret"]): () => string {
+  return () => secret(bearer);
 }
 
 /** Several flows may take one path; a request has to satisfy each signature that any of them asks for. */

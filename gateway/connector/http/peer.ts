@@ -22,21 +22,17 @@ const beforeSending =
 /** The HTTP peer of a connector: its base address, token and patience. */
 export class Peer {
   readonly #base: URL;
-  readonly #bearer: string | undefined;
+  readonly #bearer: (() => string) | undefined;
   readonly #timeoutMs: number;
 
-  /** @throws PlantgateError CONFIG_INVALID: no request could be made with these; what is said of them repeats neither */
-  constructor(url: string, bearer: string | undefined, timeoutMs: number) {
+  /** `bearer` is read for each request. @throws PlantgateError CONFIG_INVALID: no request could be made with these, what is said of them repeats neither; SECRET_MISSING */
+  constructor(url: string, bearer: (() => string) | undefined, timeoutMs: number) {
     this.#base = new URL(url.endsWith("/") ? url : `${url}/`);
     if (this.#base.username !== "" || this.#base.password !== "")
       throw new PlantgateError("CONFIG_INVALID", "url holds a user or a password; name a bearer token as a secret instead");
-    if (bearer !== undefined && !/^[\x21-\x7e]+$/.test(bearer))
-      throw new PlantgateError(
-        "CONFIG_INVALID",
-        "the secret of auth.bearer is no token: it is empty, or holds a blank, a line break or another sign that no token has",
-      );
     this.#bearer = bearer;
     this.#timeoutMs = timeoutMs;
+    this.#authorization();
   }
 
   /** The address of a path under the base; undefined where the path would lead out of it. */
@@ -51,8 +47,15 @@ export class Peer {
     if (!address)
       return { kind: "failed", sent: false, reason: `the path ${path.slice(0, 200)} leads out of ${this.#base.href}` };
     if (signal.aborted) return { kind: "failed", sent: false, reason: "stopped" };
+    let authorization: Record<string, string>;
+    try {
+      authorization = this.#authorization();
+    } catch (error) {
+      return { kind: "failed", sent: false, reason: describeError(error) };
+    }
     const timeout = AbortSignal.timeout(this.#timeoutMs);
-    const request = this.#request(address, { method, headers, body }, AbortSignal.any([signal, timeout]));
+    const either = AbortSignal.any([signal, timeout]);
+    const request = this.#request(address, { method, headers: { ...headers, ...authorization }, body }, either);
     if (!request) return { kind: "failed", sent: false, reason: `no request to ${address.host} can be made of this message` };
     try {
       const response = await fetch(request);
@@ -71,12 +74,24 @@ export class Peer {
     }
   }
 
+  /** @throws PlantgateError SECRET_MISSING, CONFIG_INVALID */
+  #authorization(): Record<string, string> {
+    if (!this.#bearer) return {};
+    const token = this.#bearer();
+    if (!/^[\x21-\x7e]+$/.test(token))
+      throw new PlantgateError(
+        "CONFIG_INVALID",
+        "the secret of auth.bearer is no token: it is empty, or holds a blank, a line break or another sign that no token has",
+      );
+    return { authorization: `Bearer ${token}` };
+  }
+
   /** Undefined where it cannot be made; why is not said, as it would repeat what a header holds. */
   #request(address: URL, { method, headers, body }: Omit<PeerRequest, "path">, signal: AbortSignal): Request | undefined {
     try {
       return new Request(address, {
         method,
-        headers: { ...headers, ...(this.#bearer === undefined ? {} : { authorization: `Bearer ${this.#bearer}` }) },
+        ...(headers === undefined ? {} : { headers }),
         ...(body === undefined ? {} : { body: Buffer.from(body) }),
         redirect: "manual",
         signal,

@@ -3,7 +3,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Inlet, Wiring } from "../connector.ts";
 import { isStop } from "../mqtt/intake-line.ts";
 import type { Peer } from "./peer.ts";
-import type { Standing } from "./standing.ts";
+import { pollOf, type Standing } from "./standing.ts";
 
 export interface PollDeps {
   readonly peer: Peer;
@@ -38,9 +38,9 @@ export async function runPoll(poll: Wiring["polls"][number], deps: PollDeps, sig
       if (isStop(error)) return;
       const reason = `poll of ${poll.flow}: ${describeError(error)}`;
       if (hasDisposition(error, "shed"))
-        deps.standing.degraded(poll.flow, "the queue is full: polling waits until there is room");
+        deps.standing.degraded(pollOf(poll.flow), "the queue is full: polling waits until there is room");
       else {
-        deps.standing.degraded(poll.flow, reason);
+        deps.standing.degraded(pollOf(poll.flow), reason);
         log.error({ event: "http.poll.failed", flow: poll.flow, reason }, "an answer could not be kept, it is asked for again");
       }
       step = "back-off";
@@ -64,15 +64,18 @@ async function pollOnce(poll: Wiring["polls"][number], deps: PollDeps, rejected:
   const exchange = await peer.ask({ method: "GET", path, headers: { accept: "application/json" } }, signal);
   if (signal.aborted) return "end";
   if (exchange.kind === "failed") {
-    standing.down(poll.flow, `poll of ${poll.flow}: ${exchange.reason}`);
+    const reason = `poll of ${poll.flow}: ${exchange.reason}`;
+    // one question that is not answered may be what the peer does not get through; deliveries tell by themselves
+    if (exchange.sent) standing.degraded(pollOf(poll.flow), reason);
+    else standing.down(pollOf(poll.flow), reason);
     return "back-off";
   }
   if (exchange.status === 204 || exchange.status === 304) {
-    standing.ok(poll.flow);
+    standing.ok(pollOf(poll.flow));
     return "wait";
   }
   if (exchange.status !== 200) {
-    standing.degraded(poll.flow, `poll of ${poll.flow}: HTTP ${exchange.status}`);
+    standing.degraded(pollOf(poll.flow), `poll of ${poll.flow}: HTTP ${exchange.status}`);
     return "back-off";
   }
   if (rejected.same(cursor, exchange.body)) return "wait";
@@ -83,10 +86,10 @@ async function pollOnce(poll: Wiring["polls"][number], deps: PollDeps, rejected:
   if (receipt.deadLetterIds.length > 0 && next === cursor) {
     // the same question would get the same answer, and a dead letter each time
     rejected.note(cursor, exchange.body);
-    standing.degraded(poll.flow, `poll of ${poll.flow}: the answer could not be used and is a dead letter`);
+    standing.degraded(pollOf(poll.flow), `poll of ${poll.flow}: the answer could not be used and is a dead letter`);
     return "wait";
   }
-  standing.ok(poll.flow);
+  standing.ok(pollOf(poll.flow));
   const isNews = receipt.recorded > 0 || receipt.deadLetterIds.length > 0;
   return isNews && next !== cursor ? "again" : "wait";
 }

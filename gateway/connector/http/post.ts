@@ -12,7 +12,18 @@ export async function post(
   return { outcome: outcomeOf(exchange), exchange };
 }
 
-/** What an answer means for a delivery. */
+/**
+ * Whom an answer denies. `peer`: it does not take the gateway's token. `unclear`: what is forbidden, or has moved, may be this one message's place
+ * or all there is. (Of a 407 `fetch` tells no more than that it failed.)
+ */
+export function denialOf(exchange: Exchange): "peer" | "unclear" | undefined {
+  if (exchange.kind === "failed") return undefined;
+  const { status } = exchange;
+  if (status === 401) return "peer";
+  return status === 403 || (status >= 300 && status < 400) ? "unclear" : undefined;
+}
+
+/** What an answer means for a delivery. A denial is no fault of the message: the token, a right or the address is put right by a person. */
 export function outcomeOf(exchange: Exchange): Outcome {
   if (exchange.kind === "failed") return { kind: exchange.sent ? "unknown" : "retry", reason: exchange.reason };
   const { status, retryAfterMs } = exchange;
@@ -23,6 +34,12 @@ export function outcomeOf(exchange: Exchange): Outcome {
       reason: `HTTP ${status}${excerpt(exchange.body)}`,
       ...(retryAfterMs === undefined ? {} : { afterMs: retryAfterMs }),
     };
+  }
+  const denial = denialOf(exchange);
+  if (denial) {
+    const why =
+      status < 400 ? "the peer answers from elsewhere, and the token stays here" : "the peer does not let this gateway in";
+    return { kind: "retry", reason: `HTTP ${status}, ${why}${excerpt(exchange.body)}` };
   }
   return { kind: "refused", reason: `HTTP ${status}${excerpt(exchange.body)}` };
 }

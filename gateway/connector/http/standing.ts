@@ -2,6 +2,11 @@ import type { Condition } from "../condition.ts";
 
 type State = { readonly kind: "ok" } | { readonly kind: "degraded" | "down"; readonly reason: string };
 
+/** The activity of a flow's poll. */
+export function pollOf(flow: string): string {
+  return `poll/${flow}`;
+}
+
 /** One connector does several things with its peer (asks its health, polls, sends): the worst of them is its condition. */
 export class Standing {
   readonly #condition: Condition;
@@ -21,6 +26,17 @@ export class Standing {
 
   down(activity: string, reason: string): void {
     this.#set(activity, { kind: "down", reason });
+  }
+
+  /** Whatever was said of an activity is over; nothing is said of one that nobody spoke of. */
+  over(activity: string): void {
+    if (this.#states.has(activity)) this.ok(activity);
+  }
+
+  /** The peer answered a delivery: that a poll could not reach it before keeps nothing from being sent. */
+  answered(): void {
+    for (const [activity, state] of this.#states)
+      if (activity.startsWith(pollOf("")) && state.kind === "down") this.degraded(activity, state.reason);
   }
 
   #set(activity: string, state: State): void {

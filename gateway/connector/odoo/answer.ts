@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isServerFailure } from "./server-failure.ts";
 
 /**
  * What an answer other than success means, judged by status, content type and the error's class name; texts are translated
@@ -6,7 +7,8 @@ import { z } from "zod";
  *
  * `denied`: the key or its rights; a person has to act. `missing`: the record is gone. `refused`: a business rule, it will not
  * succeed as it is. `busy`: a conflict with another transaction, nothing was applied. `fault`: the call itself is wrong, for ever.
- * `elsewhere`: not this Odoo database (a proxy, another server, a wrong database name). `no-answer`: sent, and the answer is missing.
+ * `elsewhere`: not this Odoo database (a proxy, another server, a wrong database name). `no-answer`: sent, and what became of it is not said: the
+ * answer is missing, or Odoo's database failed under it.
  * `unsent`: no connection, nothing was sent.
  */
 export type Failure = "denied" | "missing" | "refused" | "busy" | "fault" | "elsewhere" | "no-answer" | "unsent";
@@ -55,6 +57,7 @@ export function judgeAnswer(status: number, contentType: string, body: string): 
   if (status === 404) return failed("fault", "Odoo has no such model or method: a module is missing, or it is another version");
   if (businessRules.has(name)) return failed("refused", message);
   if (status === 429 || status === 503) return failed("busy", `Odoo asks to wait (${status})`);
+  if (status >= 500 && isServerFailure(name)) return failed("no-answer", `Odoo's database or memory failed (${name})`);
   return failed("fault", `${name}: ${message}`);
 }
 

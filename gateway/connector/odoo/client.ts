@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ErrorCode, PlantgateError } from "../../../protocol/index.ts";
+import { describeError, type ErrorCode, PlantgateError } from "../../../protocol/index.ts";
 import { type Failure, judgeAnswer } from "./answer.ts";
 
 /** A call that did not succeed. `wrote`: it was meant to change something, so that a missing answer leaves the outcome open. */
@@ -122,12 +122,13 @@ export class OdooClient {
   async #post(model: string, method: string, body: Record<string, unknown>, options: CallOptions): Promise<unknown> {
     const call = { model, method, wrote: options.nature !== "read" };
     if (options.signal.aborted) throw new OdooError("unsent", "stopping", call);
+    const key = this.#key(call);
     let judgement: ReturnType<typeof judgeAnswer>;
     try {
       const response = await fetch(`${this.#deps.url.replace(/\/+$/, "")}/json/2/${model}/${method}`, {
         method: "POST",
         headers: {
-          authorization: `bearer ${this.#deps.apiKey()}`,
+          authorization: `bearer ${key}`,
           "x-odoo-database": this.#deps.database,
           "content-type": "application/json",
         },
@@ -138,7 +139,6 @@ export class OdooClient {
       });
       judgement = judgeAnswer(response.status, response.headers.get("content-type") ?? "", await response.text());
     } catch (error) {
-      if (error instanceof PlantgateError) throw error;
       const code = causeCode(error);
       if (code !== undefined && unsentCodes.has(code)) throw new OdooError("unsent", `no connection (${code})`, call, error);
       const late = error instanceof DOMException && error.name === "TimeoutError";
@@ -146,6 +146,15 @@ export class OdooClient {
     }
     if (judgement.kind === "value") return judgement.value;
     throw new OdooError(judgement.failure, judgement.reason, call);
+  }
+
+  /** Without a key Odoo is as good as one that does not accept it: an outage, until a person puts the key there. */
+  #key(call: { model: string; method: string; wrote: boolean }): string {
+    try {
+      return this.#deps.apiKey();
+    } catch (error) {
+      throw new OdooError("denied", describeError(error), call, error);
+    }
   }
 }
 

@@ -5,7 +5,6 @@ import {
   durationMs,
   hasDisposition,
   type OdooConnectorConfig,
-  PlantgateError,
 } from "../../../protocol/index.ts";
 import { Condition } from "../condition.ts";
 import type { Connector, ConnectorDeps, Outbound, Outcome, Verdict } from "../connector.ts";
@@ -28,10 +27,9 @@ const operations: Readonly<Record<string, Operation>> = {
   "shortage.note": shortageNote,
 };
 
-/** Odoo repeats a conflicting transaction by itself for about this long: until then a call without an answer may still commit. */
-const settleMs = 15_000;
 /** Odoo's own default for "Product Unit". */
 const defaultDigits = 2;
+const atWork = "Odoo may still be at work on an earlier call, whose answer was lost";
 
 /**
  * Odoo 19 over JSON-2: releases orders, books what the plants report. `deliver` resumes from any point of an earlier attempt, and
@@ -44,8 +42,9 @@ export class OdooConnector implements Connector {
   readonly #locks = new KeyedLock();
   readonly #abort = new AbortController();
   readonly #createdAt: number;
-  /** When a write of an order was last left without an answer. */
-  readonly #lostAt = new Map<string, number>();
+  readonly #settleMs: number;
+  /** The write of each order that was last left without an answer: by which message, and when. */
+  readonly #lost = new Map<string, { readonly messageId: string; readonly at: number }>();
   #running: Promise<void> | undefined;
   #measures: Measures | undefined;
   #unreleasable: readonly string[] = [];
@@ -54,6 +53,7 @@ export class OdooConnector implements Connector {
     this.#deps = deps;
     this.#condition = new Condition(deps.name, "odoo", deps.clock);
     this.#createdAt = deps.clock.monotonic();
+    this.#settleMs = durationMs(deps.config.settle);
     this.#client = new OdooClient({
       url: deps.config.url,
       database: deps.config.database,
@@ -84,11 +84,14 @@ export class OdooConnector implements Connector {
     return this.#inTurn(message, async (order) => {
       try {
         const desk = await this.#desk(signal);
-        const found = await this.#find(operation, desk, message, order, message.attempt > 1);
-        return found.kind === "done" ? found : await operation.book(desk, message.event);
+        const settlesInMs = this.#settlesInMs(order, message.perhapsDone === true);
+        const found = await this.#find(operation, desk, message, order);
+        if (found.kind === "done") return found;
+        if (settlesInMs > 0) return { kind: "retry", reason: atWork, settlesInMs };
+        return await operation.book(desk, message.event);
       } catch (error) {
         const outcome = outcomeOf(error);
-        if (outcome.kind === "unknown") this.#lostAt.set(order, this.#deps.clock.monotonic());
+        if (outcome.kind === "unknown") this.#lose(order, message);
         return outcome;
       }
     });
@@ -98,10 +101,13 @@ export class OdooConnector implements Connector {
     const operation = message.kind === "operation" ? operations[message.operation] : undefined;
     if (!operation) return { kind: "cannot-tell", reason: "Odoo takes named operations only" };
     return this.#inTurn(message, async (order) => {
+      const settlesInMs = this.#settlesInMs(order, true);
+      const waits = settlesInMs > 0 ? { settlesInMs } : {};
       try {
-        return await this.#find(operation, await this.#desk(signal), message, order, true);
+        const found = await this.#find(operation, await this.#desk(signal), message, order);
+        return found.kind === "done" || settlesInMs <= 0 ? found : { kind: "cannot-tell", reason: atWork, ...waits };
       } catch (error) {
-        return { kind: "cannot-tell", reason: describeError(error) };
+        return { kind: "cannot-tell", reason: describeError(error), ...waits };
       }
     });
   }
@@ -114,27 +120,31 @@ export class OdooConnector implements Connector {
   }
 
   /**
-   * Whether the message has its effect. A call whose answer was lost may commit later, so a "no" counts only once none of this order can be
-   * at work any more. `repeated`: an earlier attempt may have been made by a process that is gone.
+   * For how long an earlier call of the order may still commit: a "no" of `find` counts only if this was over before it was asked. `perhapsDone`: the
+   * call may have been made by a process that is gone, at the latest when this one began.
    */
-  async #find(operation: Operation, desk: Desk, message: Outbound, order: string, repeated: boolean): Promise<Found> {
-    const { clock, log } = this.#deps;
+  #settlesInMs(order: string, perhapsDone: boolean): number {
+    const madeAt = perhapsDone ? this.#createdAt : Number.NEGATIVE_INFINITY;
+    const lostAt = this.#lost.get(order)?.at ?? Number.NEGATIVE_INFINITY;
+    return Math.max(madeAt, lostAt) + this.#settleMs - this.#deps.clock.monotonic();
+  }
+
+  async #find(operation: Operation, desk: Desk, message: Outbound, order: string): Promise<Found> {
     const found = await operation.find(desk, message.event);
-    if (found.kind === "done") return found;
-    const lostAt = Math.max(
-      repeated ? this.#createdAt : Number.NEGATIVE_INFINITY,
-      this.#lostAt.get(order) ?? Number.NEGATIVE_INFINITY,
+    // the call that was lost is the last one that this message made: it has committed
+    if (found.kind === "done" && this.#lost.get(order)?.messageId === message.event.id) this.#lost.delete(order);
+    return found;
+  }
+
+  #lose(order: string, { event }: Outbound): void {
+    const { clock, log } = this.#deps;
+    const at = clock.monotonic();
+    for (const [other, lost] of this.#lost) if (lost.at + this.#settleMs <= at) this.#lost.delete(other);
+    this.#lost.set(order, { messageId: event.id, at });
+    log.info(
+      { event: "odoo.answer.lost", messageId: event.id, order, settlesInMs: this.#settleMs },
+      "a call was left without an answer, and is not made again while Odoo may be at work on it",
     );
-    const waitMs = lostAt + settleMs - clock.monotonic();
-    if (!(waitMs > 0)) {
-      this.#lostAt.delete(order);
-      return found;
-    }
-    log.debug({ event: "odoo.call.settling", messageId: message.event.id, waitMs }, "an earlier call may still commit, waiting");
-    await clock.sleep(waitMs, desk.signal);
-    if (desk.signal.aborted) throw new PlantgateError("STOPPED", "stopping");
-    this.#lostAt.delete(order);
-    return operation.find(desk, message.event);
   }
 
   async #desk(signal: AbortSignal): Promise<Desk> {

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { type CloudEvent, describeError, describeIssues, hasDisposition } from "../../../protocol/index.ts";
+import { type CloudEvent, describeError, describeIssues, type ErrorCode, PlantgateError } from "../../../protocol/index.ts";
 import type { Outcome } from "../connector.ts";
 import { type OdooClient, OdooError } from "./client.ts";
 import { NotYetKnown, type WasReleased } from "./order.ts";
@@ -44,11 +44,21 @@ export function dataOf<Schema extends z.ZodType>(
   return parsed.data;
 }
 
+/** What is wrong with the message itself; what the gateway lacks (a secret, a setting) is put right without it. */
+const ofTheMessage: readonly ErrorCode[] = [
+  "INPUT_INVALID",
+  "INPUT_NOT_JSON",
+  "INPUT_TOO_LARGE",
+  "KEY_INCOMPLETE",
+  "UNIT_UNKNOWN",
+];
+
 /** The outcome of an attempt that threw. */
 export function outcomeOf(error: unknown): Outcome {
   if (error instanceof OdooError) return outcomeOfFailure(error);
   if (error instanceof NotYetKnown) return { kind: "retry", reason: `${error.message}; waiting for it` };
-  if (error instanceof Unbookable || hasDisposition(error, "reject")) return { kind: "refused", reason: describeError(error) };
+  if (error instanceof Unbookable || (error instanceof PlantgateError && ofTheMessage.includes(error.code)))
+    return { kind: "refused", reason: describeError(error) };
   return { kind: "retry", reason: describeError(error) };
 }
 

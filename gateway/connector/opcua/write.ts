@@ -174,7 +174,10 @@ export function coerce(dataType: DataType, value: Written): unknown {
     case DataType.Float:
     case DataType.Double: {
       const number = typeof value === "string" && /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(value) ? Number(value) : value;
-      return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+      if (typeof number !== "number") return undefined;
+      // the node will hold the nearest single-precision value: what is read back is compared with that
+      const held = dataType === DataType.Float ? Math.fround(number) : number;
+      return Number.isFinite(held) ? held : undefined;
     }
     case DataType.String:
       return typeof value === "string" ? value : undefined;

@@ -21,10 +21,11 @@ async function startConnector(options: {
   webhooks?: WebhookHost;
   clock?: Clock | undefined;
   log?: Logger;
+  secrets?: Record<string, string>;
 }) {
   const inlet = options.inlet ?? new RecordingInlet();
   const config: HttpConnectorConfig = { type: "http", url: options.url, timeout: "15s", ...options.config };
-  const secrets = { token: "t0ken", hook: "hook-secret" };
+  const secrets = options.secrets ?? { token: "t0ken", hook: "hook-secret" };
   const deps = connectorDeps({ name: "scheduler", config, inlet, wiring: options.wiring, secrets, webhooks: options.webhooks });
   const { clock = deps.clock, log = deps.log } = options;
   const connector = httpKind.create({ ...deps, clock, log });
@@ -62,7 +63,67 @@ describe("posting", () => {
     expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "retry", afterMs: 7000 });
   });
 
-  it.each([400, 401, 404, 409, 422])("is refused by HTTP %i, with the beginning of the answer as the reason", async (status) => {
+  it("tries again after HTTP 401, and is down: the peer does not take the gateway's token", async () => {
+    let asked = 0;
+    await using peer = await startHttpPeer((_call, response) => response.writeHead(asked++ === 0 ? 401 : 202).end("expired"));
+    await using http = await startConnector({ url: peer.url });
+    const denied = { kind: "retry", reason: expect.stringMatching("HTTP 401.*expired") };
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject(denied);
+    expect(http.connector.report()).toMatchObject({ state: "down", reason: expect.stringContaining("HTTP 401") });
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "done" });
+    expect(http.connector.report()).toMatchObject({ state: "up" });
+  });
+
+  it.each([403, 302, 307])("tries again after HTTP %i, which may concern one message, or all", async (status) => {
+    await using peer = await startHttpPeer((call, response) => response.writeHead(call.path === "/ok" ? 202 : status).end());
+    await using http = await startConnector({ url: peer.url });
+    const send = (path: string, key: string) => http.connector.deliver?.({ ...order(path), key }, never);
+    const state = () => http.connector.report().state;
+    const denied = { kind: "retry", unanswered: true };
+    expect([await send("/orders", "a"), state()]).toMatchObject([denied, "degraded"]);
+    expect([await send("/ok", "b"), state()]).toMatchObject([{ kind: "done" }, "up"]);
+    expect([await send("/orders", "a"), state()]).toMatchObject([denied, "degraded"]);
+    expect([await send("/orders", "c"), state()]).toMatchObject([denied, "down"]);
+  });
+
+  it("is down for want of a token that is taken, though the peer's health is good, until one is", async () => {
+    let lets = false;
+    await using peer = await startHttpPeer((call, response) =>
+      response.writeHead(call.method === "GET" || lets ? 200 : 401).end(),
+    );
+    await using http = await startConnector({ url: peer.url, config: { health: { path: "/health", every: "20ms" } } });
+    await until(
+      () => http.connector.report(),
+      ({ state }) => state === "up",
+    );
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "retry" });
+    const looks = peer.calls.length;
+    await until(
+      () => peer.calls.length,
+      (count) => count > looks + 2,
+    );
+    expect(http.connector.report()).toMatchObject({ state: "down" });
+    lets = true;
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "done" });
+    expect(http.connector.report()).toMatchObject({ state: "up" });
+  });
+
+  it("uses a new token at once, and sends nothing without one", async () => {
+    const secrets: Record<string, string> = { token: "old" };
+    await using peer = await startHttpPeer((_call, response) => response.writeHead(202).end());
+    await using http = await startConnector({ url: peer.url, secrets, config: { auth: { bearer: { secret: "token" } } } });
+    secrets.token = "new";
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "done" });
+    secrets.token = "";
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({
+      kind: "retry",
+      reason: expect.stringContaining("auth.bearer is no token"),
+    });
+    expect(http.connector.report()).toMatchObject({ state: "down" });
+    expect(peer.calls.map(({ headers }) => headers.authorization)).toEqual(["Bearer new"]);
+  });
+
+  it.each([400, 404, 409, 422])("is refused by HTTP %i, with the beginning of the answer as the reason", async (status) => {
     await using peer = await startHttpPeer((_call, response) =>
       response.writeHead(status).end(`no such item ${"x".repeat(1000)}`),
     );
@@ -76,7 +137,10 @@ describe("posting", () => {
     await using other = await startHttpPeer((_call, response) => response.end());
     await using peer = await startHttpPeer((_call, response) => response.writeHead(307, { location: other.url }).end());
     await using http = await startConnector({ url: peer.url });
-    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "refused" });
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({
+      kind: "retry",
+      reason: expect.stringContaining("HTTP 307"),
+    });
     expect(other.calls).toEqual([]);
   });
 
@@ -359,6 +423,32 @@ describe("polling", () => {
     );
     expect(inlet.calls.length).toBe(1);
     expect(http.connector.report()).toMatchObject({ state: "degraded" });
+  });
+
+  it("that hang do not stand for a peer that is away: deliveries go on", async () => {
+    await using peer = await startHttpPeer((call, response) => call.method === "POST" && response.writeHead(202).end());
+    await using http = await startConnector({ url: peer.url, config: { timeout: "100ms" }, wiring: { polls: [poll] } });
+    const report = await until(
+      () => http.connector.report(),
+      ({ state }) => state !== "starting",
+    );
+    expect(report).toMatchObject({ state: "degraded", reason: expect.stringContaining("poll of schedule") });
+  });
+
+  it("that could not be sent say that the peer is away, until it answers something", async () => {
+    await using peer = await startHttpPeer((_call, response) => response.writeHead(202).end());
+    const outside = { ...poll, poll: "/../elsewhere", every: "1h" };
+    const clock: Clock = {
+      ...systemClock,
+      sleep: (_ms, signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve())),
+    };
+    await using http = await startConnector({ url: `${peer.url}/api`, wiring: { polls: [outside] }, clock });
+    await until(
+      () => http.connector.report(),
+      ({ state }) => state === "down",
+    );
+    expect(await http.connector.deliver?.(order(), never)).toMatchObject({ kind: "done" });
+    expect(http.connector.report()).toMatchObject({ state: "degraded", reason: expect.stringContaining("poll of schedule") });
   });
 
   it("shows an error of the peer, and recovers by itself", async () => {

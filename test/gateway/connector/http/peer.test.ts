@@ -16,7 +16,7 @@ const said = (make: () => unknown): string => {
 it.each(["tok-SECRET\nline", "tok-SECRET line", "tok-SECRET\u0007", "tok-SECRET\u20ac", ""])(
   "refuses the token %j when it is made, and does not repeat it (P9)",
   (bearer) => {
-    const reason = said(() => new Peer("http://127.0.0.1:9", bearer, 1000));
+    const reason = said(() => new Peer("http://127.0.0.1:9", () => bearer, 1000));
     expect(reason).toContain("auth.bearer is no token");
     expect(reason).not.toContain("SECRET");
   },
@@ -33,7 +33,7 @@ it.each(["http://user:hunter2@127.0.0.1:9", "http://hunter2@127.0.0.1:9", "http:
 
 it("tells of a request that cannot be made that it was not sent, and nothing of what it holds", async () => {
   await using far = await startHttpPeer((_call, response) => response.end());
-  const exchange = await new Peer(far.url, "t0ken", 1000).ask(
+  const exchange = await new Peer(far.url, () => "t0ken", 1000).ask(
     { method: "GET", path: "/", headers: { key: "SECRET\n" + "x" } },
     never,
   );

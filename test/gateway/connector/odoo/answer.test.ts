@@ -17,6 +17,18 @@ describe("an answer of Odoo", () => {
     ["a locked record", 409, error("odoo.exceptions.LockError"), "busy"],
     ["a conflict of transactions, though it comes as 500", 500, error("psycopg2.errors.SerializationFailure"), "busy"],
     ["an unknown field, which is no transient failure though it comes as 500", 500, error("builtins.ValueError"), "fault"],
+    ["a database that shuts down", 500, error("psycopg2.errors.AdminShutdown"), "no-answer"],
+    ["a database that is gone", 500, error("psycopg2.OperationalError"), "no-answer"],
+    ["a connection that was closed", 500, error("psycopg2.InterfaceError"), "no-answer"],
+    ["no connection left in the pool", 500, error("psycopg2.pool.PoolError"), "no-answer"],
+    ["a query that was cancelled", 500, error("psycopg2.errors.QueryCanceled"), "no-answer"],
+    ["a full disk of the database", 500, error("psycopg2.errors.DiskFull"), "no-answer"],
+    ["a server without memory", 500, error("builtins.MemoryError"), "no-answer"],
+    ["a value that no column takes", 500, error("psycopg2.errors.NumericValueOutOfRange"), "fault"],
+    ["a value of a wrong type", 500, error("psycopg2.ProgrammingError"), "fault"],
+    ["a constraint that Odoo does not explain", 500, error("psycopg2.errors.UniqueViolation"), "fault"],
+    ["a column that is not there", 500, error("psycopg2.errors.UndefinedColumn"), "fault"],
+    ["a rule of a trigger in the database", 500, error("psycopg2.errors.RaiseException"), "fault"],
   ])("says %s", (_, status, body, failure) => {
     const judged = judgeAnswer(status, json, body);
     expect(judged).toMatchObject({ kind: "failed", failure });

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { OdooClient, OdooError } from "../../../../gateway/connector/odoo/client.ts";
 import { outcomeOf } from "../../../../gateway/connector/odoo/operation.ts";
+import { PlantgateError } from "../../../../protocol/index.ts";
 
 const signal = new AbortController().signal;
 let server: Server | undefined;
@@ -100,6 +101,38 @@ describe("a call of Odoo", () => {
     const error = await failureOf(clientOf(url).write("stock.picking", [1], {}, signal));
     expect(error.failure).toBe("unsent");
     expect(outcomeOf(error).kind).toBe("retry");
+  });
+
+  it("is tried again while the key's file is missing, as the message is not to blame, and says which", async () => {
+    let requests = 0;
+    const url = await serve((_, response) => {
+      requests += 1;
+      json(response, 200, true);
+    });
+    const missing = () => {
+      throw new PlantgateError("SECRET_MISSING", 'the secret "odoo" is missing: put it into /secrets/odoo');
+    };
+    const client = new OdooClient({ url, database: "plant", apiKey: missing, timeoutMs: 10_000 });
+    const error = await failureOf(client.write("stock.picking", [1], {}, signal));
+    expect(error).toMatchObject({ failure: "denied", reason: expect.stringContaining("put it into /secrets/odoo") });
+    expect(outcomeOf(error)).toMatchObject({ kind: "retry" });
+    expect(requests).toBe(0);
+  });
+
+  it.each(["SECRET_MISSING", "CONFIG_INVALID"] as const)("is not refused for %s: that is not about the message", (code) => {
+    expect(outcomeOf(new PlantgateError(code, "x")).kind).toBe("retry");
+  });
+
+  it.each(["UNIT_UNKNOWN", "INPUT_INVALID"] as const)("is refused for %s, as the message will not change", (code) => {
+    expect(outcomeOf(new PlantgateError(code, "x")).kind).toBe("refused");
+  });
+
+  it("has an unknown outcome when the database failed under a write, which may be there, and none under a question", async () => {
+    const url = await serve((_, response) =>
+      json(response, 500, { name: "psycopg2.errors.AdminShutdown", message: "terminating connection", debug: "" }),
+    );
+    expect(outcomeOf(await failureOf(clientOf(url).write("stock.picking", [1], {}, signal))).kind).toBe("unknown");
+    expect(outcomeOf(await failureOf(clientOf(url).search("uom.uom", z.object({ id: z.int() }), [], signal))).kind).toBe("retry");
   });
 
   it("does not carry the key along a redirect", async () => {

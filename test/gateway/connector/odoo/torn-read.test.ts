@@ -53,6 +53,7 @@ it("releases no revision that is half of one state of the order and half of the 
     units: { Units: "C62", kg: "KGM" },
     every: "100ms",
     timeout: "10s",
+    settle: "15s",
   };
   const deps = connectorDeps({
     name: "erp",

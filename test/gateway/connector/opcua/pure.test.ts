@@ -1,9 +1,11 @@
 import { EventEmitter } from "node:events";
 import {
+  type ClientSession,
   type ClientSubscription,
   DataChangeNotification,
   DataType,
   DataValue,
+  NodeId,
   NotificationMessage,
   StatusCodes,
   Variant,
@@ -15,7 +17,7 @@ import { toNodeId } from "../../../../gateway/connector/opcua/nodes.ts";
 import { takeNotifications } from "../../../../gateway/connector/opcua/notifications.ts";
 import { toReason } from "../../../../gateway/connector/opcua/reason.ts";
 import { qualityOf, type Sample, toSample, unitCodeOf } from "../../../../gateway/connector/opcua/sample.ts";
-import { coerce } from "../../../../gateway/connector/opcua/write.ts";
+import { coerce, verifyValue } from "../../../../gateway/connector/opcua/write.ts";
 import { opcuaConnector } from "../../../../protocol/connector/opcua.ts";
 import { equipmentSampled } from "../../../../protocol/types/equipment.ts";
 
@@ -99,6 +101,15 @@ describe("a value to write", () => {
     expect(coerce(DataType.String, 7)).toBeUndefined();
     expect(coerce(DataType.Double, "2.5e3")).toBe(2500);
     expect(coerce(DataType.Double, "")).toBeUndefined();
+  });
+
+  it("is what a single-precision node will hold, so that it is recognised when it is read back", async () => {
+    expect(coerce(DataType.Float, "21.7")).toBe(Math.fround(21.7));
+    expect(coerce(DataType.Float, 1e300)).toBeUndefined();
+    expect(coerce(DataType.Double, 21.7)).toBe(21.7);
+    const held = new Variant({ dataType: DataType.Float, value: Math.fround(21.7) });
+    const session = { read: async () => new DataValue({ value: held }) } as unknown as ClientSession;
+    expect(await verifyValue(session, new NodeId(), 21.7, undefined)).toMatchObject({ kind: "done" });
   });
 });
 
