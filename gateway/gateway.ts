@@ -118,6 +118,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       attempts,
       expectations,
       webhooks: listener.host,
+      inOrder: () => dispatcher.caughtUp,
       clock,
       log,
     });

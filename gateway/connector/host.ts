@@ -29,6 +29,8 @@ export interface HostDeps {
   readonly attempts: Attempts;
   readonly expectations: Expectations;
   readonly webhooks: WebhookHost;
+  /** Resolves when deliveries stand in the order in which they are made: none is made before. */
+  readonly inOrder: () => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -133,7 +135,8 @@ export class ConnectorHost {
     } catch (cause) {
       throw new PlantgateError("CONFIG_INVALID", `the connector "${name}" cannot start`, { cause });
     }
-    if (!this.#deliveriesPaused) runner.start();
+    // neither waits for the other: intake needs no deliveries. One that was stopped meanwhile does not begin any more
+    void this.#deps.inOrder().then(() => this.#deliveriesPaused || runner.start());
   }
 
   async #replace(name: string, { deps, make, hosted: { identity } }: Fresh, reason: string): Promise<void> {

@@ -54,6 +54,7 @@ export class Dispatcher {
   #byFlow = new Map<string, readonly Target[]>();
   #byType = new Map<string, readonly Target[]>();
   #configured = Promise.withResolvers<void>();
+  readonly #caughtUp = Promise.withResolvers<void>();
   #suspended = true;
 
   constructor(deps: DispatchDeps) {
@@ -83,21 +84,42 @@ export class Dispatcher {
     this.#configured = Promise.withResolvers();
   }
 
+  /**
+   * Resolves when all that was dispatched before, and has lost its deliveries with a damaged file, is dispatched again. What is delivered
+   * before that may pass earlier messages of its key (P4).
+   */
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
+
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => ended.resolve(), { once: true });
     if (signal.aborted) return;
-    await Promise.all(dispatchedLanes.map((lane) => this.#runLane(lane, ended.promise, signal)));
+    const behind = new Set<QueueLane>(dispatchedLanes);
+    const caughtUp = (lane: QueueLane): void => {
+      behind.delete(lane);
+      if (behind.size === 0) this.#caughtUp.resolve();
+    };
+    await Promise.all(dispatchedLanes.map((lane) => this.#runLane(lane, ended.promise, signal, caughtUp)));
   }
 
-  async #runLane(lane: (typeof dispatchedLanes)[number], ended: Promise<void>, signal: AbortSignal): Promise<void> {
+  async #runLane(
+    lane: (typeof dispatchedLanes)[number],
+    ended: Promise<void>,
+    signal: AbortSignal,
+    caughtUp: (lane: QueueLane) => void,
+  ): Promise<void> {
     const { queue } = this.#deps;
     const wake = new Wake();
     const stopListening = queue.onAppended(lane, () => wake.ring());
     try {
-      let cursor = (await queue.position(lane)).dispatched;
+      const { dispatched, againUpTo, last } = await queue.position(lane);
+      const again = Math.min(againUpTo, last);
+      let cursor = dispatched;
       while (!signal.aborted) {
+        if (cursor >= again) caughtUp(lane);
         if (this.#suspended) {
           await Promise.race([this.#configured.promise, ended]);
           continue;

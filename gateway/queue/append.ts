@@ -179,11 +179,12 @@ export class FrameWriter {
       ? encodeInputs(pieces.flatMap((piece) => piece.inputs ?? new Array<undefined>(piece.count).fill(undefined)))
       : undefined;
     const { next: first } = state;
-    state.chain = chainNext(state.chain, events);
+    const linkedTo = state.chain;
+    state.chain = chainNext(linkedTo, events);
     const sealed = sealing.seal(events, places.frame(lane, first, count, "events"));
     const inputs = raw && sealing.seal(raw, places.frame(lane, first, count, "inputs"));
     statements.run(
-      "INSERT INTO frames VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)",
+      "INSERT INTO frames VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
       framePosition(lane, first),
       count,
       now(),
@@ -192,6 +193,7 @@ export class FrameWriter {
       sealed.key,
       sealed.bytes,
       inputs?.bytes ?? null,
+      linkedTo,
     );
     state.next += count;
     const bytes = sealed.bytes.byteLength + (inputs?.bytes.byteLength ?? 0);

@@ -50,7 +50,8 @@ export class ChangeWriter {
       this.#deps.statements.run(upsert, name, value);
     }
     for (const letter of change.deadLetters ?? []) this.#deps.deadLetters.write(letter, staged.totals);
-    this.#deps.deliveries.write(change, staged.totals);
+    const lane = change.dispatched && staged.lanes.get(change.dispatched.lane);
+    this.#deps.deliveries.write(change, staged.totals, lane !== undefined && lane.dispatched < lane.againUpTo);
     if (change.acknowledged) acknowledge(this.#deps.statements, this.#deps.retention, staged.lanes, change.acknowledged);
     if (change.dispatched) this.#dispatched(change.dispatched, staged.lanes);
     return committed;

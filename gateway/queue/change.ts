@@ -158,6 +158,8 @@ export interface LanePosition {
   readonly last: number;
   readonly acknowledged: number;
   readonly dispatched: number;
+  /** Up to it messages may have been delivered before. */
+  readonly againUpTo: number;
   /** The highest sequence that was deleted here. */
   readonly pruned: number;
 }

@@ -23,8 +23,9 @@ export class Deliveries {
     this.#running = running;
   }
 
-  write(change: Change, totals: TotalsChange): void {
-    for (const row of change.newDeliveries ?? []) this.#insert(row, totals);
+  /** `dispatchedAgain`: the change dispatches what was dispatched before, so that its rows may be there, among others that are gone. */
+  write(change: Change, totals: TotalsChange, dispatchedAgain = false): void {
+    for (const row of change.newDeliveries ?? []) this.#insert(row, totals, dispatchedAgain);
     for (const { id, state, attempts, failures, reason } of change.deliveryUpdates ?? []) {
       this.#countState(id, -1, totals);
       // `waiting` is said where nobody doubts any more whether it arrived
@@ -36,11 +37,15 @@ export class Deliveries {
     for (const id of change.doneDeliveries ?? []) this.#delete(id, totals);
   }
 
-  #insert(row: NewDelivery, totals: TotalsChange): void {
+  #insert(row: NewDelivery, totals: TotalsChange, dispatchedAgain: boolean): void {
     const { connector, key, flow, target, messageId } = row;
-    // what is dispatched anew, as the file was set back, may still have its row
-    const same = "SELECT 1 FROM deliveries WHERE connector = ? AND key = ? AND message_id = ? AND flow = ? AND target = ?";
-    if (row.again && this.#statements.get(same, connector, key, messageId, flow, target)) return;
+    // what comes again, from central or as the file was damaged or set back, may still have its row
+    const found = row.again && this.#same(row, dispatchedAgain);
+    if (found) {
+      // one that awaits its receiver's answer is known by its id
+      if (dispatchedAgain && found.state !== "sent") this.#moveToEnd(found.id as number, connector, key);
+      return;
+    }
     const sealed = this.#sealing.seal(Buffer.from(row.line), places.delivery(connector, messageId));
     const head = this.#statements.get("SELECT 1 FROM deliveries WHERE connector = ? AND key = ? LIMIT 1", connector, key) ? 0 : 1;
     const insert =
@@ -67,6 +72,28 @@ export class Deliveries {
     totals.hold(connector, "deliveries", 1, sealed.bytes.byteLength);
   }
 
+  #same({ connector, key, flow, target, messageId }: NewDelivery, dispatchedAgain: boolean): Record<string, unknown> | undefined {
+    // of what is dispatched again every row says that it may have been made before; all the others are found by their key
+    const [by, again] = dispatchedAgain ? ["again", "AND again = 1"] : ["by_key", ""];
+    const same = `SELECT id, state FROM deliveries INDEXED BY deliveries_${by}
+      WHERE message_id = ? AND connector = ? AND key = ? AND flow = ? AND target = ? ${again} LIMIT 1`;
+    return this.#statements.get(same, messageId, connector, key, flow, target);
+  }
+
+  /** Behind what was dispatched again before it, some of which had lost its row: so the key's rows have the lane's order again (P4). */
+  #moveToEnd(id: number, connector: string, key: string): void {
+    const columns =
+      "connector, key, flow, target, type, message_id, state_key, state, attempts, failures, reason, created_at, run_at, waited_ms, central_at, again, sealed_by, line";
+    this.#statements.run(`INSERT INTO deliveries (head, ${columns}) SELECT 0, ${columns} FROM deliveries WHERE id = ?`, id);
+    const gone = this.#statements.get("DELETE FROM deliveries WHERE id = ? RETURNING head", id);
+    if (gone?.head === 1) this.#promote(connector, key);
+  }
+
+  #promote(connector: string, key: string): void {
+    const promote = "UPDATE deliveries SET head = 1 WHERE id = (SELECT min(id) FROM deliveries WHERE connector = ? AND key = ?)";
+    this.#statements.run(promote, connector, key);
+  }
+
   #delete(id: number, totals: TotalsChange): void {
     this.#countState(id, -1, totals);
     const gone = this.#statements.get(
@@ -76,9 +103,7 @@ export class Deliveries {
     if (!gone) return;
     totals.add({ deliveries: -1, deliveryBytes: -(gone.bytes as number) });
     totals.hold(gone.connector as string, "deliveries", -1, gone.bytes as number);
-    if (gone.head !== 1) return;
-    const promote = "UPDATE deliveries SET head = 1 WHERE id = (SELECT min(id) FROM deliveries WHERE connector = ? AND key = ?)";
-    this.#statements.run(promote, gone.connector as string, gone.key as string);
+    if (gone.head === 1) this.#promote(gone.connector as string, gone.key as string);
   }
 
   #countState(id: number, by: 1 | -1, totals: TotalsChange): void {

@@ -2,6 +2,7 @@ import { chainNext, type HoleReason, PlantgateError } from "../../protocol/index
 import type { QueueLane, StoredFrame } from "./change.ts";
 import { countLines } from "./frame.ts";
 import type { LaneState } from "./lane-state.ts";
+import { linkOf, openEvents } from "./relink.ts";
 import type { RunningTime } from "./running-time.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { places, type Sealing } from "./sealing.ts";
@@ -9,13 +10,20 @@ import type { Statements } from "./statements.ts";
 
 /**
  * What was found wrong. `frame`: a row that cannot be read, to become a hole. `missing`: a range of which no row is left. `stray`: a row that
- * lies where another one is. `mend`: a field that is wrong while what it describes tells what it was.
+ * lies where another one is. `mend`: a field that is wrong while what it describes tells what it was; `before`: of the lane itself, the chain's
+ * value before a frame.
  */
 export type Fault =
   | { readonly kind: "frame"; readonly first: number; readonly count: number; readonly reason: UnreadableReason }
   | { readonly kind: "missing"; readonly first: number; readonly count: number; readonly reason: "damaged" }
   | { readonly kind: "stray"; readonly first: number; readonly count: number; readonly reason: "damaged" }
-  | { readonly kind: "mend"; readonly first: number; readonly count?: number; readonly chain?: Uint8Array };
+  | {
+      readonly kind: "mend";
+      readonly first: number;
+      readonly count?: number;
+      readonly chain?: Uint8Array;
+      readonly before?: Uint8Array;
+    };
 export type UnreadableReason = Extract<HoleReason, "damaged" | "locked">;
 
 export interface ReadLimits {
@@ -132,12 +140,35 @@ export class FrameReader {
     }
     const computed = previous && chainNext(previous, events);
     if (computed && !computed.equals(chain)) {
+      const before = this.#wrongBefore(lane, state, first, { events, chain });
+      if (before) return { kind: "fault", fault: before };
       // what was sealed and opens is what was written: then only the stored value is wrong
       const right = key !== null || this.#isRight(lane, state, first + count, computed);
       const fault: Fault = right ? { kind: "mend", first, chain: computed } : { kind: "frame", first, count, reason: "damaged" };
       return { kind: "fault", fault };
     }
     return { kind: "frame", frame: { ...frame, events, ...(inputs === undefined ? {} : { inputs }) } };
+  }
+
+  /** A frame that fits the link which it tells is whole: then what stands before it says a wrong value, if that is not vouched for itself. */
+  #wrongBefore(
+    lane: QueueLane,
+    state: Readonly<LaneState>,
+    first: number,
+    { events, chain }: { readonly events: Uint8Array; readonly chain: Buffer },
+  ): Fault | undefined {
+    const position = framePosition(lane, first);
+    const linkedTo = linkOf(this.#statements.get("SELECT linked_to FROM frames WHERE position = ?", position));
+    if (!linkedTo || !chainNext(linkedTo, events).equals(chain)) return undefined;
+    if (first - 1 === state.pruned || first === state.epochFirst) return { kind: "mend", first, before: linkedTo };
+    const query =
+      "SELECT position, count, hole, key, events, linked_to FROM frames WHERE position < ? AND position > ? ORDER BY position DESC LIMIT 1";
+    const row = this.#statements.get(query, position, framePosition(lane, 0));
+    if (!row || (row.position as number) + (row.count as number) !== position) return undefined;
+    const link = linkOf(row);
+    const own = row.hole === null && link ? openEvents(this.#sealing, lane, row) : undefined;
+    if (row.hole === null && !(link && own && chainNext(link, own).equals(linkedTo))) return undefined;
+    return { kind: "mend", first: sequenceAt(row.position as number), chain: linkedTo };
   }
 
   /** Whether a value of the chain is the one that what follows was linked to. */

@@ -4,6 +4,7 @@ import type { QueueLane } from "./change.ts";
 import {
   bootsTable,
   deadLettersTable,
+  deliveriesAgain,
   deliveriesTable,
   framePosition,
   framesTable,
@@ -59,6 +60,14 @@ export function migrateFrom2(db: DatabaseSync): void {
   deriveHeld(db);
 }
 
+/**
+ * Format 3 → 4, inside the caller's transaction. Frames tell what they are linked to; those that are there do not. Deliveries that may have been
+ * made before are found by their message.
+ */
+export function migrateFrom3(db: DatabaseSync): void {
+  db.exec(`ALTER TABLE frames ADD COLUMN linked_to BLOB; ${deliveriesAgain}`);
+}
+
 export function deriveHeld(db: DatabaseSync): void {
   db.exec(`
     DELETE FROM held;
@@ -79,7 +88,7 @@ export function moveOldFrames(db: DatabaseSync): void {
     if (last === null) db.exec("DROP TABLE old_frames");
     else {
       db.prepare(
-        "INSERT INTO frames SELECT position, count, recorded_at, 0, chain, NULL, NULL, events, inputs FROM old_frames WHERE position <= ?",
+        "INSERT INTO frames SELECT position, count, recorded_at, 0, chain, NULL, NULL, events, inputs, NULL FROM old_frames WHERE position <= ?",
       ).run(last);
       db.prepare("DELETE FROM old_frames WHERE position <= ?").run(last);
     }

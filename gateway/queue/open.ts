@@ -12,7 +12,7 @@ import { Keystore } from "./keystore.ts";
 import { isSound, type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
 import { mendLane } from "./mend.ts";
-import { migrateFrom1, migrateFrom2, moveOldFrames } from "./migrate.ts";
+import { migrateFrom1, migrateFrom2, migrateFrom3, moveOldFrames } from "./migrate.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
 import { type Salvaged, salvage } from "./salvage.ts";
 import { formatVersion, laneEnd } from "./schema.ts";
@@ -105,7 +105,8 @@ function judge(db: DatabaseSync, site: string): void {
   if (
     !Number.isInteger(format) ||
     format < 1 ||
-    (format < 3 && db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'held'").get())
+    (format < 3 && db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'held'").get()) ||
+    (format < 4 && db.prepare("SELECT 1 FROM pragma_table_info('frames') WHERE name = 'linked_to'").get())
   )
     throw new Contradiction(`the file does not have the format that it names, ${value("format")}`);
   if (format > formatVersion) {
@@ -117,7 +118,9 @@ function judge(db: DatabaseSync, site: string): void {
     throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${value("site")}", not to "${site}"`);
   if (format === formatVersion) return;
   if (format === 1) migrateFrom1(db, site);
-  migrateFrom2(db);
+  if (format < 3) migrateFrom2(db);
+  // of format 1 the table of frames was just made
+  if (format > 1) migrateFrom3(db);
   db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
 }
 

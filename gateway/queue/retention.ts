@@ -235,7 +235,7 @@ export class Retention {
     const grows = before?.hole === reason && (before.position as number) + (before.count as number) === first.position;
     const position = grows ? (before.position as number) : first.position;
     this.#statements.run("DELETE FROM frames WHERE position >= ? AND position <= ?", position, last.position);
-    const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL)";
+    const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL, NULL)";
     this.#statements.run(insert, position, end - position, at, this.#running.now(), last.chain, reason);
     state.bytes = Math.max(0, state.bytes - sum(rows));
     state.waitingBytes = Math.max(0, state.waitingBytes - sum(rows));

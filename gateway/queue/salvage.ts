@@ -10,7 +10,7 @@ import { isSound, type LaneState, readableLanes, readLanes, writeLane } from "./
 import { type LaneMark, readMark } from "./mark.ts";
 import { mendEpoch } from "./mend.ts";
 import { derive, deriveHeld } from "./migrate.ts";
-import { relink } from "./relink.ts";
+import { chainAt, relink } from "./relink.ts";
 import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
 import { Sealing } from "./sealing.ts";
 import { Statements } from "./statements.ts";
@@ -135,9 +135,11 @@ function carryOver(db: DatabaseSync, options: OpenOptions): string[] {
       carryMarks(db, options, begunAnew);
       incomplete.push("lanes");
     }
-    // with rows of it gone, nobody can tell what was delivered
+    // with rows of it gone, nobody can tell what was delivered; a row that awaits an answer cannot move to its place among what is
+    // dispatched again, so it is sent, checked or shown again as well
     if (incomplete.includes("deliveries"))
-      db.exec("UPDATE deliveries SET again = 1; UPDATE lanes SET again_up_to = next - 1, dispatched = pruned");
+      db.exec(`UPDATE deliveries SET again = 1, state = iif(state = 'sent', 'intent', state);
+        UPDATE lanes SET again_up_to = next - 1, dispatched = pruned`);
     return [...new Set(incomplete)];
   } finally {
     old.close();
@@ -199,13 +201,6 @@ function carryMarks(db: DatabaseSync, { path, now }: OpenOptions, lanes = queueL
 function doneOf(lane: QueueLane, { acknowledged, dispatched }: LaneMark): number {
   if (lane === "telemetry") return acknowledged;
   return lane === "inbound" ? dispatched : Math.min(acknowledged, dispatched);
-}
-
-function chainAt(statements: Statements, lane: QueueLane, sequence: number): Buffer | undefined {
-  const query = "SELECT position, count, chain FROM frames WHERE position <= ? AND position > ? ORDER BY position DESC LIMIT 1";
-  const row = statements.get(query, framePosition(lane, sequence), framePosition(lane, 0));
-  const ends = row && sequenceAt(row.position as number) + (row.count as number) - 1;
-  return ends === sequence ? Buffer.from(row?.chain as Uint8Array) : undefined;
 }
 
 /** @returns whether every row could be carried over */

@@ -2,7 +2,7 @@ import { PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 
 /** Version of the queue's format on disk; a file of a newer version is refused, never touched. */
-export const formatVersion = 3;
+export const formatVersion = 4;
 
 /** Frames of a lane lie together: the primary key is lane number × 2^48 + first sequence, so each lane appends at one place. */
 export const laneNumbers: Readonly<Record<QueueLane, number>> = { transaction: 1, bulk: 2, telemetry: 3, inbound: 4 };
@@ -26,11 +26,16 @@ export function sequenceAt(position: number): number {
 
 // No secondary index on frames: the hot path only ever appends, reads and deletes by position. What is small stands before what is
 // large, so that reading it follows no overflow pages. A hole has its reason and no events. `key` names the sealing key, NULL: plain.
+// `linked_to`: the chain's value that a frame's own was made from, NULL for holes and where a file of format 1 to 3 did not tell. What stands
+// before it may be gone: it still tells that the frame is whole, and what a hole in that place has to say. Read only where something is wrong.
 export const framesTable = `
 CREATE TABLE frames (
   position INTEGER PRIMARY KEY, count INTEGER NOT NULL, recorded_at INTEGER NOT NULL, run_at INTEGER NOT NULL, chain BLOB NOT NULL,
-  hole TEXT, key INTEGER, events BLOB NOT NULL, inputs BLOB
+  hole TEXT, key INTEGER, events BLOB NOT NULL, inputs BLOB, linked_to BLOB
 ) STRICT;`;
+
+// Since format 4: what is dispatched again finds its row by the message, however many rows its key has.
+export const deliveriesAgain = "CREATE INDEX deliveries_again ON deliveries (message_id) WHERE again = 1;";
 
 // The first row of a key in each connector's queue is its head, noted so that finding what may be tried does not depend on the backlog.
 export const deliveriesTable = `
@@ -44,7 +49,7 @@ CREATE INDEX deliveries_by_key ON deliveries (connector, key, id);
 CREATE INDEX deliveries_heads ON deliveries (connector, id) WHERE head = 1 AND state NOT IN ('unknown', 'parked');
 CREATE INDEX deliveries_sent ON deliveries (connector, id) WHERE state = 'sent';
 CREATE INDEX deliveries_undecided ON deliveries (state, id) WHERE state IN ('unknown', 'parked');
-`;
+${deliveriesAgain}`;
 
 export const deadLettersTable = `
 CREATE TABLE dead_letters (

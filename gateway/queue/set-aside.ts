@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import type { EpochMs } from "../../protocol/index.ts";
+import { chainNext, type EpochMs } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { Contradiction } from "./damage.ts";
 import type { Fault } from "./frames.ts";
 import type { LaneState } from "./lane-state.ts";
-import { type RelinkDeps, relink } from "./relink.ts";
+import { chainAt, linkOf, openEvents, type RelinkDeps, relink } from "./relink.ts";
 import { framePosition, laneEnd } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
@@ -27,6 +27,7 @@ export function setAside(deps: RelinkDeps, lane: QueueLane, state: LaneState, fa
   switch (fault.kind) {
     case "mend":
       if (fault.chain) changeOne(statements, "UPDATE frames SET chain = ? WHERE position = ?", fault.chain, position);
+      if (fault.before) mendBefore(state, fault.first, fault.before);
       if (fault.count) changeOne(statements, "UPDATE frames SET count = ? WHERE position = ?", fault.count, position);
       return;
     case "missing":
@@ -42,6 +43,14 @@ export function setAside(deps: RelinkDeps, lane: QueueLane, state: LaneState, fa
     case "frame":
       insertHole(statements, lane, { ...fault, chain: moveAside(statements, lane, state, fault, moment) }, moment);
   }
+}
+
+/** The lane's own note of the chain's value before its first frame, or before what central has not acknowledged. */
+function mendBefore(state: LaneState, first: number, before: Uint8Array): void {
+  const chain = Buffer.from(before);
+  if (state.pruned === first - 1) state.prunedChain = chain;
+  if (state.epochFirst === first) state.epochChain = chain;
+  if (state.acknowledged === first - 1) state.acknowledgedChain = chain;
 }
 
 /**
@@ -109,8 +118,8 @@ export function boundSetAside(statements: Statements): void {
 }
 
 /**
- * A hole for messages of which nothing is left, in a lane or at its end. Their values of the chain are gone as well, so the chain goes on
- * from a value of its own, and what stands behind the hole is linked to that.
+ * A hole for messages of which nothing is left, in a lane or at its end. It says the chain's value that what stands behind it goes on from, so
+ * that nothing is rewritten. Where nobody can tell that value it has one of its own, and what stands behind it is linked to that.
  */
 export function putLostHole(
   deps: RelinkDeps,
@@ -119,10 +128,45 @@ export function putLostHole(
   { first, count }: { readonly first: number; readonly count: number },
   moment: Moment,
 ): void {
-  const chain = createHash("sha256").update(state.chain).update(`lost:${first}:${count}`).digest();
-  insertHole(deps.statements, lane, { first, count, reason: "damaged", chain }, moment);
-  state.next = Math.max(state.next, first + count);
-  state.chain = relink(deps, lane, first + count, chain);
+  const last = first + count - 1;
+  const own = createHash("sha256").update(state.chain).update(`lost:${first}:${count}`).digest();
+  const known: Buffer[] = [];
+  if (last === state.next - 1) known.push(state.chain);
+  if (last === state.acknowledged) known.push(state.acknowledgedChain);
+  if (last === state.epochFirst - 1) known.push(state.epochChain);
+  const { chain, relinks } = linkBehind(deps, lane, last, known);
+  insertHole(deps.statements, lane, { first, count, reason: "damaged", chain: chain ?? own }, moment);
+  if (last >= state.next) {
+    state.next = last + 1;
+    state.chain = chain ?? own;
+  }
+  if (relinks) relinkBehind(deps, lane, state, last, chain ?? own);
+}
+
+/** The value of the chain that what follows `last` goes on from, among what is known of it; `relinks`: it has to be linked to another one. */
+function linkBehind(
+  { statements, sealing }: RelinkDeps,
+  lane: QueueLane,
+  last: number,
+  known: readonly Buffer[],
+): { readonly chain: Buffer | undefined; readonly relinks: boolean } {
+  const query = "SELECT position, count, chain, hole, key, events, linked_to FROM frames WHERE position = ?";
+  const row = statements.get(query, framePosition(lane, last + 1));
+  // the chain goes on from whatever a hole says
+  if (!row || row.hole !== null) return { chain: known[0], relinks: false };
+  const events = openEvents(sealing, lane, row);
+  const linkedTo = linkOf(row);
+  const value = Buffer.from(row.chain as Uint8Array);
+  const chain = events && [...(linkedTo ? [linkedTo] : []), ...known].find((each) => chainNext(each, events).equals(value));
+  // one that tells its link and does not fit it is damaged, as whoever reads it finds
+  return { chain: chain ?? known[0], relinks: chain === undefined && linkedTo === undefined };
+}
+
+/** Frames of a file of format 1 to 3 do not tell what they are linked to. What central has of them was linked otherwise: then it finds a fork. */
+function relinkBehind(deps: RelinkDeps, lane: QueueLane, state: LaneState, last: number, chain: Buffer): void {
+  state.chain = relink(deps, lane, last + 1, chain);
+  if (state.acknowledged >= last) state.acknowledgedChain = chainAt(deps.statements, lane, state.acknowledged) ?? chain;
+  if (state.epochFirst > last) state.epochChain = chainAt(deps.statements, lane, state.epochFirst - 1) ?? chain;
 }
 
 function insertHole(
@@ -131,6 +175,6 @@ function insertHole(
   { first, count, reason, chain }: { first: number; count: number; reason: string; chain: Uint8Array },
   { at, runMs }: Moment,
 ): void {
-  const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL)";
+  const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL, NULL)";
   statements.run(insert, framePosition(lane, first), count, at, runMs, chain, reason);
 }

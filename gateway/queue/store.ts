@@ -328,12 +328,32 @@ export class QueueStore {
     return { epoch, frames: [lost, ...frames] };
   }
 
+  /** Without it nobody reads on, so the reserve pays for it; what was written of a try that found no room gives its own back. */
   #setAside(lane: QueueLane, fault: Fault): void {
-    this.#transaction((lanes) => {
+    const write = (lanes: StagedLanes): void => {
       const moment = { at: this.#options.now(), runMs: this.#running.now() };
       setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
-    });
+    };
+    for (let tried = 0; ; tried++) {
+      try {
+        this.#transaction(write);
+        break;
+      } catch (error) {
+        if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+        this.#disk.foundFull();
+        this.#shrinkLog();
+        if (tried > 0) throw error;
+      }
+    }
     this.onSetAside?.({ lane, ...fault });
+  }
+
+  #shrinkLog(): void {
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (cause) {
+      if (!isFull(cause)) throw this.#failed(cause);
+    }
   }
 
   /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
@@ -392,8 +412,8 @@ export class QueueStore {
 
   /** Epoch and positions of a lane, without looking at its frames. */
   position(lane: QueueLane): LanePosition {
-    const { epoch, epochFirst, acknowledged, dispatched, next, pruned } = this.#lane(lane);
-    return { epoch, epochFirst, acknowledged, dispatched, last: next - 1, pruned };
+    const { epoch, epochFirst, acknowledged, dispatched, againUpTo, next, pruned } = this.#lane(lane);
+    return { epoch, epochFirst, acknowledged, dispatched, againUpTo, last: next - 1, pruned };
   }
 
   depth(): QueueDepth {

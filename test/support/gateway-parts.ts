@@ -136,7 +136,10 @@ export async function openParts(
     ...options.kinds,
   };
   const webhooks = { mount: () => () => {} };
-  const host = new ConnectorHost({ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
+  const host = new ConnectorHost({
+    ...{ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log },
+    inOrder: () => dispatcher.caughtUp,
+  });
   const dispatcher = new Dispatcher({
     queue,
     mapping,

@@ -14,9 +14,11 @@ import {
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
+import type { StoredFrame } from "../../../gateway/queue/change.ts";
 import { noteFailure } from "../../../gateway/queue/damage.ts";
 import { framePosition } from "../../../gateway/queue/schema.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
+import { chainNext } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { hash, laneOf, messagesIn, openStore, rangesIn } from "../../support/queue-store.ts";
 
@@ -70,13 +72,155 @@ it("mends a value of the chain that changed while its frame did not", () => {
   store.close();
 });
 
-it("reports a row that is missing between others, and links what follows anew", () => {
+/** Frames as central judges them: each linked to the one before, a hole as it says. */
+const expectLinked = (frames: readonly StoredFrame[], before: string): void => {
+  let chain = before;
+  for (const frame of frames) {
+    if (frame.hole === undefined) expect(chainNext(Buffer.from(chain, "hex"), frame.events).toString("hex")).toBe(frame.chain);
+    chain = frame.chain;
+  }
+};
+/** As a file has them that an older version wrote. */
+const forgetLinks = (store: QueueStore): void => store.database.exec("UPDATE frames SET linked_to = NULL");
+const remove = (store: QueueStore, ...sequences: number[]): void => {
+  for (const sequence of sequences)
+    store.database.prepare("DELETE FROM frames WHERE position = ?").run(framePosition("transaction", sequence));
+};
+const harm = (store: QueueStore, sequence: number): void => {
+  const position = framePosition("transaction", sequence);
+  store.database.prepare("UPDATE frames SET chain = zeroblob(32), events = x'00' WHERE position = ?").run(position);
+};
+const all = { frames: 1000, bytes: 1e9 };
+
+it("reports a row that is missing between others, and rewrites nothing of what stands behind it", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 40);
+  const rows = (): unknown[] => store.database.prepare("SELECT position, chain FROM frames WHERE hole IS NULL").all();
+  remove(store, 3, 4);
+  const before = rows();
+  const changes = (): number => store.database.prepare("SELECT total_changes() AS n").get()!.n as number;
+  const changed = changes();
+  expect(rangesIn(store, "transaction")).toEqual(["1-2", "3-4 damaged", "5-40"]);
+  // the hole and the lane's own row
+  expect(changes() - changed).toBe(2);
+  expect(rows()).toEqual(before);
+  expectLinked(store.frames("transaction", 0, all), laneOf(store, "transaction").epochChain);
+  append(store, 41, 41);
+  expectTrue(store);
+  store.close();
+});
+
+it.each([
+  ["as it tells what it is linked to", () => {}],
+  ["also of an older version's file", forgetLinks],
+])("takes no frame for damaged that is whole behind a gap before what central has, %s", (_, prepare) => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 8);
+  const { epoch } = laneOf(store, "transaction");
+  store.commit([{ acknowledged: { lane: "transaction", epoch, watermark: 5 }, control: true }]);
+  prepare(store);
+  remove(store, 2);
+  const told: unknown[] = [];
+  store.onSetAside = ({ first, count, kind }) => told.push({ kind, first, count });
+  // whoever dispatches is behind central, and finds the gap; then central finds a fork, for whatever reason
+  expect(rangesIn(store, "transaction")).toEqual(["1-1", "2-2 damaged", "3-8"]);
+  store.openEpoch("transaction");
+  const { frames } = store.next("transaction", 5, all);
+  expect(frames.map(({ first, hole }) => [first, hole])).toEqual([6, 7, 8].map((first) => [first, undefined]));
+  expectLinked(frames, laneOf(store, "transaction").epochChain);
+  expect(told).toEqual([{ kind: "missing", first: 2, count: 1 }]);
+  append(store, 9, 9);
+  expectTrue(store);
+  store.close();
+});
+
+it("goes on in the same epoch behind a gap that central had acknowledged, with the chain that central has", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 8);
+  const { epoch, epochChain } = laneOf(store, "transaction");
+  const sent = store.next("transaction", 0, all).frames;
+  store.commit([{ acknowledged: { lane: "transaction", epoch, watermark: 5 }, control: true }]);
+  remove(store, 4, 5);
+  expect(rangesIn(store, "transaction")).toEqual(["1-3", "4-5 damaged", "6-8"]);
+  expect(store.next("transaction", 5, all).frames.map(({ chain }) => chain)).toEqual(sent.slice(5).map(({ chain }) => chain));
+  expectLinked(store.next("transaction", 0, all).frames, epochChain);
+  store.close();
+});
+
+it("loses one frame with its value of the chain, not the whole one behind it", () => {
   using folder = temporaryFolder();
   const store = openStore(folder.path);
   append(store, 1, 6);
-  store.database
-    .prepare("DELETE FROM frames WHERE position IN (?, ?)")
-    .run(framePosition("transaction", 3), framePosition("transaction", 4));
+  harm(store, 3);
+  expect(rangesIn(store, "transaction")).toEqual(["1-2", "3-3 damaged", "4-6"]);
+  expectLinked(store.frames("transaction", 0, all), laneOf(store, "transaction").epochChain);
+  store.close();
+});
+
+it("reads on behind a frame whose value of the chain changed, when it begins there", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 6);
+  store.database.prepare("UPDATE frames SET chain = zeroblob(32) WHERE position = ?").run(framePosition("transaction", 3));
+  expect(store.frames("transaction", 3, all).map(({ hole }) => hole)).toEqual([undefined, undefined, undefined]);
+  expect(rangesIn(store, "transaction")).toEqual(["1-6"]);
+  store.close();
+});
+
+it("mends what a lane says of the chain before its first frame by what that is linked to", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 6);
+  store.commit([
+    { acknowledged: { lane: "transaction", epoch: laneOf(store, "transaction").epoch, watermark: 3 }, control: true },
+  ]);
+  store.close();
+  const db = new DatabaseSync(join(folder.path, "queue.sqlite"));
+  db.exec("UPDATE lanes SET acknowledged_chain = zeroblob(32) WHERE lane = 'transaction'");
+  db.close();
+  const after = openStore(folder.path);
+  after.openEpoch("transaction");
+  const { frames } = after.next("transaction", 3, all);
+  expect(frames.map(({ first, hole }) => [first, hole])).toEqual([4, 5, 6].map((first) => [first, undefined]));
+  expectLinked(frames, laneOf(after, "transaction").epochChain);
+  after.close();
+});
+
+it("links what follows anew where an older version's frames do not tell what they are linked to, over other gaps as well", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 12);
+  forgetLinks(store);
+  append(store, 13, 14);
+  remove(store, 3, 7, 8, 11);
+  expect(rangesIn(store, "transaction")).toEqual(["1-2", "3-3 damaged", "4-6", "7-8 damaged", "9-10", "11-11 damaged", "12-14"]);
+  expectLinked(store.frames("transaction", 0, all), laneOf(store, "transaction").epochChain);
+  append(store, 15, 15);
+  expectTrue(store);
+  store.close();
+});
+
+it("says the lane's own value of the chain in a hole at its end", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 6);
+  remove(store, 5, 6);
+  expect(rangesIn(store, "transaction")).toEqual(["1-4", "5-6 damaged"]);
+  append(store, 7, 7);
+  expectLinked(store.frames("transaction", 0, all), laneOf(store, "transaction").epochChain);
+  expect(messagesIn(store, "transaction").at(-1)).toEqual([7, line(7)]);
+  store.close();
+});
+
+it("reports a row that is missing between others, in a file of an older version", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 6);
+  forgetLinks(store);
+  remove(store, 3, 4);
   expect(rangesIn(store, "transaction")).toEqual(["1-2", "3-4 damaged", "5-6"]);
   expectTrue(store);
   store.close();
@@ -205,7 +349,7 @@ it("takes a row out that lies where another one is", () => {
     ]);
   const at = framePosition("transaction", 15);
   store.database.exec(
-    `INSERT INTO frames SELECT ${at}, count, recorded_at, run_at, chain, hole, key, events, inputs FROM frames WHERE position = ${framePosition("transaction", 1)}`,
+    `INSERT INTO frames SELECT ${at}, count, recorded_at, run_at, chain, hole, key, events, inputs, linked_to FROM frames WHERE position = ${framePosition("transaction", 1)}`,
   );
   expect(rangesIn(store, "transaction")).toEqual(["1-30"]);
   expectTrue(store);

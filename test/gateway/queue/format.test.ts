@@ -70,6 +70,18 @@ it("finishes a migration that was interrupted while frames were moved", () => {
   store.close();
 });
 
+it("tells of each frame what it is linked to from the first one on that a file of an older version takes", () => {
+  using folder = temporaryFolder();
+  copyFileSync(golden(3), join(folder.path, "queue.sqlite"));
+  const store = openStore(folder.path);
+  store.commit([{ messages: [{ lane: "telemetry", line: '{"id":"s4"}' }] }]);
+  const links = store.database
+    .prepare("SELECT linked_to, chain FROM frames WHERE position > 3 * (1 << 48) ORDER BY position")
+    .all();
+  expect(links.map((row) => row.linked_to)).toEqual([null, null, links[1]!.chain]);
+  store.close();
+});
+
 it("tells a reader what to do with a file of an older version, and changes nothing", () => {
   using folder = temporaryFolder();
   copyFileSync(golden(1), join(folder.path, "queue.sqlite"));

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Queue } from "../../../gateway/queue/queue.ts";
+import { framePosition } from "../../../gateway/queue/schema.ts";
 import type { QueueStore } from "../../../gateway/queue/store.ts";
 import type { QueueNotice } from "../../../gateway/queue/worker.ts";
 import { writeFlushed } from "../../../gateway/write-flushed.ts";
@@ -50,6 +51,33 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     expect(lines.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, n) => noise(`a${n}`)));
     expect(lines.at(-1)).toBe(noise("again"));
     expect(lines).not.toContain(noise("refused"));
+    store.close();
+  });
+
+  it.each([
+    ["what follows tells its link", false],
+    ["a file of an older version is linked anew", true],
+  ])("reports a missing row without room for what stands behind it, and takes on when there is some: %s", (_, older) => {
+    using disk = smallDisk(48);
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    for (let n = 0; n < 12_000; n++) store.commit([order(`a${n}`)]);
+    const { database } = store;
+    if (older) database.exec("UPDATE frames SET linked_to = NULL");
+    database.prepare("DELETE FROM frames WHERE position = ?").run(framePosition("transaction", 3));
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    disk.fill(0);
+    kernel.uptime += 1000;
+    const read = () => store.frames("transaction", 2, { frames: 2, bytes: 1e6 });
+    expect(outcome(read)).toBe(older ? "QUEUE_FULL" : "taken");
+    if (older) {
+      // it holds no room that others need: what the gateway notes of its own goes on
+      expect(statSync(join(disk.path, "queue.sqlite-wal")).size).toBe(0);
+      expect(outcome(() => store.commit([{ cursors: [{ name: "c", value: "1" }], control: true }]))).toBe("taken");
+      disk.free();
+      kernel.uptime += 1000;
+    }
+    expect(read()).toMatchObject([{ first: 3, hole: "damaged" }, { first: 4 }]);
     store.close();
   });
 

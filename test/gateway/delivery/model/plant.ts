@@ -183,7 +183,10 @@ export function startPlantGateway({ store, dataDir, clock, peers, centralNow }: 
   const load = (kind: string) => async () => ({ kind, create }) as AnyConnectorKind;
   const kinds = { http: load("http"), mqtt: load("mqtt") } as never;
   const webhooks = { mount: () => () => {} };
-  const host = new ConnectorHost({ site, dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log });
+  const host = new ConnectorHost({
+    ...{ site, dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log },
+    inOrder: () => dispatcher.caughtUp,
+  });
   const dispatcher = new Dispatcher({
     queue,
     mapping,
