@@ -2,8 +2,7 @@ import { sql } from "kysely";
 import type { HoleReason, Lane } from "../../protocol/index.ts";
 import { holeWords } from "../alert/alarms.ts";
 import type { CompletenessAnswer, LaneCompleteness } from "../http/views.ts";
-import { isPostgres } from "../storage/dialect.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
 
 interface Range {
   readonly first: number;
@@ -29,11 +28,7 @@ export class Completeness {
    * made of messages, and the batches that still lie before it. `missing` is where they do not.
    */
   of(site: string): Promise<CompletenessAnswer> {
-    const transaction = this.#storage.transaction();
-    // one state of the database for all that is counted
-    return (isPostgres(this.#storage) ? transaction.setIsolationLevel("repeatable read") : transaction).execute((tx) =>
-      count(tx, site),
-    );
+    return inSnapshot(this.#storage, (tx) => count(tx, site));
   }
 }
 
