@@ -139,6 +139,8 @@ export interface MessagesAnswer {
   /** Only where there are some; as lines they stand between the messages. */
   readonly gaps?: readonly LedgerGap[];
   readonly next: number | null;
+  /** Of the ledger that the positions are of; also in the header `Plantgate-Incarnation`, with lines only there. Another one: it was restored. */
+  readonly incarnation: string;
 }
 
 /** `GET /v1/completeness?site=`: of each lane and epoch what is recorded, what will never come, and what became of it. */
