@@ -5,7 +5,7 @@ import type { StorageTransaction } from "../storage/storage.ts";
 import { keyNumber } from "./parked.ts";
 import type { RecordedMessage } from "./send.ts";
 
-/** A batch that was set aside before it was projected, and is projected now, behind others of its lane (ADR 0061). */
+/** A batch that was set aside before it was projected, and is projected now, behind others of its lane (ADR 0065). */
 export interface LateBatch {
   readonly site: string;
   readonly lane: Lane;
