@@ -194,7 +194,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
         {
           ...{ site, queue, session, progress, clock, log },
           knownRevision: () => agent.desired,
-          onDesired: (revision) => agent.want(revision),
+          onDesired: (desired) => agent.want(desired),
         },
         signal,
       ),

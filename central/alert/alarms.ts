@@ -20,6 +20,7 @@ const kinds = {
   clone: { severity: "error", sentence: "a gateway with an older session of the site was turned away: two may run as one" },
   "ledger-damaged": { severity: "error", sentence: "recorded messages cannot be read from the ledger's disk", lasts: true },
   "configuration-damaged": { severity: "error", sentence: "a site's stored configuration cannot be read", lasts: true },
+  overtaken: { severity: "error", sentence: "messages of a repaired batch were not sent behind later ones of their key" },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
   disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },

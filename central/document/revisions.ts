@@ -18,6 +18,9 @@ export type PushOutcome =
   | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
   | { readonly kind: "invalid"; readonly problems: readonly DocumentProblem[] };
 
+/** More revisions than any site ever has: a gateway that reports a higher number says nothing that could be true. */
+const mostRevisions = 1_000_000_000;
+
 /** The revisions of the sites' configuration: built from documents, signed, numbered. */
 export class Revisions {
   readonly #deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] };
@@ -55,7 +58,7 @@ export class Revisions {
     const files = completePush(pushed, await this.#lastFiles(site));
     const createdAt = toInstant(clock.now());
     const desired = await this.#desired(site);
-    const revision = (await this.#last(site)) + 1;
+    const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
     const built = await buildBundle({ files, site, revision, createdAt });
     if (!built.ok) return { kind: "invalid", problems: built.problems };
     const content = contentOf(built.bundle, built.siteDocument);
@@ -137,6 +140,17 @@ export class Revisions {
       .where("site", "=", site)
       .executeTakeFirst();
     return row?.last ?? 0;
+  }
+
+  /** What its gateway runs, as far as this ledger may have given that out before it was restored: no number may mean two things. */
+  async #reported(site: string): Promise<number> {
+    const row = await this.#deps.storage
+      .selectFrom("sites")
+      .select("reported_revision as reported")
+      .where("name", "=", site)
+      .where("reported_revision", "<", mostRevisions)
+      .executeTakeFirst();
+    return row?.reported ?? 0;
   }
 
   /** Compact JWS over the bundle's JSON; gateways verify it with the key that they pinned when they were added. */

@@ -25,6 +25,7 @@ export interface ReadRouteDeps {
   readonly pages: Pages;
   readonly completeness: Completeness;
   readonly records: Records;
+  readonly incarnation: string;
   readonly stopping: AbortSignal;
 }
 
@@ -67,9 +68,11 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
   app.get("/messages", reader, async (c) => {
     const query = parseInput(messagesQuery, c.req.query());
     const signal = AbortSignal.any([c.req.raw.signal, deps.stopping]);
-    if ((c.req.header("accept") ?? "").includes(lines)) return answerLines(deps.pages.read(query, signal));
+    // positions are of this ledger: whoever keeps one can tell that it was restored since
+    const { incarnation } = deps;
+    if ((c.req.header("accept") ?? "").includes(lines)) return answerLines(deps.pages.read(query, signal), incarnation);
     if (query.limit > jsonLimit) throw new ProblemError("invalid", `limit: ${jsonLimit} at most, ${lineLimit} as ${lines}`);
-    return answerJson(deps.pages.read({ ...query, maxBytes: jsonBytes }, signal), query.limit);
+    return answerJson(deps.pages.read({ ...query, maxBytes: jsonBytes }, signal), query.limit, incarnation);
   });
 
   app.get("/quarantine", reader, async (c) => {
@@ -103,7 +106,7 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
 const lines = "application/x-ndjson";
 
 /** The messages as they are read from the ledger, one a line, however many. */
-async function answerLines(parts: AsyncGenerator<Spliced>): Promise<Response> {
+async function answerLines(parts: AsyncGenerator<Spliced>, incarnation: string): Promise<Response> {
   // the first one first: what cannot be read is still a problem then, and no half of an answer
   const first = await parts.next();
   const body = new ReadableStream<Uint8Array>(
@@ -123,11 +126,11 @@ async function answerLines(parts: AsyncGenerator<Spliced>): Promise<Response> {
     },
     { highWaterMark: 1 },
   );
-  return new Response(body, { headers: { "content-type": lines, "cache-control": "no-store" } });
+  return new Response(body, { headers: headersOf(lines, incarnation) });
 }
 
 /** The same as one `MessagesAnswer`. */
-async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promise<Response> {
+async function answerJson(parts: AsyncGenerator<Spliced>, limit: number, incarnation: string): Promise<Response> {
   const texts: Record<Spliced["kind"], string[]> = { messages: [], gap: [] };
   let [count, last, passed] = [0, 0, false];
   for await (const part of parts) {
@@ -139,6 +142,10 @@ async function answerJson(parts: AsyncGenerator<Spliced>, limit: number): Promis
   // a gap at the end is passed, so that whoever waits behind it does not meet it again
   const next = count === limit || passed ? last : null;
   const gaps = texts.gap.length === 0 ? "" : `"gaps":[${texts.gap.join(",")}],`;
-  const body = `{"messages":[${texts.messages.join(",")}],${gaps}"next":${next}}`;
-  return new Response(body, { headers: { "content-type": "application/json", "cache-control": "no-store" } });
+  const body = `{"messages":[${texts.messages.join(",")}],${gaps}"next":${next},"incarnation":${JSON.stringify(incarnation)}}`;
+  return new Response(body, { headers: headersOf("application/json", incarnation) });
+}
+
+function headersOf(type: string, incarnation: string): Record<string, string> {
+  return { "content-type": type, "cache-control": "no-store", "plantgate-incarnation": incarnation };
 }

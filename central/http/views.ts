@@ -139,6 +139,8 @@ export interface MessagesAnswer {
   /** Only where there are some; as lines they stand between the messages. */
   readonly gaps?: readonly LedgerGap[];
   readonly next: number | null;
+  /** Of the ledger that the positions are of; also in the header `Plantgate-Incarnation`, with lines only there. Another one: it was restored. */
+  readonly incarnation: string;
 }
 
 /** `GET /v1/completeness?site=`: of each lane and epoch what is recorded, what will never come, and what became of it. */
@@ -146,10 +148,13 @@ export interface LaneCompleteness {
   readonly lane: Lane;
   readonly epoch: string;
   readonly predecessor: { readonly epoch: string; readonly lastSequence: number } | null;
+  /** `ranges` and `holes` begin here: with the epoch, or, where it has more holes than are listed, with the first listed one. */
+  readonly listedFrom: number;
+  /** What is recorded. */
   readonly ranges: readonly { readonly first: number; readonly last: number }[];
   /** The ranges of `holes`. */
   readonly gaps: readonly { readonly first: number; readonly last: number }[];
-  /** What will never come, with the reason that its gateway gave; the last thousand. */
+  /** What will never come, with the reason that its gateway gave; the last thousand, all others only in `lost`. */
   readonly holes: readonly { readonly first: number; readonly last: number; readonly reason: HoleReason }[];
   readonly recorded: number;
   /** Messages in holes. */

@@ -2,8 +2,7 @@ import { sql } from "kysely";
 import type { HoleReason, Lane } from "../../protocol/index.ts";
 import { holeWords } from "../alert/alarms.ts";
 import type { CompletenessAnswer, LaneCompleteness } from "../http/views.ts";
-import { isPostgres } from "../storage/dialect.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
 
 interface Range {
   readonly first: number;
@@ -29,11 +28,7 @@ export class Completeness {
    * made of messages, and the batches that still lie before it. `missing` is where they do not.
    */
   of(site: string): Promise<CompletenessAnswer> {
-    const transaction = this.#storage.transaction();
-    // one state of the database for all that is counted
-    return (isPostgres(this.#storage) ? transaction.setIsolationLevel("repeatable read") : transaction).execute((tx) =>
-      count(tx, site),
-    );
+    return inSnapshot(this.#storage, (tx) => count(tx, site));
   }
 }
 
@@ -58,6 +53,9 @@ async function count(tx: StorageTransaction, site: string): Promise<Completeness
     const { lane, epoch, first_sequence: first, watermark: last, predecessor_epoch, predecessor_last } = row;
     const { holes, lost } = await holesOf(tx, site, lane, epoch);
     const recorded = last - first + 1 - lost;
+    // of what lies before the first listed hole, nobody is told which part is recorded: holes that are not listed lie there
+    const listed = holes.reduce((sum, hole) => sum + hole.last - hole.first + 1, 0);
+    const listedFrom = listed < lost ? (holes[0]?.first ?? last + 1) : first;
     const waiting = waitingIn.get(`${lane}/${epoch}`) ?? 0;
     const [messages, repeats, quarantined] = [row.messages ?? 0, row.repeats ?? 0, row.quarantined ?? 0];
     const missing = recorded - messages - repeats - quarantined - waiting;
@@ -65,7 +63,8 @@ async function count(tx: StorageTransaction, site: string): Promise<Completeness
       lane,
       epoch,
       predecessor: predecessor_epoch === null ? null : { epoch: predecessor_epoch, lastSequence: predecessor_last ?? 0 },
-      ranges: recordedRanges({ first, last }, holes),
+      listedFrom,
+      ranges: recordedRanges({ first: listedFrom, last }, holes),
       gaps: holes.map((hole) => ({ first: hole.first, last: hole.last })),
       holes,
       recorded,

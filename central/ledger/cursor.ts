@@ -29,6 +29,8 @@ export interface Cursor extends Turn, CursorState {
   readonly recorded: number;
 }
 
+const lastPosition = sql<number>`(SELECT value FROM counters WHERE name = 'ledger')`;
+
 /** Batches that one step looks at. */
 const batchesAhead = 64;
 
@@ -98,7 +100,7 @@ export async function setAside(tx: StorageTransaction, cursor: Cursor, next: Cur
   const { site, lane, batch, done } = cursor;
   await tx
     .insertInto("damaged")
-    .values({ site, lane, batch, ...unlooked, done, size: wholeStep(lane) })
+    .values({ site, lane, batch, ...unlooked, done, size: wholeStep(lane), position: lastPosition })
     .execute();
   await writeCursor(tx, cursor, next);
 }

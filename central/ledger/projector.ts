@@ -265,6 +265,7 @@ export class Projector {
           routes,
           alarms,
           now: clock.now(),
+          late: cursor.kind === "damaged" ? cursor : undefined,
           dataAt: async (position) => (await eventAt(tx, frames, position)).data,
         });
     const { batch, done } = step;

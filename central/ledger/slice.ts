@@ -1,6 +1,7 @@
 import { equipmentSampled, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { heldSites, hold } from "../router/held.ts";
+import { type LateBatch, withoutOvertaken } from "../router/overtaken.ts";
 import type { Routes } from "../router/routes.ts";
 import { type RecordedMessage, sendDown } from "../router/send.ts";
 import { insertRows } from "../storage/bulk.ts";
@@ -19,6 +20,8 @@ export interface SliceDeps {
   readonly routes: Pick<Routes, "route" | "unreadable">;
   readonly alarms: Alarms;
   readonly now: number;
+  /** Where the messages are of a batch whose turn was long ago. */
+  readonly late?: LateBatch | undefined;
   /** The data of a message that the ledger holds. */
   readonly dataAt: (position: number) => Promise<unknown>;
 }
@@ -181,8 +184,16 @@ async function route(tx: StorageTransaction, recorded: readonly RecordedMessage[
       unrouted.set(key, { site: event.site, kind: "unrouted", type: event.type, target, reason, count, position });
     }
   }
+  const sites = new Set<string>();
+  const overtaken: Alarm[] = [];
   // in one order, as everywhere that rows of several sites are locked
-  for (const [site, messages] of [...perSite].sort(([a], [b]) => (a < b ? -1 : 1))) await sendDown(tx, site, messages, deps.now);
+  for (const [site, messages] of [...perSite].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const { sent, alarms } = deps.late ? await withoutOvertaken(tx, deps.late, site, messages) : { sent: messages, alarms: [] };
+    overtaken.push(...alarms);
+    if (sent.length === 0) continue;
+    await sendDown(tx, site, sent, deps.now);
+    sites.add(site);
+  }
   if (heldFrom !== undefined) await hold(tx, unreadable.keys(), heldFrom);
-  return { sites: new Set(perSite.keys()), alarms: await deps.alarms.raise(tx, [...unrouted.values()]) };
+  return { sites, alarms: await deps.alarms.raise(tx, [...unrouted.values(), ...overtaken]) };
 }

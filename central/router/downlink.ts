@@ -7,7 +7,7 @@ import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
-import type { Storage } from "../storage/storage.ts";
+import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import type { Hints } from "./hints.ts";
 import { park, parkedKeys } from "./parked.ts";
 
@@ -109,8 +109,12 @@ export class Downlink {
   /** Messages behind a number; what cannot be read is parked with its key, and passed over, so that all other keys go on. */
   async #messages(site: string, after: number, acked: number): Promise<DownlinkAnswer["messages"]> {
     for (;;) {
-      const rows = await downlinkRows(this.#deps.storage, site, after);
-      const { messages, unreadable, held } = await this.#read(site, rows, acked);
+      // of one state: were they let go in between, their keys would look free, and a row that waits behind one of them would go before it
+      const { rows, parked } = await inSnapshot(this.#deps.storage, async (tx) => ({
+        rows: await downlinkRows(tx, site, after),
+        parked: await parkedKeys(tx, site),
+      }));
+      const { messages, unreadable, held } = await this.#read(rows, parked, acked);
       if (!held) return messages;
       const waiting = rows.map(({ sequence, key }) => ({ sequence, key }));
       await park(this.#deps.storage, site, { unreadable, waiting, now: this.#deps.clock.now() });
@@ -118,12 +122,12 @@ export class Downlink {
     }
   }
 
-  async #read(site: string, rows: Awaited<ReturnType<typeof downlinkRows>>, acked: number) {
+  async #read(rows: Awaited<ReturnType<typeof downlinkRows>>, parked: ReadonlySet<number>, acked: number) {
     const { storage, frames, damage, clock } = this.#deps;
     const messages: DownlinkAnswer["messages"] = [];
     const unreadable: number[] = [];
     let held = false;
-    const keys = rows.length === 0 ? new Set<number>() : await parkedKeys(storage, site);
+    const keys = new Set(parked);
     const lines = new Lines(storage, frames);
     let bytes = 0;
     for (const row of rows) {
@@ -152,8 +156,8 @@ export class Downlink {
   }
 }
 
-function downlinkRows(storage: Storage, site: string, after: number) {
-  return storage
+function downlinkRows(tx: StorageTransaction, site: string, after: number) {
+  return tx
     .selectFrom("downlink")
     .innerJoin("slices", "slices.position", "downlink.slice")
     .select(sliceColumns)

@@ -6,6 +6,12 @@ import { serverIdentity } from "./gate.ts";
 import { lookAt, type Seen } from "./seen.ts";
 import type { Storage, StorageTransaction } from "./storage.ts";
 
+/**
+ * Positions that a ledger leaves out when it becomes another one: more than it can have lost. Whoever had read on to a lost one gets all that
+ * comes from then on behind it.
+ */
+const leftOut = 1e10;
+
 /** What a data folder knows of its ledger. */
 export interface Knowledge {
   /** Names the folder's own ledger file: whoever restores a backup of it takes the name away. */
@@ -16,7 +22,8 @@ export interface Knowledge {
 /**
  * Names the ledger's incarnation, which lies in it, and says how far it is. Where the ledger is another one than the one that bore the name, it was restored, or a
  * server took over that may have lost the end: numbers that were given out after the backup would come again for something else. So it gets
- * another name, which tells gateways to send again; each site has to say hello, and its downlink gets a new epoch.
+ * another name, which tells gateways to send again; each site has to say hello, its downlink gets a new epoch, and its positions go on far
+ * behind all that were given out.
  * It is another one where another server, timeline or database is behind it (on SQLite, where the folder names another place), or where
  * it holds less than this data folder has seen.
  */
@@ -35,7 +42,9 @@ export async function adoptIncarnation(storage: Storage, known: Knowledge, alarm
     const incarnation = randomUUID();
     await writeMeta(tx, "incarnation", incarnation);
     await writeMeta(tx, "seen", place);
-    const seen = { incarnation, positions: now?.positions ?? 0 };
+    const reached = Math.max(now?.positions ?? 0, known.seen?.positions ?? 0);
+    const seen = { incarnation, positions: now || known.seen ? reached + leftOut : 0 };
+    await tx.updateTable("counters").set({ value: seen.positions }).where("name", "=", "ledger").execute();
     if (!now) return { seen, alarms: [] };
     for (const before of new Set([now.incarnation, known.seen?.incarnation ?? now.incarnation]))
       await writeMeta(tx, `incarnation:${before}`, incarnation);

@@ -7,6 +7,7 @@ const steps: Record<string, Migration> = {
   "0001-ledger": { up: ledger },
   "0002-held-sites": { up: (db) => run(db, heldSites) },
   "0003-session-order": { up: (db) => run(db, sessionOrder) },
+  "0004-set-aside": { up: (db) => run(db, setAside) },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
@@ -45,6 +46,8 @@ const sessionOrder = [
   "CREATE INDEX sessions_site ON sessions (site, started_at)",
   "CREATE INDEX sessions_boot ON sessions (site, boot_id, started_at)",
 ];
+
+const setAside = ["ALTER TABLE damaged ADD COLUMN position INTEGER NOT NULL DEFAULT 0"];
 
 const ledgerStatements = [
   "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",

@@ -1,3 +1,4 @@
+import type { Generated } from "kysely";
 import type { HoleReason, Lane } from "../../protocol/index.ts";
 
 /** Tables of central's storage, on SQLite and on PostgreSQL. `*_at` are epoch milliseconds by central's clock; JSON lies as text. */
@@ -43,9 +44,9 @@ export interface Schema {
   projections: Cursor & { projected: number };
   /**
    * Batches that could not be read from the disk: set aside with their rest, so that they hold nobody back. `looks`: begun since one
-   * ended, whatever it found.
+   * ended, whatever it found. `position`: the ledger's last one when it was set aside unprojected; what passed it in its lane lies behind.
    */
-  damaged: Cursor & { looks: number; looked_at: number };
+  damaged: Cursor & { looks: number; looked_at: number; position: Generated<number> };
   /** One lane of one site under one name; `watermark` and `chain` move with each batch and each hole. */
   epochs: {
     site: string;

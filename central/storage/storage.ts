@@ -2,6 +2,7 @@ import { Kysely, type Transaction } from "kysely";
 import { Migrator } from "kysely/migration";
 import { PlantgateError } from "../../protocol/index.ts";
 import { type OpenDatabase, openSqlite } from "./database.ts";
+import { isPostgres } from "./dialect.ts";
 import { LedgerGate } from "./gate.ts";
 import { migrations } from "./migrations.ts";
 import { describeDatabase, isPostgresDamage, isPostgresOutage, postgresDialect } from "./postgres.ts";
@@ -44,6 +45,12 @@ export async function openStorage(target: StorageTarget, gate = new LedgerGate()
 /** A handle of its own for what only reads, and may take long. On SQLite there is one connection, and all share it. */
 export function openReading(target: StorageTarget, storage: Storage, gate: LedgerGate): Storage {
   return target.kind === "sqlite" ? storage : new Kysely<Schema>({ dialect: postgresDialect(target.url, "reading", gate) });
+}
+
+/** Reads several things of one state of the ledger, whatever others commit meanwhile. */
+export function inSnapshot<Value>(storage: Storage, read: (tx: StorageTransaction) => Promise<Value>): Promise<Value> {
+  const transaction = storage.transaction();
+  return (isPostgres(storage) ? transaction.setIsolationLevel("repeatable read") : transaction).execute(read);
 }
 
 async function migrate(

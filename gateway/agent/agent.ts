@@ -1,4 +1,4 @@
-import type { KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { compactVerify } from "jose";
 import {
   type Bundle,
@@ -34,6 +34,16 @@ export interface AgentDeps {
   readonly restore: (stored: Bundle) => Promise<void>;
 }
 
+/**
+ * A revision that central wants. Its number does not name its content for ever: a central that was restored gives the numbers that it lost
+ * to something else, and only the digest (of the bundle's JSON, as central signed it) tells them apart.
+ */
+export interface DesiredRevision {
+  readonly revision: number;
+  /** Undefined where central did not say, or what was wanted is not on disk. */
+  readonly digest?: string | undefined;
+}
+
 const settleMs = 30_000;
 
 /**
@@ -45,15 +55,17 @@ export class Agent {
   readonly #wake = new Wake();
   #state: AgentState;
   #report: StatusReport["configuration"];
+  #wanted: DesiredRevision;
   /** The desired revision that was dealt with: in effect, or refused. */
-  #done: number;
+  #done: DesiredRevision;
   /** Until when messages wait for a revision. */
-  #patience: { readonly revision: number; readonly until: number } | undefined;
+  #patience: { readonly wanted: DesiredRevision; readonly until: number } | undefined;
 
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
     this.#state = state;
-    this.#done = state.desired;
+    this.#wanted = { revision: state.desired };
+    this.#done = this.#wanted;
     this.#report = { reported: 0, state: "none" };
   }
 
@@ -62,12 +74,14 @@ export class Agent {
   }
 
   get desired(): number {
-    return this.#state.desired;
+    return this.#wanted.revision;
   }
 
   /** Applies the last good bundle from disk; where that cannot be applied any more, the one before it, until central's is there again. */
   async resume(): Promise<void> {
-    const { active, previous } = this.#state;
+    const { active, previous, desired } = this.#state;
+    const stored = await this.#deps.documents.bundle(desired);
+    this.#dealt({ revision: desired, digest: stored === undefined ? undefined : digestOf(stored) });
     const reasons: string[] = [];
     for (const revision of [active, previous ?? 0]) {
       if (revision === 0) continue;
@@ -78,7 +92,12 @@ export class Agent {
     if (reasons.length === 0) return;
     this.#refuse(active, reasons.join("; "));
     this.#state = { ...this.#state, desired: 0 };
-    this.#done = 0;
+    this.#dealt({ revision: 0 });
+  }
+
+  #dealt(known: DesiredRevision): void {
+    this.#wanted = known;
+    this.#done = known;
   }
 
   /** Why it does not run; undefined: it does. */
@@ -97,10 +116,11 @@ export class Agent {
     return undefined;
   }
 
-  /** Central wants this revision. */
-  want(revision: number): void {
-    if (revision === this.#state.desired) return;
-    this.#state = { ...this.#state, desired: revision };
+  /** Central wants this revision, with this content. */
+  want({ revision, digest }: DesiredRevision): void {
+    const known = this.#wanted;
+    if (revision === known.revision && (digest === undefined || digest === known.digest)) return;
+    this.#wanted = { revision, digest };
     this.#wake.ring();
   }
 
@@ -111,9 +131,9 @@ export class Agent {
   async settled(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
     for (;;) {
-      const { desired } = this.#state;
-      if (desired === this.#done) return;
-      if (this.#patience?.revision !== desired) this.#patience = { revision: desired, until: clock.monotonic() + settleMs };
+      const wanted = this.#wanted;
+      if (isSame(wanted, this.#done)) return;
+      if (this.#patience?.wanted !== wanted) this.#patience = { wanted, until: clock.monotonic() + settleMs };
       if (clock.monotonic() >= this.#patience.until) return;
       if (signal.aborted) return;
       await clock.sleep(100, signal);
@@ -123,20 +143,21 @@ export class Agent {
   async run(signal: AbortSignal): Promise<void> {
     let delays = backoff(whenDelayed);
     while (!signal.aborted) {
-      const { desired } = this.#state;
-      if (desired === this.#done || desired === 0) {
+      const wanted = this.#wanted;
+      const { revision } = wanted;
+      if (isSame(wanted, this.#done) || revision === 0) {
         await this.#wake.wait(signal);
         continue;
       }
       try {
-        await this.#change(desired, signal);
-        this.#done = desired;
+        await this.#change(revision, signal);
+        this.#done = wanted;
         delays = backoff(whenDelayed);
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof PlantgateError && error.disposition === "crash") throw error;
         this.#deps.log.warn(
-          { event: "agent.bundle.delayed", revision: desired, reason: describeError(error) },
+          { event: "agent.bundle.delayed", revision, reason: describeError(error) },
           "the new configuration could not be fetched, tried again",
         );
         await this.#deps.clock.sleep(askedToWaitMs(error) ?? delays.next().value, signal);
@@ -159,16 +180,21 @@ export class Agent {
       typeof answer.body === "object" && answer.body !== null && "jws" in answer.body
         ? String(answer.body.jws)
         : answer.text.trim();
+    const before = await documents.bundle(revision);
+    const keep = [this.#state.active, this.#state.previous ?? 0];
     try {
       const next = await this.#verify(jws);
       if (next.revision !== revision)
         throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
-      await documents.saveBundle(revision, jws, [this.#state.active, this.#state.previous ?? 0]);
+      await documents.saveBundle(revision, jws, keep);
       await apply(next);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       this.#refuse(revision, describeError(error));
-      return documents.saveState({ ...this.#state, desired: revision });
+      // another content of a number that runs, or ran: that one is what a restart goes on with
+      if (before !== undefined && keep.includes(revision)) await documents.saveBundle(revision, before, keep);
+      this.#state = { ...this.#state, desired: revision };
+      return documents.saveState(this.#state);
     }
     const { reported } = this.#report;
     const previous = reported === revision ? this.#state.previous : reported;
@@ -207,4 +233,15 @@ export class Agent {
 /** It is the bundle's fault; anything else may be better the next time. */
 function isRefusal(error: unknown): boolean {
   return hasDisposition(error, "reject") || hasDisposition(error, "deny");
+}
+
+/** As central states it for a bundle that it signed. */
+function digestOf(jws: string): string {
+  return createHash("sha256")
+    .update(Buffer.from(jws.split(".")[1] ?? "", "base64url"))
+    .digest("hex");
+}
+
+function isSame(a: DesiredRevision, b: DesiredRevision): boolean {
+  return a.revision === b.revision && a.digest === b.digest;
 }

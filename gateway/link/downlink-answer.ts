@@ -12,16 +12,17 @@ export interface DownlinkMessage extends Omit<HandedDown, "centralAt"> {
 export interface ParsedDownlink {
   readonly epoch: string;
   readonly messages: readonly DownlinkMessage[];
-  readonly desiredRevision: number;
+  readonly desired: { readonly revision: number; readonly digest?: string | undefined };
 }
 
 /**
  * An answer by what the gateway cannot do without: its numbering. What else cannot be understood is that one message's affair, else it
  * would hold up all that central sends from then on. What is said beside a message, and not understood, is the worst that it could have been.
  */
+const { shape: desired } = downlinkAnswer.shape.desired;
 const answer = z.object({
   epoch: downlinkAnswer.shape.epoch,
-  desired: z.object({ revision: downlinkAnswer.shape.desired.shape.revision }),
+  desired: z.object({ revision: desired.revision, digest: desired.digest.catch(undefined) }),
   messages: z.array(
     z.object({
       sequence: z.int().min(1),
@@ -39,7 +40,7 @@ export function parseDownlink(body: unknown): ParsedDownlink | { readonly proble
   const { epoch, desired, messages } = parsed.data;
   return {
     epoch,
-    desiredRevision: desired.revision,
+    desired,
     messages: messages.map(({ sequence, event, waitedMs, again = false }) => {
       const valid = cloudEvent.safeParse(event);
       return { sequence, waitedMs, again, event: valid.data, body: JSON.stringify(valid.data ?? event ?? null) };

@@ -19,7 +19,8 @@ export interface DownlinkDeps {
   readonly log: Logger;
   /** The desired revision that the configuration agent knows. */
   readonly knownRevision: () => number;
-  readonly onDesired: (revision: number) => void;
+  /** What each answer says that central wants. */
+  readonly onDesired: (desired: ParsedDownlink["desired"]) => void;
 }
 
 const cursorName = "downlink";
@@ -52,7 +53,7 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       );
       const handed = understood(answer);
       // known before the messages are: they may be for flows that only the desired revision has
-      if (handed.desiredRevision !== deps.knownRevision()) deps.onDesired(handed.desiredRevision);
+      deps.onDesired(handed.desired);
       position = await record(deps, position, handed);
       delays = backoff({ baseMs: 300, capMs: 10_000 });
       if (told !== undefined) log.info({ event: "downlink.poll.recovered" }, "what central sends is taken again");

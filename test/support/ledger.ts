@@ -1,4 +1,6 @@
+import { generateKeyPair } from "jose";
 import { Alarms } from "../../central/alert/alarms.ts";
+import { Revisions } from "../../central/document/revisions.ts";
 import { type BatchHead, parseEntries } from "../../central/ledger/batch.ts";
 import { Completeness } from "../../central/ledger/completeness.ts";
 import { Damage } from "../../central/ledger/damage.ts";
@@ -16,6 +18,7 @@ import { openStorage, type StorageTarget } from "../../central/storage/storage.t
 import { openLogger } from "../../central/telemetry/logger.ts";
 import { type Clock, systemClock } from "../../protocol/index.ts";
 import { type Batch, generateGatewayKey, type TestLane } from "./gateway-client.ts";
+import { siteDocuments } from "./site-documents.ts";
 
 /** The ledger's parts on one storage, without HTTP and without anything that runs by itself. */
 export async function openLedger(target: StorageTarget, clock: Clock = systemClock) {
@@ -48,6 +51,19 @@ export async function beginSession(ledger: Ledger, site: string, lanes: readonly
   const begun = await ledger.sessions.begin(site, hello);
   if (begun.kind !== "begun") throw new Error(begun.detail);
   return begun.session;
+}
+
+/** The revisions of a ledger's sites; what is pushed is signed by a key of their own. */
+export async function openRevisions({ storage, clock }: Pick<Ledger, "storage" | "clock">): Promise<Revisions> {
+  const { privateKey } = await generateKeyPair("EdDSA", { crv: "Ed25519" });
+  return new Revisions({ storage, clock, signing: { kid: "test", privateKey, publicKey: "" } });
+}
+
+/** Has a site's picks go to others. The sites are there. */
+export async function routePicks(revisions: Revisions, from: string, to: readonly string[]): Promise<void> {
+  await revisions.push(from, siteDocuments({ site: from, send: ["pick.confirmed"] }));
+  const consumes = [{ type: "pick.confirmed" }];
+  for (const site of to) await revisions.push(site, siteDocuments({ site, receive: ["pick.confirmed"], consumes }));
 }
 
 /** A batch as its headers would say it. */

@@ -13,6 +13,7 @@ const words: Readonly<Record<string, string>> = {
   clone: "Clone?",
   "ledger-damaged": "Unreadable",
   "configuration-damaged": "Configuration unreadable",
+  overtaken: "Overtaken",
   "ledger-restored": "Restored",
   "downlink-set-back": "Set back",
   disk: "Disk full",

@@ -127,7 +127,7 @@ describe.each(await storages())("on %s, a batch that became unreadable after it 
     await statement(central, "DELETE FROM slices WHERE first_sequence = 3");
     const last = (await central.admin<MessagesAnswer>("GET", `/v1/messages?after=${position - 1}&waitMs=50`)).body;
     expect(last).toMatchObject({ messages: [], gaps: [gap], next: position });
-    expect((await central.admin<MessagesAnswer>("GET", `/v1/messages?after=${position}`)).body).toEqual({
+    expect((await central.admin<MessagesAnswer>("GET", `/v1/messages?after=${position}`)).body).toMatchObject({
       messages: [],
       next: null,
     });

@@ -2,7 +2,9 @@ import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import type { MessagesAnswer } from "../../../central/http/views.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { pick } from "../../support/messages.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 
@@ -98,4 +100,72 @@ it("lets no gateway go on that did not say hello to a restored ledger", async ()
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
+});
+
+it.each([
+  ["as documented", ["incarnation", "ledger.seen"]],
+  ["and nobody said so", []],
+])(
+  "brings whoever reads the ledger on from where he was what it got after it was restored %s, and tells him",
+  async (_, removed) => {
+    using folder = temporaryFolder();
+    const [ledger, backup] = ["ledger.db", "backup.db"].map((file) => join(folder.path, file)) as [string, string];
+    await using central = await startTestCentral({ dataDir: folder.path });
+    const plant = await central.addSite("plant-a");
+    await central.admin("POST", "/v1/sites/plant-a/revisions", {
+      files: siteDocuments({ site: "plant-a", send: ["pick.confirmed"] }),
+    });
+    const lane = plant.lane("transaction");
+    await plant.hello([lane]);
+    const send = async (id: string) => {
+      lane.append([pick("plant-a", id)]);
+      expect((await plant.send(lane, lane.batch(lane.last))).status).toBe(200);
+    };
+    const read = async (after: number, holds: number) =>
+      (
+        await eventually(
+          () => central.admin<MessagesAnswer>("GET", `/v1/messages?after=${after}&waitMs=200`),
+          ({ body }) => body.messages.length >= holds,
+        )
+      ).body;
+    await send("T-1");
+    await read(0, 1);
+    await central.stop();
+    copyFileSync(ledger, backup);
+    await central.restart();
+    for (const id of ["T-2", "T-3"]) await send(id);
+    const before = await read(0, 3);
+    const last = before.messages.at(-1)!.position;
+    await central.stop();
+    copyFileSync(backup, ledger);
+    for (const file of removed) rmSync(join(folder.path, file));
+    await central.restart();
+    await plant.hello([lane]);
+    await plant.send(lane, lane.batch(2));
+    await send("T-4");
+    const after = await read(last, 3);
+    expect(after.messages.map(({ event }) => txn(event))).toEqual(["T-2", "T-3", "T-4"]);
+    expect(after.incarnation).not.toBe(before.incarnation);
+    const lines = await fetch(`${central.url}/v1/messages?after=${last}`, {
+      headers: { authorization: `Bearer ${central.adminToken}`, accept: "application/x-ndjson" },
+    });
+    expect((await lines.text()).trimEnd().split("\n")).toHaveLength(3);
+    expect(lines.headers.get("plantgate-incarnation")).toBe(after.incarnation);
+  },
+);
+
+it("gives no revision a number up to the one that a gateway runs, which a restored ledger may not know", async () => {
+  await using central = await startTestCentral();
+  const plant = await central.addSite("plant-a");
+  const push = (send: string) =>
+    central.admin("POST", "/v1/sites/plant-a/revisions", { files: siteDocuments({ site: "plant-a", send: [send] }) });
+  expect((await push("pick.confirmed")).body.revision).toBe(1);
+  await plant.hello();
+  const report = async (reported: number): Promise<void> =>
+    expect((await plant.status({ configuration: { reported, state: "active" } })).status).toBe(200);
+  await report(4);
+  expect((await push("scrap.reported")).body.revision).toBe(5);
+  // nothing that a central has ever given out: it would leave no numbers for what comes
+  await report(Number.MAX_SAFE_INTEGER);
+  expect((await push("pick.confirmed")).body.revision).toBe(6);
 });

@@ -34,7 +34,7 @@ async function waits(tries: number, answer: (attempt: number) => LinkAnswer): Pr
     },
     { active: 1, desired: 1 },
   );
-  agent.want(2);
+  agent.want({ revision: 2 });
   await agent.run(stopping.signal);
   return slept;
 }

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { CompactSign } from "jose";
 import { expect, it } from "vitest";
@@ -47,7 +47,7 @@ async function given(folder: string, revisions: readonly number[], applies: (rev
   const stopping = new AbortController();
   const running = agent.run(stopping.signal);
   for (const revision of revisions) {
-    agent.want(revision);
+    agent.want({ revision });
     await agent.settled(stopping.signal);
   }
   stopping.abort();
@@ -60,7 +60,7 @@ it("goes on with the configuration in effect and says why another one was refuse
   const stopping = new AbortController();
   const running = agent.run(stopping.signal);
   for (const revision of [1, 2]) {
-    agent.want(revision);
+    agent.want({ revision });
     await agent.settled(stopping.signal);
   }
   stopping.abort();
@@ -94,7 +94,7 @@ it("takes the configuration that central still wants when it can be applied agai
   understood = true;
   const stopping = new AbortController();
   const running = agent.run(stopping.signal);
-  agent.want(2);
+  agent.want({ revision: 2 });
   await until(
     () => agent.report,
     ({ state }) => state === "active",
@@ -110,4 +110,78 @@ it("says that nothing runs when no stored configuration can be applied", async (
   const { agent, applied } = await openAgent(folder.path, () => false);
   await agent.resume();
   expect([applied, agent.report.reported, agent.report.state]).toEqual([[], 0, "refused"]);
+});
+
+/** A central that gives the same number to another content, as one does that was restored; `content` is a template's purpose. */
+async function openAtRestored(folder: string, central: { content: string }, refuses: (content: string) => boolean = () => false) {
+  const documents = await AgentDocuments.open(join(folder, "agent.db"));
+  const bundleNow = async (): Promise<string> => {
+    const [template, ...rest] = plantDocuments({ site: "lyon", wmsUrl: `mqtt://${central.content}:1` });
+    return JSON.stringify(await bundleOf([template!, ...rest], "lyon", 2));
+  };
+  const session = {
+    online: async () => ({ kind: "online", session: "1", watermarks: [] }),
+    send: async () => {
+      const signer = new CompactSign(Buffer.from(await bundleNow())).setProtectedHeader({ alg: "EdDSA" });
+      return { kind: "ok", body: { jws: await signer.sign(keys.privateKey) } };
+    },
+  } as unknown as Session;
+  const applied: string[] = [];
+  const apply = async ({ connectors }: Bundle): Promise<void> => {
+    const { config } = connectors.wms!;
+    const content = "url" in config ? new URL(config.url ?? "").hostname : "";
+    if (refuses(content)) throw new PlantgateError("CONFIG_INVALID", `${content} is refused`);
+    applied.push(content);
+  };
+  const deps = { site: "lyon", centralKey: keys.publicKey, documents, session, clock: systemClock, log, apply, restore: apply };
+  const agent = new Agent(deps, (await documents.state()) as AgentState);
+  await agent.resume();
+  return {
+    agent,
+    applied,
+    /** What central wants comes, and is dealt with. */
+    async told(): Promise<void> {
+      const stopping = new AbortController();
+      const running = agent.run(stopping.signal);
+      agent.want({
+        revision: 2,
+        digest: createHash("sha256")
+          .update(await bundleNow())
+          .digest("hex"),
+      });
+      await agent.settled(stopping.signal);
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+it("takes another content under the number of the one that runs, as a restored central gives numbers out again", async () => {
+  using folder = temporaryFolder();
+  const central = { content: "lost" };
+  const first = await openAtRestored(folder.path, central);
+  await first.told();
+  await first.told();
+  expect(first.applied).toEqual(["lost"]);
+  // it was away meanwhile
+  central.content = "again";
+  const second = await openAtRestored(folder.path, central);
+  await second.told();
+  await second.told();
+  expect(second.applied).toEqual(["lost", "again"]);
+  expect(second.agent.report).toEqual({ reported: 2, state: "active" });
+  expect((await openAtRestored(folder.path, central)).applied).toEqual(["again"]);
+});
+
+it("goes on with what ran, also after a restart, when another content under its number is refused", async () => {
+  using folder = temporaryFolder();
+  const central = { content: "lost" };
+  await (await openAtRestored(folder.path, central)).told();
+  central.content = "again";
+  const refuses = (content: string): boolean => content === "again";
+  const second = await openAtRestored(folder.path, central, refuses);
+  await second.told();
+  expect(second.agent.report).toEqual({ reported: 2, state: "refused", reason: "again is refused" });
+  const third = await openAtRestored(folder.path, central, refuses);
+  expect([third.applied, third.agent.report.state]).toEqual([["lost"], "active"]);
 });

@@ -37,8 +37,8 @@ it("has messages wait half a minute for a revision, all of them together, and an
     return at - from;
   };
   expect(await waited(1)).toBe(0);
-  agent.want(2);
+  agent.want({ revision: 2 });
   expect(await waited(100)).toBe(30_000);
-  agent.want(3);
+  agent.want({ revision: 3 });
   expect(await waited(100)).toBe(30_000);
 });

@@ -21,6 +21,7 @@ async function openDownlink(bodies: readonly unknown[]) {
   const queue = await Queue.open({ path: file, site: "lyon", onFailure: () => {} });
   const acknowledged: unknown[] = [];
   const said: string[] = [];
+  const desired: unknown[] = [];
   const session = {
     state: { kind: "online" },
     online: async () => ({ kind: "online", session: "s1", watermarks: [] }),
@@ -37,8 +38,8 @@ async function openDownlink(bodies: readonly unknown[]) {
   const log = { debug: () => {}, info: note, warn: note, error: note } as unknown as Logger;
   const stopping = new AbortController();
   const progress = new LinkProgress(systemClock, log);
-  const deps = { site: "lyon", queue, session, progress, clock: systemClock, log, knownRevision: () => 1, onDesired: () => {} };
-  const running = runDownlink(deps, stopping.signal);
+  const deps = { site: "lyon", queue, session, progress, clock: systemClock, log, knownRevision: () => 1 };
+  const running = runDownlink({ ...deps, onDesired: (wanted) => void desired.push(wanted) }, stopping.signal);
   const reading = <Value>(read: (reader: QueueReader) => Value): Value => {
     using reader = new QueueReader(file);
     return read(reader);
@@ -46,6 +47,7 @@ async function openDownlink(bodies: readonly unknown[]) {
   return {
     acknowledged,
     said,
+    desired,
     inbound: () => reading((reader) => [...reader.messages("inbound")].map(({ line }) => JSON.parse(line).id as string)),
     letters: () => reading((reader) => reader.deadLetters.search({ limit: 10 })),
     async [Symbol.asyncDispose](): Promise<void> {
@@ -93,4 +95,15 @@ it("tells a person once that nothing which central sends can be taken, and that 
     (said) => said.length >= 2,
   );
   expect(open.said).toEqual(["downlink.poll.refused", "downlink.poll.recovered"]);
+});
+
+it("passes on what central wants with its digest, also under the number that is known", async () => {
+  const digest = "ab".repeat(32);
+  const answers = [{ revision: 1, digest }, { revision: 1, digest: "of another kind" }, { revision: 1 }];
+  await using open = await openDownlink(answers.map((desired) => ({ ...rest, messages: [], desired })));
+  await until(
+    () => open.desired.length,
+    (answered) => answered >= answers.length,
+  );
+  expect(open.desired.slice(0, answers.length)).toEqual([{ revision: 1, digest }, { revision: 1 }, { revision: 1 }]);
 });

@@ -247,7 +247,7 @@ export async function verify(folder: string, run: SmallRun): Promise<Judged> {
       return;
     }
     const page = messages.filter(({ position }) => position > Number(searchParams.get("after"))).slice(0, 3);
-    const answer: MessagesAnswer = { messages: page, next: page.at(-1)?.position ?? null };
+    const answer: MessagesAnswer = { messages: page, next: page.at(-1)?.position ?? null, incarnation: "test" };
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
