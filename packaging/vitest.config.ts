@@ -41,5 +41,6 @@ export default defineConfig({
     // on a slow machine everything takes several times as long: what stands still is told by the waits inside the tests
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });
