@@ -101,7 +101,9 @@ it("leaves no message out and sends none for ever when an inner page of the fram
   }
   for (let bit = 0; bit < 8; bit++) flips.push({ at: start + 11, bit });
   expect(flips.length).toBeGreaterThan(30);
-  expect(tryFlips(base.path, known, flips)).toEqual([]);
+  const random = new Random(seed);
+  const some = flips.filter(() => random.integer(0, 2) === 0);
+  expect(tryFlips(base.path, known, some), `seed ${seed}`).toEqual([]);
 });
 
 it("takes a frame whose position changed for damage, and no gap up to there for lost messages", () => {
