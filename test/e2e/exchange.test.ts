@@ -18,10 +18,9 @@ async function startPlant(system: System, wmsUrl: string, erpUrl: string, items?
     addItems(documents.hq, items.erp, "send");
   }
   const central = await system.central();
-  const lyon = await system.gateway("lyon", central, { secrets });
-  const hq = await system.gateway("hq", central);
-  await reported(central, "lyon", await central.push("lyon", documents.lyon));
-  await reported(central, "hq", await central.push("hq", documents.hq));
+  const [lyon, hq] = await Promise.all([system.gateway("lyon", central, { secrets }), system.gateway("hq", central)]);
+  const run = async (site: "lyon" | "hq") => reported(central, site, await central.push(site, documents[site]));
+  await Promise.all([run("lyon"), run("hq")]);
   return { central, lyon, hq };
 }
 function addItems([template, site]: Document[], flow: object, grant: "send" | "receive"): void {

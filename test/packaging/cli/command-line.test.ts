@@ -1,26 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
-import { main } from "../../../packaging/cli/main.ts";
-import { type Ended, plantgate } from "../../support/command.ts";
+import { describe, expect, it } from "vitest";
+import { type Ended, plantgate, plantgateHere } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
-/** A command line that touches nothing but what it prints, without a process of its own. */
-async function parse(args: readonly string[]): Promise<Ended> {
-  const printed = { out: "", err: "" };
-  const catching = (stream: NodeJS.WriteStream, name: keyof typeof printed) =>
-    vi.spyOn(stream, "write").mockImplementation((text) => {
-      printed[name] += String(text);
-      return true;
-    });
-  const streams = [catching(process.stdout, "out"), catching(process.stderr, "err")];
-  try {
-    return { code: await main(["node", "plantgate", ...args]), ...printed };
-  } finally {
-    for (const stream of streams) stream.mockRestore();
-  }
-}
+const parse = (args: readonly string[]): Promise<Ended> => plantgateHere(args, { cwd: tmpdir() });
 
 describe("plantgate --help", () => {
   it("names every command", async () => {
