@@ -1,5 +1,5 @@
 import { connectAsync } from "mqtt";
-import { expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { MessagesAnswer, OrderView, SitesAnswer } from "../../central/http/views.ts";
 import type { CloudEvent, Document } from "../../protocol/index.ts";
 import { erpDocuments, itemPayload, orderPayload, pickPayload, plantDocuments } from "../support/documents.ts";
@@ -18,10 +18,9 @@ async function startPlant(system: System, wmsUrl: string, erpUrl: string, items?
     addItems(documents.hq, items.erp, "send");
   }
   const central = await system.central();
-  const lyon = await system.gateway("lyon", central, { secrets });
-  const hq = await system.gateway("hq", central);
-  await reported(central, "lyon", await central.push("lyon", documents.lyon));
-  await reported(central, "hq", await central.push("hq", documents.hq));
+  const [lyon, hq] = await Promise.all([system.gateway("lyon", central, { secrets }), system.gateway("hq", central)]);
+  const run = async (site: "lyon" | "hq") => reported(central, site, await central.push(site, documents[site]));
+  await Promise.all([run("lyon"), run("hq")]);
   return { central, lyon, hq };
 }
 function addItems([template, site]: Document[], flow: object, grant: "send" | "receive"): void {
@@ -98,21 +97,47 @@ it("takes an order from the ERP to the warehouse, and the picks back, once each"
   }
 });
 
-it("routes an order to its own plant only, and shows one for a plant that does not exist", async () => {
-  await using broker = await startMosquitto();
-  await using erp = await startErpServer();
-  await using system = openSystem();
-  const { central, hq } = await startPlant(system, broker.url, erp.url);
-  const answer = await fetch(`${hq.url}/in/erp/orders`, {
-    method: "POST",
-    body: JSON.stringify(orderPayload({ id: 7, warehouse: "XXX" })),
+describe("a plant and its ERP's site, running,", () => {
+  const parts = new AsyncDisposableStack();
+  let plant: Awaited<ReturnType<typeof startPlant>>;
+  let wmsUrl: string;
+  beforeAll(async () => {
+    wmsUrl = parts.use(await startMosquitto()).url;
+    const erp = parts.use(await startErpServer());
+    plant = await startPlant(parts.use(openSystem()), wmsUrl, erp.url);
   });
-  expect(answer.status).toBe(202);
-  await until(
-    async () => (await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "hq")?.deadLetters,
-    (count) => count === 1,
-  );
-  expect(await ledger(central, "mfg.production-order.released.v1")).toEqual([]);
+  afterAll(() => parts.disposeAsync());
+
+  it("routes an order to its own plant only, and shows one for a plant that does not exist", async () => {
+    const { central, hq } = plant;
+    const answer = await fetch(`${hq.url}/in/erp/orders`, {
+      method: "POST",
+      body: JSON.stringify(orderPayload({ id: 7, warehouse: "XXX" })),
+    });
+    expect(answer.status).toBe(202);
+    await until(
+      async () => (await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "hq")?.deadLetters,
+      (count) => count === 1,
+    );
+    expect(await ledger(central, "mfg.production-order.released.v1")).toEqual([]);
+  });
+
+  it("refuses an invalid configuration whole, and the running one stays", async () => {
+    const { central } = plant;
+    const documents = plantDocuments({ site: "lyon", wmsUrl, map: '{ "txnId": payload.txn, ' });
+    const answer = await central.post<{ code: string; problems: { line: number; column: number; message: string }[] }>(
+      "/v1/sites/lyon/revisions",
+      {
+        files: documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document, null, 2) })),
+      },
+    );
+    expect(answer).toMatchObject({ status: 422, body: { code: "invalid" } });
+    expect(answer.body.problems[0]).toMatchObject({ line: expect.any(Number), column: expect.any(Number) });
+    expect((await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "lyon")).toMatchObject({
+      desiredRevision: 1,
+      reportedRevision: 1,
+    });
+  });
 });
 
 it("goes on after kill -9 with what it had acknowledged, and the plant works while central is away", async () => {
@@ -185,26 +210,6 @@ it("puts a changed mapping into effect in a running plant without touching conne
   );
   expect((pick!.event.data as { operator: string }).operator).toBe("operator-u17");
   await wms.endAsync();
-});
-
-it("refuses an invalid configuration whole, and the running one stays", async () => {
-  await using broker = await startMosquitto();
-  await using erp = await startErpServer();
-  await using system = openSystem();
-  const { central } = await startPlant(system, broker.url, erp.url);
-  const documents = plantDocuments({ site: "lyon", wmsUrl: broker.url, map: '{ "txnId": payload.txn, ' });
-  const answer = await central.post<{ code: string; problems: { line: number; column: number; message: string }[] }>(
-    "/v1/sites/lyon/revisions",
-    {
-      files: documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document, null, 2) })),
-    },
-  );
-  expect(answer).toMatchObject({ status: 422, body: { code: "invalid" } });
-  expect(answer.body.problems[0]).toMatchObject({ line: expect.any(Number), column: expect.any(Number) });
-  expect((await central.get<SitesAnswer>("/v1/sites")).sites.find((site) => site.name === "lyon")).toMatchObject({
-    desiredRevision: 1,
-    reportedRevision: 1,
-  });
 });
 
 it("is refused by central with another key, and the plant takes in all the same", async () => {

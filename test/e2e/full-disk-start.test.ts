@@ -1,27 +1,33 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantDocuments } from "../support/documents.ts";
 import { until } from "../support/process.ts";
 import { type SmallDisk, smallDisk } from "../support/small-disk.ts";
-import { openSystem, reported } from "../support/system.ts";
+import { type CentralProcess, openSystem, reported } from "../support/system.ts";
 
 const shortage = (txn: string): string =>
   JSON.stringify({ txn, order: "hq-mo-1", sku: "RM-ALU", short: "1", uom: "KGM", cause: "late", at: "2026-01-31T08:00:00Z" });
 
 describe.skipIf(process.getuid?.() !== 0)("a gateway on a disk that is really full", () => {
+  const shared = openSystem();
+  let central: CentralProcess;
+  beforeAll(async () => {
+    central = await shared.central();
+  });
+  afterAll(() => shared[Symbol.asyncDispose]());
+
   it.each([
-    ["no room", (disk: SmallDisk) => disk.fill(0)],
-    ["room for a block", (disk: SmallDisk) => disk.fill(8)],
-    ["room for no new file", (disk: SmallDisk) => disk.fillWithFiles()],
-  ])("starts with %s, runs its configuration, and takes in again once there is room", async (_, fill) => {
+    ["lyon", "no room", (disk: SmallDisk) => disk.fill(0)],
+    ["porto", "room for a block", (disk: SmallDisk) => disk.fill(8)],
+    ["gent", "room for no new file", (disk: SmallDisk) => disk.fillWithFiles()],
+  ])("at %s starts with %s, runs its configuration, and takes in again once there is room", async (site, _, fill) => {
     using disk = smallDisk(320, { files: 200 });
     await using system = openSystem();
-    const central = await system.central();
     const dataDir = join(disk.path, "gateway");
-    const gateway = await system.gateway("lyon", central, { secrets: { terminal: "floor-password" }, dataDir });
-    const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
-    await reported(central, "lyon", await central.push("lyon", documents));
+    const gateway = await system.gateway(site, central, { secrets: { terminal: "floor-password" }, dataDir });
+    const documents = plantDocuments({ site, wmsUrl: "mqtt://127.0.0.1:1" });
+    await reported(central, site, await central.push(site, documents));
     const send = async (url: string, txn: string): Promise<number> =>
       (await fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortage(txn) })).status;
     expect(await send(gateway.url, "T-1")).toBe(202);
@@ -39,7 +45,9 @@ describe.skipIf(process.getuid?.() !== 0)("a gateway on a disk that is really fu
         await central.get<{ sites: { name: string; connectors: { name: string; state: string; reason?: string }[] }[] }>(
           "/v1/sites",
         )
-      ).sites.flatMap(({ connectors }) => connectors.filter(({ name }) => name === "floor").map(({ state }) => state));
+      ).sites
+        .filter(({ name }) => name === site)
+        .flatMap(({ connectors }) => connectors.filter(({ name }) => name === "floor").map(({ state }) => state));
     disk.free();
     await until(
       () => send(again.url, "T-3"),

@@ -156,7 +156,6 @@ class Exchange {
       ({ depth, inbound }) =>
         inbound >= this.#ordered.length &&
         depth.every(({ lane, last, acknowledged }) => lane === "inbound" || acknowledged >= last),
-      15_000,
     );
     await eventually(
       async () => {
@@ -164,7 +163,6 @@ class Exchange {
         return this.#appended.filter(({ id }) => !ids.has(id));
       },
       (missing) => missing.length === 0,
-      15_000,
     );
   }
 

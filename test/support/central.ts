@@ -115,7 +115,7 @@ export async function startTestCentral(options: TestCentralOptions = {}): Promis
 export async function eventually<Value>(
   ask: () => Promise<Value>,
   holds: (value: Value) => boolean,
-  deadlineMs = 20_000,
+  deadlineMs = 120_000,
 ): Promise<Value> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {

@@ -25,3 +25,31 @@ export async function plantgate(args: readonly string[], options: { cwd: string;
   ]);
   return { code, out, err };
 }
+
+/** The same without a process of its own, one at a time: what it prints is caught, and it believes in another folder and home. */
+export async function plantgateHere(args: readonly string[], options: { cwd: string }): Promise<Ended> {
+  const { main } = await import("../../packaging/cli/main.ts");
+  const printed = { out: "", err: "" };
+  const before = { cwd: process.cwd(), home: process.env.HOME, out: process.stdout.write, err: process.stderr.write };
+  const catching = (name: keyof typeof printed): typeof process.stdout.write => {
+    return (text: string | Uint8Array, ...rest: unknown[]) => {
+      printed[name] += typeof text === "string" ? text : Buffer.from(text).toString();
+      const done = rest.at(-1);
+      if (typeof done === "function") process.nextTick(done);
+      return true;
+    };
+  };
+  process.chdir(options.cwd);
+  process.env.HOME = options.cwd;
+  process.stdout.write = catching("out");
+  process.stderr.write = catching("err");
+  try {
+    return { code: await main(["node", "plantgate", ...args]), ...printed };
+  } finally {
+    process.chdir(before.cwd);
+    if (before.home === undefined) delete process.env.HOME;
+    else process.env.HOME = before.home;
+    process.stdout.write = before.out;
+    process.stderr.write = before.err;
+  }
+}

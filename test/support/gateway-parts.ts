@@ -20,6 +20,7 @@ import { openLogger } from "../../gateway/telemetry/logger.ts";
 import {
   type Bundle,
   buildBundle,
+  type Clock,
   type ConnectorConfig,
   type ConnectorKindName,
   type Document,
@@ -92,12 +93,13 @@ export async function openParts(
     /** Real connectors, instead of the test's. */
     kinds?: Partial<HostDeps["kinds"]>;
     centralNow?: () => number | undefined;
+    clock?: Clock;
   } = {},
 ) {
   const folder = options.folder === undefined ? temporaryFolder() : undefined;
   const dataDir = options.folder ?? (folder?.path as string);
   const log = openLogger({ level: "silent", site: "lyon" });
-  const clock = systemClock;
+  const clock = options.clock ?? systemClock;
   const failures: unknown[] = [];
   const queue = await Queue.open({
     path: join(dataDir, "queue.sqlite"),

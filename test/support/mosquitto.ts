@@ -32,10 +32,9 @@ export async function startMosquitto({ port, users, acl, config = [] }: Mosquitt
   const program = await requireService("mosquitto");
   if (!program) throw new Error("mosquitto is missing");
   const folder = temporaryFolder();
-  const chosen = port ?? (await freePort());
+  let chosen = port ?? (await freePort());
   mkdirSync(join(folder.path, "data"));
   const lines = [
-    `listener ${chosen} 127.0.0.1`,
     "persistence true",
     `persistence_location ${join(folder.path, "data")}/`,
     "log_dest stderr",
@@ -60,7 +59,8 @@ export async function startMosquitto({ port, users, acl, config = [] }: Mosquitt
     lines.push(`acl_file ${join(folder.path, "acl")}`);
   }
   const file = join(folder.path, "mosquitto.conf");
-  writeFileSync(file, `${lines.join("\n")}\n`);
+  const configure = () => writeFileSync(file, `${[`listener ${chosen} 127.0.0.1`, ...lines].join("\n")}\n`);
+  configure();
 
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {
@@ -79,7 +79,13 @@ export async function startMosquitto({ port, users, acl, config = [] }: Mosquitt
     running.kill(signal);
     await ended;
   };
-  await start();
+  await start().catch(async (error: unknown) => {
+    // somebody else took the port meanwhile
+    if (port !== undefined || !String(error).includes("Address already in use")) throw error;
+    chosen = await freePort();
+    configure();
+    await start();
+  });
   return {
     url: `mqtt://127.0.0.1:${chosen}`,
     port: chosen,
@@ -105,7 +111,7 @@ export async function freePort(): Promise<number> {
 }
 
 async function listening(port: number, child: ChildProcess, output: () => string): Promise<void> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 60_000;
   while (performance.now() < end) {
     if (child.exitCode !== null) throw new Error(`mosquitto ended:\n${output()}`);
     const socket = connect(port, "127.0.0.1");

@@ -69,10 +69,10 @@ async function findOrStart(): Promise<string | undefined> {
   try {
     mkdirSync(join(folder, "starting"));
   } catch {
-    for (let tries = 0; tries < 600 && !existsSync(ready); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let tries = 0; tries < 3000 && !existsSync(ready); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
     return readFileSync(ready, "utf8");
   }
-  const url = startServer(dirname(binary), folder, await freePort());
+  const { url } = await startServer(dirname(binary), folder);
   writeFileSync(`${ready}.new`, url);
   renameSync(`${ready}.new`, ready);
   return url;
@@ -89,8 +89,7 @@ export async function startOwnServer(settings = ""): Promise<OwnServer> {
   const binary = await requireService("postgres");
   if (binary === undefined) throw new Error("there is no PostgreSQL");
   const folder = mkdtempSync(join(tmpdir(), "plantgate-loose-"));
-  const port = await freePort();
-  const url = startServer(dirname(binary), folder, port, settings);
+  const { url, port } = await startServer(dirname(binary), folder, settings);
   const stop = (): void => {
     const [command = "", ...args] = JSON.parse(readFileSync(join(folder, "stop"), "utf8")) as string[];
     spawnSync(command, args, { stdio: "ignore" });
@@ -111,7 +110,7 @@ export async function startOwnServer(settings = ""): Promise<OwnServer> {
 }
 
 /** The server flushes, as central asks of one. It runs as another user where this process is root, which PostgreSQL refuses to be. */
-function startServer(binaries: string, folder: string, port: number, more = ""): string {
+async function startServer(binaries: string, folder: string, more = ""): Promise<{ url: string; port: number }> {
   const root = process.getuid?.() === 0;
   const data = join(folder, "data");
   mkdirSync(data);
@@ -124,8 +123,16 @@ function startServer(binaries: string, folder: string, port: number, more = ""):
   const as = asServer(binaries);
   run(as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"));
   writeFileSync(join(folder, "stop"), JSON.stringify(as("pg_ctl", "stop", "-D", data, "-m", "immediate")));
-  run(startCommand(binaries, folder, port, more));
-  return `postgres://postgres@127.0.0.1:${port}`;
+  for (let tries = 1; ; tries++) {
+    const port = await freePort();
+    try {
+      run(startCommand(binaries, folder, port, more));
+      return { url: `postgres://postgres@127.0.0.1:${port}`, port };
+    } catch (error) {
+      // somebody else may have taken the port meanwhile
+      if (tries === 3) throw error;
+    }
+  }
 }
 
 function startCommand(binaries: string, folder: string, port: number, more: string): string[] {

@@ -89,11 +89,11 @@ export function startPlantgate(
   };
 }
 
-/** Asks again until `judge` is satisfied; the last answer is in the error when it never is. */
+/** Asks again until `judge` is satisfied; the last answer is in the error when it never is. The deadline only ends a test that would fail anyway. */
 export async function until<Value>(
   ask: () => Promise<Value> | Value,
   judge: (value: Value) => boolean,
-  deadlineMs = 30_000,
+  deadlineMs = 120_000,
 ): Promise<Value> {
   const end = performance.now() + deadlineMs;
   for (;;) {

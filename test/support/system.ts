@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openIdentity } from "../../gateway/identity/identity.ts";
 import type { Document } from "../../protocol/index.ts";
 import { temporaryFolder } from "./folder.ts";
 import { type RunningProcess, startPlantgate, until } from "./process.ts";
@@ -56,6 +57,12 @@ export function openSystem(): System {
     processes.push(started);
     return started;
   };
+  /** As an installed Plantgate prints it; else made here, which needs no process. */
+  const printedKey = async (dataDir: string, options: { launcher?: string }): Promise<string> => {
+    const key = run(["key", "--data", dataDir], options);
+    await key.ended;
+    return `${key.output.join("\n")}\n`;
+  };
   const system: System = {
     folder: folder.path,
     async central(options = {}) {
@@ -71,11 +78,10 @@ export function openSystem(): System {
         writeFileSync(join(dataDir, "secrets", name), value, { mode: 0o600 });
       const keyFile = join(dataDir, "central.pub");
       if (options.register !== false) {
-        const key = run(["key", "--data", dataDir], options);
-        await key.ended;
+        const publicKey = options.launcher ? await printedKey(dataDir, options) : openIdentity(dataDir).publicPem;
         const answer = await api(central.url, central.dataDir).post<{ signingKey: string }>("/v1/sites", {
           name: site,
-          publicKey: `${key.output.join("\n")}\n`,
+          publicKey,
         });
         if (answer.status >= 300) throw new Error(`site add: ${JSON.stringify(answer)}`);
         writeFileSync(keyFile, answer.body.signingKey);

@@ -12,7 +12,7 @@ const offeredPerSecond = 20_000;
 export async function runIntake(options: RunOptions): Promise<RunResult> {
   const { quick, report } = options;
   const rounds = options.rounds ?? (quick ? 1 : 3);
-  const seconds = quick ? 0.5 : 5;
+  const seconds = quick ? 0.2 : 5;
   const mosquitto = (await requireService("mosquitto")) !== undefined;
   const ways = await measureWays(rounds, seconds, mosquitto, options);
 

@@ -30,7 +30,7 @@ interface Live {
 /** How long a live transaction takes from the plant's broker to central's API while a backlog of samples drains beside it (P7). */
 export async function runLive(options: RunOptions): Promise<RunResult> {
   const { quick, report } = options;
-  const samples = options.messages ?? (quick ? 5000 : 1_000_000);
+  const samples = options.messages ?? (quick ? 2000 : 1_000_000);
   const rounds = options.rounds ?? 1;
   const runs: Live[] = [];
   for (let round = 0; round < rounds; round++) {

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type ClientRequest, request } from "node:http";
 import { constants, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestCentral, type TestCentral } from "../../support/central.ts";
+import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
 import { generateGatewayKey, type TestGateway } from "../../support/gateway-client.ts";
 import { sample } from "../../support/messages.ts";
 import { storages } from "../../support/storages.ts";
@@ -187,7 +187,7 @@ describe.each(await storages())("on %s", (storage) => {
         code: "invalid",
         detail: expect.stringContaining("inflates to more than"),
       });
-      expect(process.memoryUsage.rss() - before).toBeLessThan(160 * 1024 * 1024);
+      expect(process.memoryUsage.rss() - before).toBeLessThan(240 * 1024 * 1024);
       const many = plant.lane("telemetry", { epoch: lane.epoch });
       const part = zstdCompressSync(`${" ".repeat(3 * 1024 * 1024)}\n`, level);
       for (let frame = 0; frame < 12; frame++) many.append(["a"], part);
@@ -214,18 +214,14 @@ describe.each(await storages())("on %s", (storage) => {
       const others = await Promise.all(Array.from({ length: 8 }, (_, index) => central.addSite(`plant-full-${index}`)));
       const epochs = await Promise.all(others.map(async (site) => (await freshLane(1, 1, site)).epoch));
       const lane = await freshLane(1);
-      const open: ClientRequest[] = [];
-      const announceAll = async (): Promise<void> => {
-        for (const [index, site] of others.entries()) open.push(await announce(epochs[index]!, 4 * 1024 * 1024, site));
-      };
-      // the bodies are announced, none has come; a central that is late refuses some of them for that
-      const refused = await untilBusy(async () => {
-        await announceAll();
-        return plant.send(lane);
-      });
+      await using open = new Announcements();
+      for (const [index, site] of others.entries())
+        for (let n = 0; n < 2; n++) open.keep(() => announce(epochs[index]!, 4 * 1024 * 1024, site));
+      // the bodies are announced, none has come
+      const refused = await untilBusy(() => plant.send(lane));
       expect(refused).toMatchObject({ status: 503, body: { code: "busy" } });
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
-      for (const each of open) each.destroy();
+      await open.end();
       const taken = await untilNotBusy(() => plant.send(lane));
       expect(taken.status).toBe(200);
     });
@@ -233,15 +229,15 @@ describe.each(await storages())("on %s", (storage) => {
     it("answers 429 to a site that has more batches in work than its share, and nobody else", async () => {
       const greedy = await central.addSite("plant-greedy");
       const lane = await freshLane(1, 1, greedy);
-      const open = await Promise.all(Array.from({ length: 5 }, () => announce(lane.epoch, 1000, greedy)));
+      await using open = new Announcements();
+      for (let n = 0; n < 5; n++) open.keep(() => announce(lane.epoch, 1000, greedy));
       // four are let in and wait for their bodies, the fifth is answered
-      expect(await Promise.race(open.map(answered))).toBe(429);
+      expect(await open.refused).toBe(429);
       const refused = await greedy.send(lane);
       expect(refused).toMatchObject({ status: 429, body: { code: "limited" } });
       expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
       const other = await freshLane(1);
       expect((await untilNotBusy(() => plant.send(other))).status).toBe(200);
-      for (const each of open) each.destroy();
     });
   });
 
@@ -279,19 +275,35 @@ type Sent = Awaited<ReturnType<TestGateway["send"]>>;
 function answered(sent: ClientRequest): Promise<number | undefined> {
   return new Promise((resolve) => sent.once("response", (answer) => resolve(answer.statusCode)));
 }
-async function untilBusy(send: () => Promise<Sent>): Promise<Sent> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const answer = await send();
-    if (answer.status === 503) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+const untilBusy = (send: () => Promise<Sent>): Promise<Sent> => eventually(send, ({ status }) => status === 503);
+const untilNotBusy = (send: () => Promise<Sent>): Promise<Sent> => eventually(send, ({ status }) => status !== 503);
+
+/** Batches whose bodies never come. One that a slow machine turns away as busy comes back, as a gateway does. */
+class Announcements {
+  readonly #open: Promise<ClientRequest>[] = [];
+  readonly #refused = Promise.withResolvers<number | undefined>();
+  #ended = false;
+
+  keep(announce: () => Promise<ClientRequest>): void {
+    const sent = announce();
+    this.#open.push(sent);
+    void sent.then(answered).then((status) => {
+      if (status !== 503) this.#refused.resolve(status);
+      else if (!this.#ended) this.keep(announce);
+    });
   }
-  throw new Error("never busy");
-}
-async function untilNotBusy(send: () => Promise<Sent>): Promise<Sent> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    const answer = await send();
-    if (answer.status !== 503) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+
+  /** How the first one is answered that is not merely busy. */
+  get refused(): Promise<number | undefined> {
+    return this.#refused.promise;
   }
-  throw new Error("busy for ever");
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    for (const sent of this.#open) (await sent).destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
+  }
 }

@@ -27,7 +27,7 @@ describe("a body of JSON", () => {
     });
     call.on("error", () => {});
     call.write(`{"filler":"${"x".repeat(100_000)}`);
-    const [answer] = (await once(call, "response", { signal: AbortSignal.timeout(10_000) })) as [IncomingMessage];
+    const [answer] = (await once(call, "response", { signal: AbortSignal.timeout(60_000) })) as [IncomingMessage];
     call.destroy();
     return { status: answer.statusCode ?? 0, call };
   }

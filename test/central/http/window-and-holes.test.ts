@@ -3,6 +3,7 @@ import { zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CompletenessAnswer } from "../../../central/http/views.ts";
 import { startTestCentral, type TestCentral } from "../../support/central.ts";
+import { settableClock } from "../../support/clock.ts";
 import type { TestGateway } from "../../support/gateway-client.ts";
 import { sample } from "../../support/messages.ts";
 import { storages } from "../../support/storages.ts";
@@ -11,9 +12,11 @@ describe.each(await storages())("on %s", (storage) => {
   let central: TestCentral;
   let plant: TestGateway;
   let counter = 0;
+  /** Held, central waits for a batch that comes late for as long as this machine takes to send it. */
+  const clock = settableClock();
 
   beforeAll(async () => {
-    central = await startTestCentral({ storage });
+    central = await startTestCentral({ storage, parts: { clock } });
     plant = await central.addSite("plant-a");
   });
   afterAll(() => central[Symbol.asyncDispose]());
@@ -40,19 +43,23 @@ describe.each(await storages())("on %s", (storage) => {
       const answers = await Promise.all(batches.slice(0, 4).map((batch) => plant.send(lane, batch)));
       // the two before them are not there yet: they waited, and are told what is there
       expect(answers.map(({ body }) => body.code)).toEqual(["gap", "gap", "gap", "gap"]);
+      clock.hold();
       const all = [batches[3]!, batches[2]!, batches[5]!, batches[4]!];
       expect((await Promise.all(all.map((batch) => plant.send(lane, batch)))).map(({ status }) => status)).toEqual([
         200, 200, 200, 200,
       ]);
+      clock.go();
       expect(await watermark(lane.epoch)).toBe(8);
     });
 
     it("waits for a batch that comes late before it says that it is missing", async () => {
       const lane = await freshLane(2);
+      clock.hold();
       const late = plant.send(lane, lane.batch(3, 4));
       await new Promise((resolve) => setImmediate(resolve));
       expect(await plant.send(lane, lane.batch(1, 2))).toMatchObject({ status: 200 });
       expect(await late).toMatchObject({ status: 200, body: { watermark: 4 } });
+      clock.go();
     });
 
     it("gives the same watermark to the same batch, sent many times at once", async () => {

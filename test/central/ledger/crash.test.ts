@@ -37,8 +37,8 @@ async function killAtEach(work: "project" | "record", prepared: TestStorage): Pr
     return Number(whole.output);
   });
   expect(total).toBeGreaterThan(work === "project" ? 40 : 20);
-  // on SQLite every second point, on PostgreSQL, whose transactions are its own, every fourth, others in each run; two at a time
-  const stride = prepared.kind === "sqlite" ? 2 : 4;
+  // on SQLite every fourth point, on PostgreSQL, whose transactions are its own, every eighth, others in each run; two at a time
+  const stride = prepared.kind === "sqlite" ? 4 : 8;
   const phase = Math.floor(Math.random() * stride);
   const points = Array.from({ length: total }, (_, index) => index + 1).filter((point) => point % stride === phase);
   const lane = async (own: readonly number[]) => {

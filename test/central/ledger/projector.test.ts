@@ -3,6 +3,7 @@ import type { MessagesAnswer } from "../../../central/http/views.ts";
 import { openSqlite } from "../../../central/storage/database.ts";
 import type { Logger } from "../../../central/telemetry/logger.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
+import { paced } from "../../support/clock.ts";
 import { pick, released, sample } from "../../support/messages.ts";
 import { createDatabase, postgresServer } from "../../support/postgres.ts";
 import { poisonOrder } from "../../support/sabotage.ts";
@@ -177,6 +178,7 @@ it.each([
   const disk = { full: false, refusing: false, failures: 0 };
   await using central = await startTestCentral({
     parts: {
+      clock: paced(20),
       openDatabase: (file) => {
         const database = openSqlite(file);
         return {
@@ -227,7 +229,7 @@ it.skipIf((await postgresServer()) === undefined)("blames no message while centr
     const failures: unknown[] = [];
     const ignore = (): void => {};
     const log: Logger = { debug: ignore, info: ignore, warn: ignore, error: (fields) => void failures.push(fields.event) };
-    await using central = await startTestCentral({ database: { ...database, url: url.href }, parts: { log } });
+    await using central = await startTestCentral({ database: { ...database, url: url.href }, parts: { clock: paced(20), log } });
     const plant = await plantWith(central, ["pick.confirmed"]);
     const lane = plant.lane("transaction");
     await plant.hello([lane]);

@@ -84,7 +84,7 @@ function fill(file: string): void {
 async function all(
   ledger: Ledger,
   query: Omit<Parameters<Ledger["pages"]["read"]>[0], "after" | "limit">,
-  signal = AbortSignal.timeout(10_000),
+  signal = AbortSignal.timeout(60_000),
 ): Promise<number> {
   let count = 0;
   for await (const part of ledger.pages.read({ after: 0, limit: 10, ...query }, signal)) count += part.count;

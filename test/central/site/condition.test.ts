@@ -1,9 +1,11 @@
+import { subscribe } from "node:diagnostics_channel";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { SitesAnswer } from "../../../central/http/views.ts";
 import { judgeCondition, type SiteFacts } from "../../../central/site/condition.ts";
 import type { StatusReport } from "../../../protocol/index.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
+import { settableClock } from "../../support/clock.ts";
 import { pick, sample } from "../../support/messages.ts";
 import { storages } from "../../support/storages.ts";
 
@@ -119,11 +121,13 @@ describe.each(await storages())("on %s", (storage) => {
     });
 
     it("calls a silent gateway unknown once its lease is over, and online again with its next call", async () => {
-      await using central = await startTestCentral({ storage, leaseSeconds: 2 });
+      const clock = settableClock();
+      await using central = await startTestCentral({ storage, leaseSeconds: 60, parts: { clock } });
       const plant = await central.addSite("plant-a");
       const condition = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
       await plant.hello();
       expect(await condition()).toBe("online");
+      clock.pass(61_000);
       await eventually(condition, (seen) => seen === "unknown");
       await plant.status();
       expect(await condition()).toBe("online");
@@ -144,7 +148,8 @@ describe.each(await storages())("on %s", (storage) => {
     });
 
     it("takes what a gateway had under way when it died for no clone", async () => {
-      await using central = await startTestCentral({ storage });
+      const clock = settableClock();
+      await using central = await startTestCentral({ storage, parts: { clock } });
       const plant = await central.addSite("plant-a");
       const site = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0];
       const lane = plant.lane("transaction");
@@ -152,8 +157,10 @@ describe.each(await storages())("on %s", (storage) => {
       const died = plant.session;
       for (const txn of ["T-1", "T-2", "T-3"]) lane.append([pick("plant-a", txn)]);
       // behind its predecessor, which never comes; the same gateway is there again before its time is up
+      clock.hold();
+      const arrived = new Promise<void>((resolve) => subscribe("http.server.request.start", () => resolve()));
       const waiting = plant.send(lane, lane.batch(3));
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await arrived;
       await plant.hello([lane], "boot-2");
       expect((await waiting).body.code).toBe("fenced");
       // and one that lay in a socket whose process was gone before it was read

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { type CloudEvent, type Document, makeEvent, PlantgateError } from "../../../protocol/index.ts";
+import { paced } from "../../support/clock.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
@@ -396,7 +397,7 @@ it("tries a receiver that is reported as away from time to time, and all that wa
       return { kind: "done" as const };
     },
   };
-  await using parts = await openParts({ receivers: { scheduler: receiver } });
+  await using parts = await openParts({ receivers: { scheduler: receiver }, clock: paced(20) });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   state.report = "down";
   await receive(parts, { id: 1 }, { id: 2 }, { id: 3 });

@@ -7,6 +7,7 @@ import { encodeHandedDown, type HandedDown } from "../../../gateway/link/handed-
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type CloudEvent, type Document, makeEvent, systemClock, toPost } from "../../../protocol/index.ts";
+import { paced } from "../../support/clock.ts";
 import { itemPayload, orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
@@ -200,7 +201,7 @@ describe("an exhausted delivery", () => {
   });
 
   it("is none while its receiver is away, however often it was tried", async () => {
-    await using parts = await openParts({ receivers: { scheduler: failing(() => "down") } });
+    await using parts = await openParts({ receivers: { scheduler: failing(() => "down") }, clock: paced(20) });
     await parts.apply(await bundleOf(plant({}, { retry: { ...retry, attempts: 1 }, onExhausted: "park" }), "lyon"));
     await receive(parts, [order(1)]);
     await until(
@@ -296,7 +297,7 @@ describe("a message with a deadline", () => {
       attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "retry" as const, reason: "busy" };
     await using parts = await openParts({ receivers: { scheduler: { deliver } } });
     const retry = { attempts: 1, base: "200ms", cap: "200ms" };
-    await parts.apply(await bundleOf(plant({ effect: "idempotent", expires: { after: "1s" } }, { retry }), "lyon"));
+    await parts.apply(await bundleOf(plant({ effect: "idempotent", expires: { after: "3s" } }, { retry }), "lyon"));
     await receive(parts, [order(1)]);
     const [said] = await ended(parts, 1);
     expect(said).toMatchObject({ outcome: "unknown" });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { QueueReader } from "../../../gateway/queue/read.ts";
 import { type Document, makeEvent } from "../../../protocol/index.ts";
+import { paced } from "../../support/clock.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { type PeerCall, startHttpPeer } from "../../support/http-peer.ts";
@@ -43,9 +44,9 @@ const brokenBy = (poison: (id: string) => boolean) =>
 
 it("lets every other key pass a message that its receiver breaks down at, and parks that one", async () => {
   await using peer = await brokenBy((id) => id === "hq-mo-1");
-  await using parts = await openParts({ kinds: { http } });
+  // a look at a receiver that is away is minutes off: none of it waits for one
+  await using parts = await openParts({ kinds: { http }, clock: paced(1 / 50) });
   await parts.apply(await bundleOf(plant(peer.url, { retry, onExhausted: "park" }), "lyon"));
-  const began = performance.now();
   for (const from of [1, 101, 201, 301]) {
     await receive(parts, range(from, 100));
     await until(
@@ -53,8 +54,6 @@ it("lets every other key pass a message that its receiver breaks down at, and pa
       (found) => found.length === 1,
     );
   }
-  // none of it waited for a look at a receiver that is away
-  expect(performance.now() - began).toBeLessThan(5000);
   await receive(parts, [401]);
   await until(
     () => rows(parts),
@@ -63,10 +62,10 @@ it("lets every other key pass a message that its receiver breaks down at, and pa
   expect(rows(parts)).toMatchObject([{ key: "hq-mo-1", failures: 3 }]);
 });
 
-it("uses no attempts up while nobody is answered, and finds the one key that is", { timeout: 30_000 }, async () => {
+it("uses no attempts up while nobody is answered, and finds the one key that is", async () => {
   let down = true;
   await using peer = await brokenBy((id) => down || id !== "hq-mo-2");
-  await using parts = await openParts({ kinds: { http } });
+  await using parts = await openParts({ kinds: { http }, clock: paced(20) });
   await parts.apply(await bundleOf(plant(peer.url, { retry, onExhausted: "park" }), "lyon"));
   await receive(parts, [1, 2]);
   await until(
@@ -78,6 +77,5 @@ it("uses no attempts up while nobody is answered, and finds the one key that is"
   await until(
     () => rows(parts),
     (found) => found.length === 1,
-    20_000,
   );
 });

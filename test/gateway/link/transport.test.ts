@@ -117,13 +117,13 @@ it("gives a connection up that is silent, and not one that is slow", async () =>
     const trickle = setInterval(() => {
       response.write(parts === 0 ? '{"parts":[0' : `,${parts}`);
       parts += 1;
-      if (parts < 20) return;
+      if (parts < 50) return;
       clearInterval(trickle);
       response.end("]}");
     }, 50);
   });
   using transport = open(`http://127.0.0.1:${slow.port}`);
-  expect(await transport.send({ ...get, silenceMs: 600 })).toMatchObject({ kind: "ok", body: { parts: { length: 20 } } });
+  expect(await transport.send({ ...get, silenceMs: 2000 })).toMatchObject({ kind: "ok", body: { parts: { length: 50 } } });
 });
 
 it("gives an answer up that trickles in without an end", async () => {
@@ -137,7 +137,7 @@ it("gives an answer up that trickles in without an end", async () => {
   // one whose bytes come fast enough takes its time
   await using long = await plain((_, response) => {
     response.setHeader("content-type", "application/json").write('"');
-    for (let part = 1; part <= 10; part++) setTimeout(() => response.write("x".repeat(1000)), 50 * part);
+    for (let part = 1; part <= 10; part++) setTimeout(() => response.write("x".repeat(20_000)), 50 * part);
     setTimeout(() => response.end('"'), 600);
   });
   using patient = open(`http://127.0.0.1:${long.port}`);

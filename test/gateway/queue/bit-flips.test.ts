@@ -8,6 +8,8 @@ import { temporaryFolder } from "../../support/folder.ts";
 import { copyQueue, fillLive, flipBit, type Known, type Life, live, openLive } from "../../support/queue-life.ts";
 
 const pageBytes = 4096;
+/** Other flips in each run; a run that fails says which. */
+const seed = Math.floor(Math.random() * 2 ** 31);
 const database = (folder: string): string => join(folder, "queue.sqlite");
 
 /** A filled queue, closed. */
@@ -68,17 +70,17 @@ it("loses nothing unreported, ends for a reason and starts again, whatever bit f
   using base = temporaryFolder();
   const known = makeBase(base.path);
   const bytes = readFileSync(database(base.path));
-  const random = new Random(7);
+  const random = new Random(seed);
   const found: string[] = [];
   for (const [kind, pages] of pagesOf(database(base.path))) {
-    const flips = Array.from({ length: kind.startsWith("frames") ? 10 : 3 }, () => {
+    const flips = Array.from({ length: kind.startsWith("frames") ? 4 : 1 }, () => {
       const places = structureOf(bytes, pages[random.integer(0, pages.length - 1)] as number);
       return { at: places[random.integer(0, places.length - 1)] as number, bit: random.integer(0, 7) };
     });
     found.push(...tryFlips(base.path, known, flips).map((problem) => `${kind}: ${problem}`));
   }
-  expect(found).toEqual([]);
-}, 120_000);
+  expect(found, `seed ${seed}`).toEqual([]);
+});
 
 it("leaves no message out and sends none for ever when an inner page of the frames leads elsewhere", () => {
   using base = temporaryFolder();
@@ -99,8 +101,10 @@ it("leaves no message out and sends none for ever when an inner page of the fram
   }
   for (let bit = 0; bit < 8; bit++) flips.push({ at: start + 11, bit });
   expect(flips.length).toBeGreaterThan(30);
-  expect(tryFlips(base.path, known, flips)).toEqual([]);
-}, 120_000);
+  const random = new Random(seed);
+  const some = flips.filter(() => random.integer(0, 2) === 0);
+  expect(tryFlips(base.path, known, some), `seed ${seed}`).toEqual([]);
+});
 
 it("takes a frame whose position changed for damage, and no gap up to there for lost messages", () => {
   using base = temporaryFolder();
@@ -114,7 +118,7 @@ it("takes a frame whose position changed for damage, and no gap up to there for 
   const at = bytes.indexOf(key);
   const flips = [0, 1, 2, 3].flatMap((byte) => [0, 3, 6].map((bit) => ({ at: at + byte, bit })));
   expect(tryFlips(base.path, known, flips)).toEqual([]);
-}, 60_000);
+});
 
 /** As SQLite writes row ids. */
 function varint(value: number): number[] {
@@ -124,41 +128,37 @@ function varint(value: number): number[] {
   return bytes;
 }
 
-it.each(["queue.sqlite-wal", "queue.sqlite-shm"])(
-  "accounts for every message when bits flip in %s after a crash",
-  (name) => {
-    using base = temporaryFolder();
-    using crashed = temporaryFolder();
-    const store = openLive(base.path);
-    const known = fillLive(store, 60);
-    copyQueue(base.path, crashed.path);
-    store.close();
-    const { size } = statSync(join(crashed.path, name));
-    const random = new Random(11);
-    const frame = 24 + pageBytes;
-    const found: string[] = [];
-    for (let trial = 0; trial < 24; trial++) {
-      using folder = temporaryFolder();
-      copyQueue(crashed.path, folder.path);
-      const heads = 32 + frame * random.integer(0, Math.floor((size - 32) / frame) - 1) + random.integer(0, 23);
-      const at = [random.integer(0, 31), Math.max(0, heads), random.integer(0, size - 1)][trial % 3] as number;
-      flipBit(join(folder.path, name), at, random.integer(0, 7));
-      found.push(...live(folder.path, known).problems.map((problem) => `at ${at}: ${problem}`));
-    }
-    expect(found).toEqual([]);
-  },
-  60_000,
-);
+it.each(["queue.sqlite-wal", "queue.sqlite-shm"])("accounts for every message when bits flip in %s after a crash", (name) => {
+  using base = temporaryFolder();
+  using crashed = temporaryFolder();
+  const store = openLive(base.path);
+  const known = fillLive(store, 60);
+  copyQueue(base.path, crashed.path);
+  store.close();
+  const { size } = statSync(join(crashed.path, name));
+  const random = new Random(seed);
+  const frame = 24 + pageBytes;
+  const found: string[] = [];
+  for (let trial = 0; trial < 9; trial++) {
+    using folder = temporaryFolder();
+    copyQueue(crashed.path, folder.path);
+    const heads = 32 + frame * random.integer(0, Math.floor((size - 32) / frame) - 1) + random.integer(0, 23);
+    const at = [random.integer(0, 31), Math.max(0, heads), random.integer(0, size - 1)][trial % 3] as number;
+    flipBit(join(folder.path, name), at, random.integer(0, 7));
+    found.push(...live(folder.path, known).problems.map((problem) => `at ${at}: ${problem}`));
+  }
+  expect(found, `seed ${seed}`).toEqual([]);
+});
 
 it("accounts for every message when bits of its file flip while it runs", () => {
   using base = temporaryFolder();
   const known = makeBase(base.path);
   const bytes = readFileSync(database(base.path));
   const pages = pagesOf(database(base.path));
-  const random = new Random(13);
+  const random = new Random(seed);
   const found: string[] = [];
   for (const kind of ["frames internal", "frames leaf", "frames overflow", "deliveries leaf", "lanes leaf", "repeats leaf"]) {
-    for (let trial = 0; trial < 6; trial++) {
+    for (let trial = 0; trial < 2; trial++) {
       const own = pages.get(kind) ?? [1];
       const places = structureOf(bytes, own[random.integer(0, own.length - 1)] as number);
       const [at, bit] = [places[random.integer(0, places.length - 1)] as number, random.integer(0, 7)];
@@ -171,5 +171,5 @@ it("accounts for every message when bits of its file flip while it runs", () => 
       found.push(...bearable(life).map((problem) => `${kind}: bit ${bit} of ${at}: ${problem}`));
     }
   }
-  expect(found).toEqual([]);
-}, 60_000);
+  expect(found, `seed ${seed}`).toEqual([]);
+});

@@ -234,7 +234,9 @@ it("takes a salvage up again that was killed, wherever that was", async () => {
   harm(path, "frames", "leaf");
   noteDamage(path);
   let killed = 0;
-  for (let afterMs = 0; afterMs < 120; afterMs += 20) {
+  // how long it takes depends on the machine
+  for (let round = 0; round < 6 || (killed === 0 && round < 60); round++) {
+    const afterMs = round < 6 ? round * 20 : round % 10;
     using folder = temporaryFolder();
     copyQueue(base.path, folder.path);
     const child = fork(join(import.meta.dirname, "../../support/queue-child.ts"), [folder.path], { silent: true });
@@ -250,7 +252,7 @@ it("takes a salvage up again that was killed, wherever that was", async () => {
     expect(existsSync(join(folder.path, "queue.sqlite.damaged"))).toBe(false);
   }
   expect(killed).toBeGreaterThan(0);
-}, 180_000);
+});
 
 it("carries rows over around one with a value of another kind than its column's", () => {
   using folder = temporaryFolder();

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Document } from "../../../protocol/index.ts";
-import { type Ended, plantgate } from "../../support/command.ts";
+import { type Ended, plantgate, plantgateHere } from "../../support/command.ts";
 import { plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { startPlantgate } from "../../support/process.ts";
@@ -12,7 +12,7 @@ import { type CentralProcess, openSystem } from "../../support/system.ts";
 const system = openSystem();
 let central: CentralProcess;
 let cwd: string;
-const run = (...args: string[]): Promise<Ended> => plantgate(args, { cwd });
+const run = (...args: string[]): Promise<Ended> => plantgateHere(args, { cwd });
 const oneSentence = /^plantgate: [^\n]+\n$/;
 
 beforeAll(async () => {
@@ -59,7 +59,7 @@ describe("plantgate site", () => {
     const { publicKey } = await central.get<{ publicKey: string }>("/v1/signing-key");
     const file = await keyOf("nantes");
     for (const { code, out, err } of [
-      await run("site", "add", "nantes", "--public-key", file),
+      await plantgate(["site", "add", "nantes", "--public-key", file], { cwd }),
       await run("site", "add", "nantes", "--public-key", file),
     ]) {
       expect(out.trim()).toBe(publicKey.trim());
@@ -121,11 +121,11 @@ describe("plantgate site", () => {
   it("says that it knows no central, or cannot read the file that names it", async () => {
     const elsewhere = join(system.folder, "elsewhere");
     mkdirSync(join(elsewhere, ".plantgate"), { recursive: true });
-    const unknown = await plantgate(["site", "revoke", "lyon"], { cwd: elsewhere });
+    const unknown = await plantgateHere(["site", "revoke", "lyon"], { cwd: elsewhere });
     expect(unknown).toMatchObject({ code: 1, err: expect.stringMatching(oneSentence) });
     expect(unknown.err).toContain("give --central URL and --token-file FILE");
     writeFileSync(join(elsewhere, ".plantgate", "cli.json"), "{");
-    const broken = await plantgate(["site", "revoke", "lyon"], { cwd: elsewhere });
+    const broken = await plantgateHere(["site", "revoke", "lyon"], { cwd: elsewhere });
     expect(broken).toMatchObject({ code: 1, err: expect.stringMatching(oneSentence) });
     expect(broken.err).toContain("cli.json is not a connection file");
   });
@@ -231,7 +231,7 @@ describe("plantgate push", () => {
     ["a site that is none", ["push", "paris", "config/site.json"], 'there is no site "paris"'],
     ["a file that cannot be read", ["push", "lyon", "config/absent.yaml"], "config/absent.yaml cannot be read"],
   ])("says in one sentence what is wrong with %s", async (_, args, message) => {
-    const { code, out, err } = await run(...args);
+    const { code, out, err } = await plantgate(args, { cwd });
     expect(err).toMatch(oneSentence);
     expect(err).toContain(message);
     expect({ code, out }).toEqual({ code: 1, out: "" });

@@ -1,9 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { plantgate } from "../../support/command.ts";
+import { type Ended, plantgate, plantgateHere } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+
+const parse = (args: readonly string[]): Promise<Ended> => plantgateHere(args, { cwd: tmpdir() });
 
 describe("plantgate --help", () => {
   it("names every command", async () => {
@@ -27,8 +30,7 @@ describe("plantgate --help", () => {
     ["queue show", ["<what> [sequence]", "--data", "--json"]],
     ["validate", ["<files...>"]],
   ])("says what %s takes", async (command, takes) => {
-    using folder = temporaryFolder();
-    const { code, out, err } = await plantgate([...command.split(" "), "--help"], { cwd: folder.path });
+    const { code, out, err } = await parse([...command.split(" "), "--help"]);
     for (const word of takes) expect(out).toContain(word);
     expect({ code, err }).toEqual({ code: 0, err: "" });
   });
@@ -57,11 +59,17 @@ describe("a wrong command line", () => {
     ],
     ["a limit that is none", ["queue", "list", "--limit", "0", "--data", "x"], "Give a whole number of 1 or more"],
   ])("with %s ends with 2, says what is wrong and where help is", async (_, args, message) => {
-    using folder = temporaryFolder();
-    const { code, out, err } = await plantgate(args, { cwd: folder.path });
+    const { code, out, err } = await parse(args);
     expect(err).toContain(message);
     expect(err).toContain("--help");
     expect({ code, out }).toEqual({ code: 2, out: "" });
+  });
+
+  it("ends the process with 2 and what is wrong on stderr", async () => {
+    using folder = temporaryFolder();
+    const { code, out, err } = await plantgate(["puhs"], { cwd: folder.path });
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain("unknown command 'puhs'");
   });
 });
 

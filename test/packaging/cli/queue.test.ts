@@ -3,14 +3,15 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeadLetter } from "../../../gateway/queue/change.ts";
 import { type CloudEvent, queuePolicy } from "../../../protocol/index.ts";
-import { type Ended, plantgate } from "../../support/command.ts";
+import { type Ended, plantgate, plantgateHere } from "../../support/command.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { pick, sample } from "../../support/messages.ts";
 import { delivery, linesIn, openStore } from "../../support/queue-store.ts";
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
-const run = (...args: string[]): Promise<Ended> => plantgate(["queue", ...args, "--data", "lyon"], { cwd: folder.path });
+const here = { cwd: folder.path };
+const run = (...args: string[]): Promise<Ended> => plantgateHere(["queue", ...args, "--data", "lyon"], here);
 
 const picks = ["T-1", "T-2", "T-3"].map((txn) => pick("lyon", txn, { recordedAt: Date.parse("2026-01-31T08:20:00.000Z") }));
 const letter = (id: string, body: Uint8Array, rest: Partial<DeadLetter> = {}): DeadLetter => ({
@@ -60,7 +61,7 @@ beforeAll(() => {
 
 describe("plantgate queue depth", () => {
   it("says per lane what is recorded, what central has and what waits", async () => {
-    const { code, out, err } = await run("depth");
+    const { code, out, err } = await plantgate(["queue", "depth", "--data", "lyon"], here);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toMatch(/^lane +last +acknowledged +waiting +bytes +oldest\n/);
     expect(out).toMatch(/^transaction +3 +1 +2 +\d+ +2026-01-31T08:20:00\.000Z$/m);
@@ -158,8 +159,7 @@ it("says that it left out what cannot be read, and lists what was set aside", as
   for (const event of picks) store.commit([{ messages: [{ lane: "transaction", line: JSON.stringify(event) }] }]);
   store.close();
   rmSync(join(data, "keystore"), { recursive: true });
-  const sealed = (...args: string[]): Promise<Ended> =>
-    plantgate(["queue", ...args, "--data", "lyon-sealed"], { cwd: folder.path });
+  const sealed = (...args: string[]): Promise<Ended> => plantgateHere(["queue", ...args, "--data", "lyon-sealed"], here);
   const listed = await sealed("list", "transaction", "--json");
   expect(JSON.parse(listed.out)).toEqual([]);
   expect(listed.err).toMatch(/^3 messages were left out: they cannot be read/);

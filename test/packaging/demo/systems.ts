@@ -11,7 +11,7 @@ export function temporaryFolder(): Disposable & { readonly path: string; file(na
 }
 
 /** Asks until the answer is there; fails at the deadline. */
-export async function until<T>(ask: () => T | undefined | false, deadlineMs = 15_000): Promise<T> {
+export async function until<T>(ask: () => T | undefined | false, deadlineMs = 120_000): Promise<T> {
   for (const end = Date.now() + deadlineMs; ; await sleep(10)) {
     const answer = ask();
     if (answer !== undefined && answer !== false) return answer;

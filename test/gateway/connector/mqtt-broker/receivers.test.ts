@@ -38,7 +38,8 @@ describe("a subscriber of the embedded broker that does not read", () => {
     );
     dash.puback(packetIdOf(await dash.received(packetType.publish)));
     expect(await delivery).toMatchObject({ kind: "done" });
-    expect(performance.now() - begin).toBeLessThan(5000);
+    // not at the end of the time that the stuck one has
+    expect(performance.now() - begin).toBeLessThan(20_000);
     stuck.resume();
     await stuck.ended();
   });

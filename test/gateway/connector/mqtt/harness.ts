@@ -2,7 +2,7 @@ import { connectAsync, type MqttClient } from "mqtt";
 import { afterEach } from "vitest";
 import type { Connector, Outbound, Wiring } from "../../../../gateway/connector/connector.ts";
 import { mqttKind } from "../../../../gateway/connector/mqtt/kind.ts";
-import type { Clock, MqttConnectorConfig } from "../../../../protocol/index.ts";
+import { type Clock, type MqttConnectorConfig, systemClock } from "../../../../protocol/index.ts";
 import { connectorDeps } from "../../../support/connector-deps.ts";
 import { temporaryFolder } from "../../../support/folder.ts";
 import { type MosquittoOptions, startMosquitto } from "../../../support/mosquitto.ts";
@@ -17,6 +17,9 @@ export const toStop: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const part of toStop.splice(0).reverse()) await part.stop();
 });
+
+/** A stop waits for so much longer as this machine may be slower. */
+export const patient: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms * 40, signal) };
 
 export async function startConnector(
   url: string,

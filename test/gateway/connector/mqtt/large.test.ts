@@ -3,12 +3,12 @@ import { packetLimits } from "../../../../gateway/connector/mqtt/intake-stream.t
 import { until } from "../../../support/process.ts";
 import { publish, suback } from "../../../support/scripted-broker.ts";
 import { startWebSocketBroker } from "../../../support/websocket-broker.ts";
-import { broker, missing, peer, pick, startConnector, toStop, up } from "./harness.ts";
+import { broker, missing, patient, peer, pick, startConnector, toStop, up } from "./harness.ts";
 
 describe.skipIf(missing).each(["5", "3.1.1"] as const)("a message that is too large, over MQTT %s", (version) => {
   it("is taken by its head and its length, holds up nothing behind it, and does not come again", async () => {
     const mosquitto = await broker({ config: ["max_queued_bytes 0"] });
-    const { inlet, connector, folder } = await startConnector(mosquitto.url, { config: { version } });
+    const { inlet, connector, folder } = await startConnector(mosquitto.url, { config: { version }, clock: patient });
     await up(connector);
     const wms = await peer(mosquitto.url);
     const large = Buffer.alloc(packetLimits.packetBytes * 3, "abcdefg");

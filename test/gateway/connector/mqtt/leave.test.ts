@@ -1,10 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { type Clock, systemClock } from "../../../../protocol/index.ts";
 import { until } from "../../../support/process.ts";
-import { broker, missing, never, order, peer, pick, startConnector, up } from "./harness.ts";
+import { broker, missing, never, order, patient, peer, pick, startConnector, up } from "./harness.ts";
 
-/** A stop waits for so much longer as this machine may be slower. */
-const patient: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms * 40, signal) };
 /** More than the sockets' buffers of both sides hold. */
 const largeBytes = 32 * 1024 * 1024;
 /** What was begun in this turn of the event loop has gone out. */

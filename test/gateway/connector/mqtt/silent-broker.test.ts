@@ -42,7 +42,7 @@ it("stops at once, also while SUBSCRIBE is not answered", async () => {
 });
 
 it("waits for the answer to SUBSCRIBE while messages come that were due before it", async () => {
-  const count = 25;
+  const count = 60;
   const broker = await brokerOf(async (packet, socket) => {
     if (packet.name !== "subscribe") return;
     for (let n = 1; n <= count; n++) {
@@ -51,7 +51,9 @@ it("waits for the answer to SUBSCRIBE while messages come that were due before i
     }
     socket.write(suback(packet));
   });
-  const { connector, inlet } = await startConnector(broker.url, { config, clock: hasty });
+  // an eighth of its patience, and in all more than that
+  const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 8, signal) };
+  const { connector, inlet } = await startConnector(broker.url, { config, clock });
   await up(connector);
   expect(inlet.bodies).toHaveLength(count);
   expect(broker.connections).toBe(1);
