@@ -3,6 +3,7 @@ import {
   type Bundle,
   type Clock,
   type CloudEvent,
+  describeDestination,
   type ErrorCode,
   type FlowConfig,
   findMessageType,
@@ -16,7 +17,6 @@ import type { DeadLetter, NewDelivery, QueueLane, StoredFrame } from "../queue/c
 import { decodeInputs, decodeLines } from "../queue/frame.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { describeDestination } from "./destination.ts";
 import { Wake } from "./wake.ts";
 
 /** Lanes whose messages may have local destinations. Samples have none: they go to central. */
