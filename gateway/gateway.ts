@@ -21,6 +21,7 @@ import { Attempts } from "./delivery/attempt.ts";
 import { Decisions } from "./delivery/decisions.ts";
 import { Dispatcher } from "./delivery/dispatch.ts";
 import { Expectations } from "./delivery/expectations.ts";
+import { Changeover } from "./flow/changeover.ts";
 import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
@@ -95,9 +96,10 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
 
     const progress = new LinkProgress(clock, log);
     const expectations = new Expectations(mapping, log, clock);
-    const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
+    const changeover = new Changeover();
+    const intake = new Intake({ site, queue, mapping, answers: expectations, changeover, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
-    const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
+    const attempts = new Attempts({ site, queue, mapping, expectations, changeover, clock, log, centralNow });
     const token = localToken(dataDir);
     const listener = await openListener({
       host: settings.host,
@@ -148,11 +150,12 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       parts: [mapping, { configure: lanePolicy }, intake, attempts, expectations],
       host,
       dispatcher,
+      changeover,
       log,
       onSettled: (is) => listener.settled(is),
     });
     const apply = (next: Bundle): Promise<void> => configuration.apply(next);
-    const restore = (stored: Bundle): Promise<void> => configuration.restore(stored);
+    const restore = (stored: Bundle, instead: boolean): Promise<void> => configuration.restore(stored, instead);
     const agent = new Agent({ site, centralKey, documents, session, clock, log, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
       log.error(

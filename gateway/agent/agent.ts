@@ -30,8 +30,11 @@ export interface AgentDeps {
   readonly log: Logger;
   /** Puts a bundle into effect, whole or not at all. @throws PlantgateError CONFIG_INVALID, after which the old one still runs */
   readonly apply: (next: Bundle) => Promise<void>;
-  /** Puts one into effect that ran before, as far as it can run. @throws PlantgateError CONFIG_INVALID, after which none runs */
-  readonly restore: (stored: Bundle) => Promise<void>;
+  /**
+   * Puts one into effect that ran before, as far as it can run; `instead` of a newer one, until that can be applied again.
+   * @throws PlantgateError CONFIG_INVALID, after which none runs
+   */
+  readonly restore: (stored: Bundle, instead: boolean) => Promise<void>;
 }
 
 /**
@@ -106,7 +109,7 @@ export class Agent {
     try {
       const jws = await documents.bundle(revision);
       if (jws === undefined) return "the bundle on disk is missing";
-      await restore(await this.#verify(jws));
+      await restore(await this.#verify(jws), revision !== this.#state.active);
     } catch (error) {
       if (hasDisposition(error, "crash")) throw error;
       return describeError(error);

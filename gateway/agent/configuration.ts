@@ -1,10 +1,13 @@
 import { type Bundle, describeError, hasDisposition, PlantgateError } from "../../protocol/index.ts";
 import type { ConnectorHost } from "../connector/host.ts";
 import type { Dispatcher } from "../delivery/dispatch.ts";
+import type { Changeover } from "../flow/changeover.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** A part of the gateway that a bundle configures; it takes a bundle as often as it is given one. */
 export interface Configurable {
+  /** Changes nothing. @throws PlantgateError CONFIG_INVALID where `configure` would */
+  check?(bundle: Bundle): void;
   /** @throws PlantgateError CONFIG_INVALID, after which the bundle before is in effect here */
   configure(bundle: Bundle): void | Promise<void>;
 }
@@ -12,8 +15,9 @@ export interface Configurable {
 export interface ConfigurationDeps {
   /** In this order. */
   readonly parts: readonly Configurable[];
-  readonly host: Pick<ConnectorHost, "apply">;
+  readonly host: Pick<ConnectorHost, "retire" | "apply" | "resume">;
   readonly dispatcher: Pick<Dispatcher, "configure" | "suspend">;
+  readonly changeover: Changeover;
   readonly log: Logger;
   /** Whether a configuration is in effect and none on its way in or out. */
   readonly onSettled: (is: boolean) => void;
@@ -23,6 +27,9 @@ export interface ConfigurationDeps {
  * The bundle in effect. Modes: none; one in effect (`#current`). A new one is applied to every part, and where one of them fails, the bundle before
  * is applied to every part again: what has not changed between the two was not touched by either (P8). Where even that one does not start whole any
  * more, the connectors that do not are stood in for: a plant with one of them down is better than none of them (P5).
+ *
+ * From the first part to the last nobody works by a configuration ({@link Changeover}): what comes in meanwhile, and what waits to be delivered, waits
+ * for the one that is in effect in the end. So nothing is judged by a mixture of two, or given up for one that is refused (P2).
  */
 export class Configuration {
   readonly #deps: ConfigurationDeps;
@@ -46,21 +53,31 @@ export class Configuration {
     }
   }
 
-  /** As much as can run of a bundle that ran before: nothing else is in effect yet. @throws PlantgateError CONFIG_INVALID */
-  async restore(stored: Bundle): Promise<void> {
-    await this.#put(stored, "runnable");
+  /**
+   * As much as can run of a bundle that ran before: nothing else is in effect yet. `instead` of a newer one: what waits for connectors that only
+   * that one has is kept for it.
+   * @throws PlantgateError CONFIG_INVALID
+   */
+  async restore(stored: Bundle, instead = false): Promise<void> {
+    await this.#put(stored, "runnable", instead);
   }
 
-  async #put(bundle: Bundle, how: "whole" | "runnable"): Promise<void> {
-    const { parts, host, dispatcher, onSettled } = this.#deps;
+  async #put(bundle: Bundle, how: "whole" | "runnable", instead = false): Promise<void> {
+    const { parts, host, dispatcher, changeover, onSettled } = this.#deps;
     onSettled(false);
-    // what comes in meanwhile goes where the configuration says that is in effect in the end
+    for (const part of parts) part.check?.(bundle);
+    // what takes long, and needs the configuration before to end well, comes before all others have to wait
+    await host.retire(bundle);
     dispatcher.suspend();
+    await changeover.begin();
     for (const part of parts) await part.configure(bundle);
     await host.apply(bundle, how);
     dispatcher.configure(bundle);
     this.#current = bundle;
+    const resumed = host.resume(bundle, instead);
+    changeover.end();
     onSettled(true);
+    await resumed;
   }
 
   async #putBack(refused: PlantgateError): Promise<PlantgateError> {

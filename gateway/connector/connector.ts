@@ -68,7 +68,7 @@ export interface Inlet {
    * Maps, validates and appends the messages of these inputs, in this order; resolves once all are flushed. Inputs that cannot succeed
    * become dead letters, which counts as success: the sender is acknowledged. Calls of one connection have to be made one after
    * the other in the order of arrival (the next may start before the last has resolved); they are recorded in that order.
-   * @throws PlantgateError QUEUE_FULL: nothing was written, stop reading and try again later; STOPPED: the gateway is stopping, acknowledge nothing
+   * @throws PlantgateError QUEUE_FULL: nothing was written, stop reading and try again later; STOPPED: the gateway or the connector is stopping, acknowledge nothing
    */
   accept(inputs: readonly Input[]): Promise<Receipt>;
   /**

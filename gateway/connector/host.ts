@@ -12,6 +12,7 @@ import {
 import type { Attempts } from "../delivery/attempt.ts";
 import type { Expectations } from "../delivery/expectations.ts";
 import { Runner } from "../delivery/runner.ts";
+import type { Receiver } from "../delivery/way.ts";
 import type { Intake } from "../flow/intake.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -35,6 +36,9 @@ export interface HostDeps {
   readonly log: Logger;
 }
 
+/** Stands where the configuration has no connector: what still waits for it is given up, as nothing can be sent (P2). */
+const nobody: Receiver = { report: () => ({ state: "up" }) };
+
 interface Hosted {
   readonly connector: Connector;
   readonly runner: Runner;
@@ -47,6 +51,7 @@ interface Hosted {
 interface Recipe {
   readonly deps: ConnectorDeps;
   readonly make: () => Promise<Connector>;
+  readonly stopping: AbortController;
 }
 
 interface Fresh extends Recipe {
@@ -57,6 +62,8 @@ interface Fresh extends Recipe {
 export class ConnectorHost {
   readonly #deps: HostDeps;
   readonly #hosted = new Map<string, Hosted>();
+  /** Of connectors that the configuration does not have, where deliveries wait for them all the same. */
+  readonly #left = new Map<string, Runner>();
   #deliveriesPaused = false;
 
   constructor(deps: HostDeps) {
@@ -69,28 +76,31 @@ export class ConnectorHost {
 
   /** New deliveries lie in the queue for these connectors. */
   ring(connectors: ReadonlySet<string>): void {
-    for (const name of connectors) this.#hosted.get(name)?.runner.ring();
+    for (const name of connectors) (this.#hosted.get(name)?.runner ?? this.#left.get(name))?.ring();
+  }
+
+  /** Ends the connectors that this bundle changes or does not have, while the one before is in effect: what they have in hand still comes in by that. */
+  async retire(bundle: Bundle): Promise<void> {
+    const wanted = identitiesOf(bundle);
+    const gone = [...this.#hosted].filter(([name, { identity }]) => wanted.get(name) !== identity);
+    await Promise.all(gone.map(([name]) => this.#stopOne(name)));
   }
 
   /**
-   * Runs the connectors of this bundle. One that cannot start: `whole` ends all that were started for this bundle, so that the earlier one
+   * Runs the connectors of this bundle, their deliveries from `resume` on; those that it changes are retired. One that cannot start: `whole` ends all that were started for this bundle, so that the earlier one
    * can be applied again, and throws; `runnable` has it stood in for.
    * @throws PlantgateError CONFIG_INVALID
    */
   async apply(bundle: Bundle, how: "whole" | "runnable" = "whole"): Promise<void> {
-    const wanted = new Map(
-      Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]),
-    );
-    const gone = [...this.#hosted].filter(([name, { identity }]) => wanted.get(name) !== identity);
-    await Promise.all(gone.map(([name]) => this.#stopOne(name)));
+    const left = [...this.#left.values()];
+    this.#left.clear();
+    await Promise.all(left.map((runner) => runner.stop()));
     const fresh = new Map<string, Fresh>();
-    for (const [name, identity] of wanted) {
+    for (const [name, identity] of identitiesOf(bundle)) {
       if (this.#hosted.has(name)) continue;
       const recipe = this.#recipe(bundle, name);
-      fresh.set(name, { ...recipe, hosted: this.#host(name, identity, await madeOr(recipe)) });
+      fresh.set(name, { ...recipe, hosted: this.#host(name, identity, recipe, await madeOr(recipe)) });
     }
-    // deliveries that await an answer are known before the answer can come in
-    await this.#load([...fresh.values()]);
     const failed = new Map<string, PlantgateError>();
     await Promise.all(
       [...fresh].map(([name, { hosted }]) => this.#start(name, hosted).catch((error) => failed.set(name, error))),
@@ -100,61 +110,84 @@ export class ConnectorHost {
         await Promise.all([...fresh.keys()].map((each) => this.#end(each)));
         throw error;
       }
-      await this.#replace(name, fresh.get(name) as Fresh, describeError(error.cause));
+      await this.#replace(bundle, name, describeError(error.cause));
     }
+  }
+
+  /**
+   * The bundle is in effect, and what was held up meanwhile goes on as soon as this was called: answers only when the deliveries that await them are
+   * known. What waits for a connector that the bundle does not have is given up: not earlier, as a bundle that is refused must give up nothing;
+   * and not while it runs `instead` of a newer one.
+   */
+  async resume(bundle: Bundle, instead = false): Promise<void> {
+    const { queue, attempts, expectations, clock, log } = this.#deps;
+    if (this.#deliveriesPaused) return;
+    const runners = [...this.#hosted.values()].map(({ runner }) => runner);
+    const loaded = Promise.all(runners.map((runner) => runner.load()));
+    expectations.readyAfter(loaded);
+    await loaded;
+    for (const name of instead ? [] : await queue.receivers()) {
+      if (bundle.connectors[name]) continue;
+      const runner = new Runner({ connector: nobody, name, queue, attempts, clock, log });
+      this.#left.set(name, runner);
+      runners.push(runner);
+    }
+    // fenced meanwhile
+    if (this.#deliveriesPaused) return;
+    // intake does not wait for it. One that was stopped meanwhile does not begin any more
+    void this.#deps.inOrder().then(() => {
+      if (!this.#deliveriesPaused) for (const runner of runners) runner.start();
+    });
   }
 
   /** A fenced gateway delivers nothing more; its connectors go on taking in (rule 5). */
   async pauseDeliveries(): Promise<void> {
     this.#deliveriesPaused = true;
-    await Promise.all([...this.#hosted.values()].map(({ runner }) => runner.stop()));
+    const hosted = [...this.#hosted.values()].map(({ runner }) => runner);
+    await Promise.all([...hosted, ...this.#left.values()].map((runner) => runner.stop()));
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#hosted.keys()].map((name) => this.#stopOne(name)));
+    await Promise.all([
+      ...[...this.#hosted.keys()].map((name) => this.#stopOne(name)),
+      ...[...this.#left.values()].map((runner) => runner.stop()),
+    ]);
   }
 
-  #host(name: string, identity: string, connector: Connector): Hosted {
+  #host(name: string, identity: string, { stopping }: Recipe, connector: Connector): Hosted {
     const { queue, attempts, clock, log } = this.#deps;
     const runner = new Runner({ connector, name, queue, attempts, clock, log });
-    const hosted = { connector, runner, identity, stopping: new AbortController() };
+    const hosted = { connector, runner, identity, stopping };
     this.#hosted.set(name, hosted);
     return hosted;
   }
 
-  async #load(fresh: readonly Pick<Fresh, "hosted">[]): Promise<void> {
-    if (this.#deliveriesPaused) return;
-    const loaded = Promise.all(fresh.map(({ hosted }) => hosted.runner.load()));
-    this.#deps.expectations.readyAfter(loaded);
-    await loaded;
-  }
-
-  async #start(name: string, { connector, runner, stopping }: Hosted): Promise<void> {
+  async #start(name: string, { connector, stopping }: Hosted): Promise<void> {
     try {
       await connector.start(stopping.signal);
     } catch (cause) {
       throw new PlantgateError("CONFIG_INVALID", `the connector "${name}" cannot start`, { cause });
     }
-    // neither waits for the other: intake needs no deliveries. One that was stopped meanwhile does not begin any more
-    void this.#deps.inOrder().then(() => this.#deliveriesPaused || runner.start());
   }
 
-  async #replace(name: string, { deps, make, hosted: { identity } }: Fresh, reason: string): Promise<void> {
+  async #replace(bundle: Bundle, name: string, reason: string): Promise<void> {
     await this.#end(name);
-    const hosted = this.#host(name, identity, new StandIn(deps, reason, make));
-    await this.#load([{ hosted }]);
+    const recipe = this.#recipe(bundle, name);
+    const identity = identitiesOf(bundle).get(name) as string;
+    const hosted = this.#host(name, identity, recipe, new StandIn(recipe.deps, reason, recipe.make));
     await this.#start(name, hosted);
   }
 
   #recipe(bundle: Bundle, name: string): Recipe {
     const config = bundle.connectors[name]?.config as ConnectorConfig;
     const { site, clock, log, intake, webhooks, dataDir, kinds } = this.#deps;
+    const stopping = new AbortController();
     const deps: ConnectorDeps = {
       site,
       name,
       config,
       wiring: wiringOf(bundle, name),
-      inlet: intake.inlet(name),
+      inlet: intake.inlet(name, stopping.signal),
       secret: (ref) => readSecret(dataDir, ref),
       webhooks,
       folder: () => ownFolder(dataDir, name),
@@ -166,7 +199,7 @@ export class ConnectorHost {
       if (!load) throw new PlantgateError("CONFIG_INVALID", `this gateway has no connector of type "${config.type}"`);
       return (await load()).create(deps as never);
     };
-    return { deps, make };
+    return { deps, make, stopping };
   }
 
   /** What could not be started may not be stopped cleanly either. */
@@ -188,6 +221,13 @@ export class ConnectorHost {
     hosted.stopping.abort();
     await Promise.all([hosted.runner.stop(), hosted.connector.stop()]);
   }
+}
+
+/** Of each connector of a bundle, what decides whether it has to be started anew. */
+function identitiesOf(bundle: Bundle): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]),
+  );
 }
 
 async function madeOr({ deps, make }: Recipe): Promise<Connector> {

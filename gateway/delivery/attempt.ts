@@ -8,24 +8,26 @@ import {
   type LocalDestination,
   PlantgateError,
 } from "../../protocol/index.ts";
-import type { Connector, Outbound, Outcome } from "../connector/connector.ts";
+import type { Outbound, Outcome } from "../connector/connector.ts";
+import type { Changeover } from "../flow/changeover.ts";
 import type { Mapping } from "../flow/mapping.ts";
 import type { Delivery } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Asks } from "./asks.ts";
 import { judgeDeadline } from "./deadline.ts";
-import { findDestination } from "./destination.ts";
 import { Evidence } from "./evidence.ts";
 import { asksForAnswer, type Expectations } from "./expectations.ts";
 import { Outcomes } from "./outcomes.ts";
-import { isUp, nextDelayMs, type Step, type Way } from "./way.ts";
+import { planOf } from "./plan.ts";
+import { isUp, nextDelayMs, type Receiver, type Step, type Way } from "./way.ts";
 
 export interface DeliveryDeps {
   readonly site: string;
   readonly queue: Queue;
   readonly mapping: Mapping;
   readonly expectations: Expectations;
+  readonly changeover: Changeover;
   readonly clock: Clock;
   readonly log: Logger;
   /** Central's clock; undefined without a link. */
@@ -73,7 +75,7 @@ export class Attempts {
     return this.#expired;
   }
 
-  async run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
+  async run(delivery: Delivery, connector: Receiver, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     const step = await this.#run(delivery, connector, signal, wakeUp);
     if (step.kind === "finished") {
       this.#evidence.forget(delivery.id);
@@ -82,19 +84,14 @@ export class Attempts {
     return step;
   }
 
-  async #run(delivery: Delivery, connector: Connector, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
+  async #run(delivery: Delivery, connector: Receiver, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     this.#unsure.delete(delivery.id);
     const event = JSON.parse(delivery.line) as CloudEvent;
     if (await this.#isSuperseded(delivery, event)) return finished;
-    const found = findDestination(this.#bundle, delivery);
-    const flow = this.#bundle?.flows[delivery.flow];
-    if (!found || !flow) {
-      return this.#giveUp(delivery, event, "DESTINATION_INVALID", "the configuration does not have this destination any more");
-    }
-    const { to, index } = found;
-    const rendered = await this.#deps.mapping.render(delivery.flow, index, event);
-    if (rendered.kind === "failed") return this.#giveUp(delivery, event, rendered.code, rendered.reason);
-    const { retry, onExhausted } = flow;
+    const { changeover, mapping } = this.#deps;
+    const plan = await changeover.undisturbed(() => planOf(delivery, event, this.#bundle, mapping), signal);
+    if (plan.kind === "failed") return this.#giveUp(delivery, event, plan.code, plan.reason);
+    const { rendered, to, answer, retry, onExhausted } = plan;
     const asks = asksForAnswer(to);
     const sentBefore = delivery.state === "intent" || delivery.again || (delivery.state === "sent" && !asks);
     // who can be asked was asked before anything is sent again
@@ -106,7 +103,7 @@ export class Attempts {
       attempt: delivery.attempts + 1,
       ...(perhapsDone ? { perhapsDone } : {}),
     };
-    const way: Way = { delivery, message, to, index, connector, signal, retry, onExhausted };
+    const way: Way = { delivery, message, to, answer, connector, signal, retry, onExhausted };
     if (sentBefore && to.effect !== "idempotent") {
       const known = await this.#checkIntent(way);
       if (known) return known;
@@ -233,10 +230,10 @@ export class Attempts {
 
   /** The receiver's yes may come before the transport's acknowledgement, so it is expected before anything is sent. */
   async #sendAndAwait(way: Way, within: string, wakeUp: () => void): Promise<Step> {
-    const { expectations, mapping, clock, log } = this.#deps;
-    const { delivery, message, to, index, signal } = way;
-    const value = await expectedAnswer(mapping.expected(delivery.flow, index, message.event));
+    const { expectations, clock, log } = this.#deps;
+    const { delivery, message, to, answer: value, signal } = way;
     if (value instanceof PlantgateError) return this.#giveUp(delivery, message.event, value.code, value.message);
+    if (value === undefined) throw new PlantgateError("INVARIANT", "an answer is awaited that nothing is expected of");
     let over = false;
     let settling: Promise<unknown> | undefined;
     const end = (): void => {
@@ -326,14 +323,4 @@ function isNotedBefore({ effect, expires }: LocalDestination): boolean {
 /** What is settled by then is not waited for longer; it may be there before, and is looked for as often as anything else. */
 function settledOr(settlesInMs: number | undefined, delayMs: number): number {
   return Math.min(settlesInMs ?? Number.POSITIVE_INFINITY, delayMs);
-}
-
-/** The value that an answer has to match, or why it cannot be told of this message. */
-async function expectedAnswer(expected: Promise<string>): Promise<string | PlantgateError> {
-  try {
-    return await expected;
-  } catch (error) {
-    if (error instanceof PlantgateError && error.disposition === "reject") return error;
-    throw error;
-  }
 }

@@ -1,13 +1,4 @@
-import type { Bundle, FlowConfig, LocalDestination } from "../../protocol/index.ts";
-
-/** A destination as people see it, and as a waiting delivery remembers it. */
-export function describeDestination(to: FlowConfig["to"][number]): string {
-  if ("topic" in to) return to.topic;
-  if ("post" in to) return `POST ${to.post}`;
-  if ("write" in to) return to.write;
-  if ("operation" in to) return to.operation;
-  return "site" in to ? "site" : "central";
-}
+import { type Bundle, describeDestination, type LocalDestination } from "../../protocol/index.ts";
 
 /** Where a waiting delivery's destination stands in the configuration that runs now; undefined when it is not there any more. */
 export function findDestination(

@@ -3,6 +3,7 @@ import {
   type Bundle,
   type Clock,
   type CloudEvent,
+  describeDestination,
   type ErrorCode,
   type FlowConfig,
   findMessageType,
@@ -16,7 +17,6 @@ import type { DeadLetter, NewDelivery, QueueLane, StoredFrame } from "../queue/c
 import { decodeInputs, decodeLines } from "../queue/frame.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { describeDestination } from "./destination.ts";
 import { Wake } from "./wake.ts";
 
 /** Lanes whose messages may have local destinations. Samples have none: they go to central. */
@@ -35,6 +35,12 @@ export interface DispatchDeps {
 
 const fullDiskMs = 1000;
 
+/** Where messages go by one configuration: by the flow that recorded them, and by their type what came from central. */
+interface Routes {
+  readonly byFlow: ReadonlyMap<string, readonly Target[]>;
+  readonly byType: ReadonlyMap<string, readonly Target[]>;
+}
+
 interface Target {
   readonly flow: string;
   /** Its place in the flow's `to`, for this configuration. */
@@ -51,8 +57,9 @@ interface Target {
  */
 export class Dispatcher {
   readonly #deps: DispatchDeps;
-  #byFlow = new Map<string, readonly Target[]>();
-  #byType = new Map<string, readonly Target[]>();
+  #routes: Routes = { byFlow: new Map(), byType: new Map() };
+  /** Of every flow that took from here since the start, as its last configuration had it: who knows of one that is gone knows what it was for. */
+  readonly #known = new Map<string, readonly Target[]>();
   #configured = Promise.withResolvers<void>();
   readonly #caughtUp = Promise.withResolvers<void>();
   #suspended = true;
@@ -66,13 +73,13 @@ export class Dispatcher {
     const byType = new Map<string, Target[]>();
     for (const [flow, config] of Object.entries(bundle.flows)) {
       const targets = localTargets(flow, config, bundle);
-      if (targets.length === 0) continue;
       const types = centralTypes(config);
       if (types.length === 0) byFlow.set(flow, targets);
+      if (targets.length === 0) continue;
       for (const type of types) byType.set(type, [...(byType.get(type) ?? []), ...targets]);
     }
-    this.#byFlow = byFlow;
-    this.#byType = byType;
+    for (const [flow, targets] of byFlow) this.#known.set(flow, targets);
+    this.#routes = { byFlow, byType };
     this.#suspended = false;
     this.#configured.resolve();
   }
@@ -115,8 +122,8 @@ export class Dispatcher {
     const wake = new Wake();
     const stopListening = queue.onAppended(lane, () => wake.ring());
     try {
-      const { dispatched, againUpTo, last } = await queue.position(lane);
-      const again = Math.min(againUpTo, last);
+      const { dispatched, againUpTo, last: earlier } = await queue.position(lane);
+      const again = Math.min(againUpTo, earlier);
       let cursor = dispatched;
       while (!signal.aborted) {
         if (cursor >= again) caughtUp(lane);
@@ -127,7 +134,7 @@ export class Dispatcher {
         try {
           const frames = await queue.frames(lane, cursor, { frames: 16, bytes: 1024 * 1024, inputs: lane === "inbound" });
           if (frames.length === 0) await wake.wait(signal);
-          else cursor = await this.#dispatch(lane, frames, signal);
+          else cursor = (await this.#dispatch({ lane, earlier }, frames, signal)) ?? cursor;
         } catch (error) {
           if (signal.aborted) return;
           // a full disk: nothing was written, the cursor stays
@@ -140,15 +147,20 @@ export class Dispatcher {
     }
   }
 
-  /** Writes the deliveries of these frames and moves the cursor behind them; both move by whole frames. */
-  async #dispatch(lane: QueueLane, frames: readonly StoredFrame[], signal: AbortSignal): Promise<number> {
+  /**
+   * Writes the deliveries of these frames and moves the cursor behind them; both move by whole frames.
+   * @returns where it is now; undefined: nothing was written, as the configuration changes or changed meanwhile
+   */
+  async #dispatch({ lane, earlier }: LaneRun, frames: readonly StoredFrame[], signal: AbortSignal): Promise<number | undefined> {
+    const routes = this.#routes;
     const deliveries: NewDelivery[] = [];
     const deadLetters: DeadLetter[] = [];
     let upTo = 0;
     for (const frame of frames) {
       upTo = frame.first + frame.count - 1;
       // what a hole held goes nowhere: its range was reported when it became one
-      if (frame.hole !== undefined || (lane !== "inbound" && this.#byFlow.size === 0)) continue;
+      if (frame.hole !== undefined) continue;
+      if (lane !== "inbound" && frame.first > earlier && this.#isForCentralAlone) continue;
       let lines: string[];
       try {
         lines = decodeLines(frame.events, frame.count);
@@ -166,35 +178,54 @@ export class Dispatcher {
           deadLetters.push(this.#letter(`lane ${lane}`, "FRAME_CORRUPT", "what lies on disk is no event", Buffer.from(line)));
           continue;
         }
-        const made = await this.#deliveriesOf(lane, event, line, aged(handed[index] ?? justNow, frame), signal);
-        deliveries.push(...made);
-        if (lane !== "inbound" || made.length > 0) continue;
-        const reason = "no flow of this site's configuration takes this type from central";
-        deadLetters.push(this.#letter("downlink", "DESTINATION_INVALID", reason, Buffer.from(line)));
+        // central routes by the configuration that it wants: what takes this type may be on its way
+        if (lane === "inbound" && !routes.byType.has(event.type)) await this.#deps.configurationSettled(signal);
+        const targets = lane === "inbound" ? routes.byType.get(event.type) : this.#targetsOf(event, routes);
+        if (!targets) deadLetters.push(this.#unrouted(lane, event, line));
+        else deliveries.push(...(await this.#deliveriesOf(targets, event, line, aged(handed[index] ?? justNow, frame))));
       }
     }
     if (signal.aborted) throw new PlantgateError("STOPPED", "the gateway is stopping");
+    if (this.#suspended || this.#routes !== routes) return undefined;
     await this.#deps.queue.commit({ dispatched: { lane, upTo }, newDeliveries: deliveries, deadLetters });
     if (deliveries.length > 0) this.#deps.onDeliveries(new Set(deliveries.map((delivery) => delivery.connector)));
     return upTo;
   }
 
+  /** Nothing that was recorded since the start is meant for a local system, by no configuration that there was. */
+  get #isForCentralAlone(): boolean {
+    return [...this.#known.values()].every((targets) => targets.length === 0);
+  }
+
+  /** Where what was recorded here goes; undefined: a flow recorded it that is gone, and which may have had local destinations. */
+  #targetsOf({ flow }: CloudEvent, { byFlow }: Routes): readonly Target[] | undefined {
+    if (flow === undefined) return [];
+    const targets = byFlow.get(flow);
+    return targets ?? (this.#known.get(flow)?.length === 0 ? [] : undefined);
+  }
+
+  #unrouted(lane: QueueLane, { flow, type, partitionkey: key }: CloudEvent, line: string): DeadLetter {
+    const body = Buffer.from(line);
+    if (lane === "inbound") {
+      const reason = "no flow of this site's configuration takes this type from central";
+      return this.#letter("downlink", "DESTINATION_INVALID", reason, body);
+    }
+    const reason = `the flow "${flow}" that recorded it is not in the configuration any more, so nobody can tell which local systems it was for`;
+    return { ...this.#letter(`flow ${flow}`, "DESTINATION_INVALID", reason, body), flow, type, key };
+  }
+
   async #deliveriesOf(
-    lane: QueueLane,
+    targets: readonly Target[],
     event: CloudEvent,
     line: string,
     { waitedMs, again, centralAt, restarted }: Aged,
-    signal: AbortSignal,
   ): Promise<NewDelivery[]> {
-    // central routes by the configuration that it wants: what takes this type may be on its way
-    if (lane === "inbound" && !this.#byType.has(event.type)) await this.#deps.configurationSettled(signal);
-    const targets = lane === "inbound" ? this.#byType.get(event.type) : this.#byFlow.get(event.flow ?? "");
     const deliveries: NewDelivery[] = [];
     const { id: messageId, type } = event;
     const since = centralAt === undefined ? {} : { centralAt };
     const times = { createdAt: this.#deps.clock.now(), waitedMs, restarted, again, ...since };
     const stateKey = findMessageType(type)?.state ? event.partitionkey : undefined;
-    for (const { flow, index, to, connectors, unordered } of targets ?? []) {
+    for (const { flow, index, to, connectors, unordered } of targets) {
       const target = describeDestination(to);
       const ordered =
         "serialize" in to && to.serialize !== undefined ? await this.#serializeKey(flow, index, event) : event.partitionkey;
@@ -228,6 +259,12 @@ export class Dispatcher {
     const rendered = await this.#deps.mapping.render(flow, index, event);
     return rendered.kind === "failed" ? event.partitionkey : rendered.key;
   }
+}
+
+interface LaneRun {
+  readonly lane: QueueLane;
+  /** What was recorded up to here was recorded before the dispatcher ran, by a configuration that may not be known. */
+  readonly earlier: number;
 }
 
 /** What central said of each message beside it. What cannot be read of that is the worst that it could have been. */

@@ -1,9 +1,15 @@
-import { type Bundle, type Clock, type LocalDestination, type ToTopic, topicMatches } from "../../protocol/index.ts";
+import {
+  type Bundle,
+  type Clock,
+  describeDestination,
+  type LocalDestination,
+  type ToTopic,
+  topicMatches,
+} from "../../protocol/index.ts";
 import type { AnswerSink } from "../flow/intake.ts";
 import type { Mapping } from "../flow/mapping.ts";
 import type { DeliveryState } from "../queue/change.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { describeDestination } from "./destination.ts";
 
 /** What a receiver said about one delivery; resolves when that is flushed. */
 export type Settle = (answer: { accepted: boolean; reason?: string }) => Promise<void>;

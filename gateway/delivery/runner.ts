@@ -1,11 +1,10 @@
 import { type Clock, describeError } from "../../protocol/index.ts";
-import type { Connector } from "../connector/connector.ts";
 import type { Delivery } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Attempts } from "./attempt.ts";
 import { Wake } from "./wake.ts";
-import { isUp } from "./way.ts";
+import { isUp, type Receiver } from "./way.ts";
 
 /** Deliveries of one connector that are under way at once; never two of one key. */
 const concurrency = 16;
@@ -21,7 +20,7 @@ const probeMs = 5000;
 const failedMs = 5000;
 
 export interface RunnerDeps {
-  readonly connector: Connector;
+  readonly connector: Receiver;
   readonly name: string;
   readonly queue: Queue;
   readonly attempts: Attempts;

@@ -1,4 +1,11 @@
-import { delayForAttempt, durationMs, type FlowConfig, type LocalDestination } from "../../protocol/index.ts";
+import {
+  type ConnectorReport,
+  delayForAttempt,
+  durationMs,
+  type FlowConfig,
+  type LocalDestination,
+  type PlantgateError,
+} from "../../protocol/index.ts";
 import type { Connector, Outbound } from "../connector/connector.ts";
 import type { Delivery } from "../queue/change.ts";
 
@@ -11,13 +18,17 @@ export type Step =
   | { readonly kind: "later"; readonly afterMs: number; readonly outage: boolean }
   | { readonly kind: "awaits" };
 
+/** What a delivery needs of its connector. */
+export type Receiver = Pick<Connector, "deliver" | "verify"> & { report(): Pick<ConnectorReport, "state"> };
+
 /** One delivery on its way: what it is, where it goes, and by which rules. */
 export interface Way {
   readonly delivery: Delivery;
   readonly message: Outbound;
   readonly to: LocalDestination;
-  readonly index: number;
-  readonly connector: Connector;
+  /** Where its receiver's answer is awaited: the value that the answer has to match, or why that cannot be told. */
+  readonly answer: string | PlantgateError | undefined;
+  readonly connector: Receiver;
   readonly signal: AbortSignal;
   readonly retry: FlowConfig["retry"];
   readonly onExhausted: FlowConfig["onExhausted"];
@@ -28,7 +39,7 @@ export function nextDelayMs({ retry }: Way, attempts: number): number {
   return delayForAttempt(attempts, { baseMs: durationMs(retry.base), capMs: durationMs(retry.cap) });
 }
 
-export function isUp(connector: Connector): boolean {
+export function isUp(connector: Receiver): boolean {
   const { state } = connector.report();
   return state === "up" || state === "degraded";
 }

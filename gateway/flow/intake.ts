@@ -4,6 +4,7 @@ import type { Inlet, Input, Origin, Prepared, Receipt } from "../connector/conne
 import type { Change, Committed, DeadLetter, NewMessage, Sender } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Changeover } from "./changeover.ts";
 import type { MappedMessage, Mapping, MapResult } from "./mapping.ts";
 import { isEmpty, mergeChanges, PreparedInput, withOwnBytes } from "./prepared.ts";
 import { feedsOf, placeOf, Sources } from "./sources.ts";
@@ -21,8 +22,24 @@ export interface IntakeDeps {
   readonly queue: Queue;
   readonly mapping: Mapping;
   readonly answers: AnswerSink;
+  readonly changeover: Changeover;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** The way in of one connector; `ending`: of its end, which what waits for a configuration does not hold up. */
+interface Entrance {
+  readonly connector: string;
+  readonly ending: AbortSignal | undefined;
+}
+
+/** An input that is mapped, by which configuration and for which of its flows. */
+interface Made {
+  readonly connector: string;
+  readonly input: Input;
+  readonly generation: number;
+  readonly flows: readonly string[];
+  readonly inputHash: string;
 }
 
 const fullDiskMs = 1000;
@@ -39,6 +56,8 @@ export class Intake {
   readonly #tails = new Map<string, Promise<void>>();
   /** Flow → connectors that its messages are delivered over. */
   #feeds: ReadonlyMap<string, readonly string[]> = new Map();
+  /** Of the configuration: what an earlier one made of an input names flows that may be gone. */
+  #generation = 0;
   #stopped = false;
   #repeats = 0;
 
@@ -49,6 +68,7 @@ export class Intake {
   configure(bundle: Bundle): void {
     this.#sources.configure(bundle);
     this.#feeds = feedsOf(bundle);
+    this.#generation += 1;
   }
 
   /** The plant's own repeats since the start, acknowledged and not recorded again. */
@@ -61,13 +81,15 @@ export class Intake {
     this.#stopped = true;
   }
 
-  inlet(connector: string): Inlet {
+  inlet(connector: string, ending?: AbortSignal): Inlet {
+    const entrance = { connector, ending };
     return {
-      accept: (inputs) => this.#accept(connector, inputs),
-      prepare: (input) => this.#prepare(connector, input),
+      accept: (inputs) => this.#accept(entrance, inputs),
+      prepare: (input) => this.#prepare(entrance, input),
       commit: async (prepared) => {
-        const all = prepared.map(ownPrepared);
-        return this.#finish(connector, all, await this.#write(all));
+        const made = prepared.map(ownPrepared);
+        const all = this.#isCurrent(made) ? made : await this.#current(entrance, made);
+        return this.#finish(entrance, all, await this.#write(all));
       },
       cursor: (name) => this.#deps.queue.cursor(`${connector}/${name}`),
       release: async (client, packetId) => {
@@ -76,26 +98,44 @@ export class Intake {
     };
   }
 
-  async #accept(connector: string, inputs: readonly Input[]): Promise<Receipt> {
-    const prepared = Promise.all(inputs.map((input) => this.#prepare(connector, input)));
+  async #accept(entrance: Entrance, inputs: readonly Input[]): Promise<Receipt> {
+    const { connector } = entrance;
+    const prepared = Promise.all(inputs.map((input) => this.#prepare(entrance, input)));
     // it may fail before its turn comes, when nobody asks for it yet
     prepared.catch(ignore);
     const before = this.#tails.get(connector) ?? Promise.resolve();
     // only the call waits for its turn, never the flush: the group commit takes all that is under way
     const turn = before.then(async () => {
-      const all = await prepared;
+      const made = await prepared;
+      const all = this.#isCurrent(made) ? made : await this.#current(entrance, made);
       return { all, flushed: this.#write(all) };
     });
     this.#tails.set(connector, turn.then(ignore, ignore));
     const { all, flushed } = await turn;
-    return this.#finish(connector, all, await flushed);
+    return this.#finish(entrance, all, await flushed);
+  }
+
+  #isCurrent(made: readonly PreparedInput[]): boolean {
+    return !this.#deps.changeover.isUnderWay && made.every(({ generation }) => generation === this.#generation);
+  }
+
+  /** What was made by an earlier configuration, and is not written yet, is made anew by the one that is in effect. */
+  async #current(entrance: Entrance, made: readonly PreparedInput[]): Promise<readonly PreparedInput[]> {
+    let all = made;
+    while (!this.#isCurrent(all)) {
+      await this.#deps.changeover.ended(entrance.ending);
+      all = await Promise.all(
+        all.map((each) => (each.generation === this.#generation ? each : this.#prepare(entrance, each.input))),
+      );
+    }
+    return all;
   }
 
   /** What is flushed stays accepted: an answer that cannot be noted now is offered again by itself, the sender waits for it. */
-  async #finish(connector: string, all: readonly PreparedInput[], committed: Committed): Promise<Receipt> {
+  async #finish(entrance: Entrance, all: readonly PreparedInput[], committed: Committed): Promise<Receipt> {
     // given on in the order of arrival, and settled with the flushes of each other
-    const answers = all.filter(({ input }) => this.#isAnswer(connector, input));
-    if (answers.length > 0) await Promise.all(answers.map(({ input }) => this.#offerAnswer(connector, input)));
+    const answers = all.filter(({ input }) => this.#isAnswer(entrance.connector, input));
+    if (answers.length > 0) await Promise.all(answers.map(({ input }) => this.#offerAnswer(entrance, input)));
     this.#repeats += committed.repeats;
     const deadLetterIds = [
       ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
@@ -106,28 +146,27 @@ export class Intake {
   }
 
   /** Maps one input through each flow that takes it; never fails for what the input holds. */
-  #prepare(connector: string, input: Input): PreparedInput | Promise<PreparedInput> {
+  #prepare(entrance: Entrance, input: Input): PreparedInput | Promise<PreparedInput> {
+    const wait = this.#deps.changeover.ended(entrance.ending);
+    if (wait) return wait.then(() => this.#prepare(entrance, input));
+    const { connector } = entrance;
+    const generation = this.#generation;
     const { origin, body, decoded, receivedAt } = input;
     if (origin.kind === "fact") return this.#prepareFact(connector, input, origin);
     const flows = this.#sources.flowsOf(connector, origin);
-    if (flows.length === 0) return new PreparedInput(input, this.#unclaimed(connector, input));
+    if (flows.length === 0) return new PreparedInput(input, generation, this.#unclaimed(connector, input));
     const inputHash = hash("sha256", body, "hex");
     const cut = tooLarge(input);
-    if (cut) return this.#prepared(connector, input, flows, inputHash, Array(flows.length).fill(cut));
+    const made = { connector, input, generation, flows, inputHash };
+    if (cut) return this.#prepared(made, Array(flows.length).fill(cut));
     const results = flows.map((flow) =>
       this.#deps.mapping.map({ flow, connector, origin, body, decoded, receivedAt, inputHash }),
     );
-    const finish = (mapped: readonly MapResult[]): PreparedInput => this.#prepared(connector, input, flows, inputHash, mapped);
+    const finish = (mapped: readonly MapResult[]): PreparedInput => this.#prepared(made, mapped);
     return results.every(isHere) ? finish(results) : Promise.all(results).then(finish);
   }
 
-  #prepared(
-    connector: string,
-    input: Input,
-    flows: readonly string[],
-    inputHash: string,
-    results: readonly MapResult[],
-  ): PreparedInput {
+  #prepared({ connector, input, generation, flows, inputHash }: Made, results: readonly MapResult[]): PreparedInput {
     const messages: NewMessage[] = [];
     const inputs: Uint8Array[] = [];
     const senders: Sender[] = [];
@@ -154,12 +193,8 @@ export class Intake {
       packetId: input.exactlyOnce.packetId,
       content: input.exactlyOnce.content,
     };
-    return new PreparedInput(
-      input,
-      { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker },
-      firstId,
-      flows,
-    );
+    const change = { messages, inputs, senders, deadLetters, cursors, from: senders[0], marker };
+    return new PreparedInput(input, generation, change, firstId, flows);
   }
 
   #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): PreparedInput {
@@ -170,7 +205,7 @@ export class Intake {
       recordedAt: input.receivedAt,
     });
     const messages = [{ lane: messageTypeOf(event.type).lane, line: JSON.stringify(event) }];
-    return new PreparedInput(input, { messages }, event.id);
+    return new PreparedInput(input, this.#generation, { messages }, event.id);
   }
 
   /** Retained input that no flow wants, and answers, are nobody's loss; anything else is kept. */
@@ -206,11 +241,12 @@ export class Intake {
     return origin.kind === "topic" && wholeBytes === undefined && this.#deps.answers.expects(connector, origin.topic);
   }
 
-  async #offerAnswer(connector: string, { origin, body }: Input): Promise<void> {
+  async #offerAnswer({ connector, ending }: Entrance, { origin, body }: Input): Promise<void> {
     if (origin.kind !== "topic") return;
+    const { answers, changeover } = this.#deps;
     for (;;) {
       try {
-        return await this.#deps.answers.take(connector, origin.topic, body);
+        return await changeover.undisturbed(() => answers.take(connector, origin.topic, body), ending);
       } catch (error) {
         if (this.#stopped || !hasDisposition(error, "shed")) throw error;
         await this.#deps.clock.sleep(fullDiskMs);

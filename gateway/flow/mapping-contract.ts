@@ -44,6 +44,8 @@ export type Answer =
  * more. Results come in the order of the calls per flow.
  */
 export interface Mapping {
+  /** Whether `configure` takes it; changes nothing. @throws PlantgateError CONFIG_INVALID with every problem */
+  check(bundle: Bundle): void;
   /** Compiles the flows of a bundle. @throws PlantgateError CONFIG_INVALID with every problem; the old flows stay. */
   configure(bundle: Bundle): Promise<void>;
   /** Without a promise where the result is there at once: a connection's samples then reach the queue in the turn that read them. */

@@ -87,12 +87,12 @@ class MappingRunner implements Mapping {
     this.#timeoutMs = deps.timeoutMs ?? 100;
   }
 
+  check(bundle: Bundle): void {
+    compiled(bundle);
+  }
+
   async configure(bundle: Bundle): Promise<void> {
-    const { flows, problems } = compileBundle(bundle);
-    if (problems.length > 0) {
-      const said = problems.map(({ path, message }) => `${path.join(".")}: ${message}`);
-      throw new PlantgateError("CONFIG_INVALID", said.slice(0, 20).join("; "), { context: { problems: said } });
-    }
+    const flows = compiled(bundle);
     if (this.#worker || this.#waiting.length > 0) await this.#ask({ kind: "configure", bundle });
     else this.#bundle = bundle;
     this.#flows = flows;
@@ -304,6 +304,14 @@ class MappingRunner implements Mapping {
     clearInterval(this.#watch);
     this.#watch = undefined;
   }
+}
+
+/** @throws PlantgateError CONFIG_INVALID */
+function compiled(bundle: Bundle): ReadonlyMap<string, CompiledFlow> {
+  const { flows, problems } = compileBundle(bundle);
+  if (problems.length === 0) return flows;
+  const said = problems.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new PlantgateError("CONFIG_INVALID", said.slice(0, 20).join("; "), { context: { problems: said } });
 }
 
 function toJobResult(result: WorkerResult): ExpressionResult {

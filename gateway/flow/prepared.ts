@@ -5,14 +5,17 @@ import type { Change, NewMessage, Sender } from "../queue/change.ts";
 /** One input with what it became, not yet written. */
 export class PreparedInput implements Prepared {
   readonly input: Input;
+  /** Of the configuration that it was made by. */
+  readonly generation: number;
   readonly change: Change;
   /** Of its first message. */
   readonly firstId: string | undefined;
   /** Those that took it. */
   readonly flows: readonly string[];
 
-  constructor(input: Input, change: Change, firstId?: string, flows: readonly string[] = []) {
+  constructor(input: Input, generation: number, change: Change, firstId?: string, flows: readonly string[] = []) {
     this.input = input;
+    this.generation = generation;
     this.change = change;
     this.firstId = firstId;
     this.flows = flows;

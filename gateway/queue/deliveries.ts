@@ -133,6 +133,12 @@ export class Deliveries {
     return { heads, unreadable };
   }
 
+  /** Connectors that something waits for. */
+  receivers(): string[] {
+    const query = "SELECT connector FROM held WHERE kind = 'deliveries' AND count > 0 ORDER BY connector";
+    return this.#statements.all(query).map(({ connector }) => connector as string);
+  }
+
   /** Deliveries of a connector that await their receiver's answer. */
   sent(connector: string): Delivery[] {
     const sent = "SELECT * FROM deliveries WHERE connector = ? AND state = 'sent' ORDER BY id";

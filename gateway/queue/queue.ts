@@ -143,6 +143,11 @@ export class Queue {
     return this.#ask({ op: "heads", connector, limit, skipped });
   }
 
+  /** Connectors that deliveries wait for, whether the configuration has them or not. */
+  receivers(): Promise<string[]> {
+    return this.#ask({ op: "receivers" });
+  }
+
   delivery(id: number): Promise<Delivery | undefined> {
     return this.#ask({ op: "delivery", deliveryId: id });
   }

@@ -437,6 +437,10 @@ export class QueueStore {
     this.commit([{ deliveryUpdates: ids.map((id) => ({ id, ...held })), control: true }]);
   }
 
+  receivers(): string[] {
+    return this.#deliveries.receivers();
+  }
+
   sentDeliveries(connector: string): Delivery[] {
     return this.#deliveries.sent(connector);
   }

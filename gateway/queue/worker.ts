@@ -17,6 +17,7 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "next"; readonly lane: Lane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "depth" | "disk" }
   | { readonly op: "heads"; readonly connector: string; readonly limit: number; readonly skipped: readonly number[] }
+  | { readonly op: "receivers" }
   | { readonly op: "delivery"; readonly deliveryId: number }
   | { readonly op: "sent"; readonly connector: string }
   | { readonly op: "newer"; readonly delivery: Delivery }
@@ -120,6 +121,8 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.disk();
     case "heads":
       return store.deliveryHeads(request.connector, request.limit, request.skipped);
+    case "receivers":
+      return store.receivers();
     case "delivery":
       return store.delivery(request.deliveryId);
     case "sent":

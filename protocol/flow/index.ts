@@ -10,6 +10,7 @@ export {
 } from "./compiled-flow.ts";
 export { decodeJson, decodeJsonText, maxInputDepth } from "./decode.ts";
 export { type Delivery, expectedAnswer, type ReadAnswer, readAnswer, renderDelivery } from "./deliver.ts";
+export { describeDestination } from "./destinations.ts";
 export { type BuiltBundle, buildBundle, type Validation, validateDocuments } from "./documents.ts";
 export { flowFunctions } from "./functions.ts";
 export type { ReadExample } from "./judge.ts";

@@ -3,6 +3,7 @@ import { type ConnectorConfig, connectorConfig, type FlowConfig, type Site, type
 import { findMessageType, messageTypes } from "../types/index.ts";
 import { compileFlow } from "./compile.ts";
 import { type CompiledFlow, expandFlow, type FlowContext, type FlowProblem, shortName } from "./compiled-flow.ts";
+import { doubledDestinations } from "./destinations.ts";
 import { runExample } from "./examples.ts";
 import { mendFlow } from "./flow-shape.ts";
 import { isGenerous, keyOf, Mender } from "./mend.ts";
@@ -199,7 +200,9 @@ export class Judge {
       for (const { path, ...problem } of mender.problems) sayAll(path, problem);
       if (!config) continue;
       const isStandIn = (path: Path): boolean => mender.hasStandIn([...base, ...path]);
-      const { flow, problems } = compileFlow(part.name, config, { ...context, isStandIn });
+      const compiled = compileFlow(part.name, config, { ...context, isStandIn });
+      const { flow } = compiled;
+      const problems = [...compiled.problems, ...doubledDestinations(flow, isStandIn)];
       for (const { path, aside: _aside, ...problem } of problems) say([...base, ...path], problem);
       await this.#runExamples(template, flow, problems, base, isStandIn, say);
       const expanded = expandFlow(config, context.connectors);

@@ -13,6 +13,7 @@ import { ConnectorHost, type HostDeps } from "../../gateway/connector/host.ts";
 import { Attempts } from "../../gateway/delivery/attempt.ts";
 import { Dispatcher } from "../../gateway/delivery/dispatch.ts";
 import { Expectations } from "../../gateway/delivery/expectations.ts";
+import { Changeover } from "../../gateway/flow/changeover.ts";
 import { Intake } from "../../gateway/flow/intake.ts";
 import { openMapping } from "../../gateway/flow/mapping.ts";
 import { Queue } from "../../gateway/queue/queue.ts";
@@ -35,7 +36,7 @@ export interface Receiver {
   verify?(message: Outbound): Verdict;
   report?(): "up" | "down";
   /** Throws where the connector cannot start with this configuration. */
-  start?(config: ConnectorConfig): void;
+  start?(config: ConnectorConfig): void | Promise<void>;
 }
 
 /** A connector whose far side is the test; everything between it and the disk is real. */
@@ -51,7 +52,7 @@ export class TestConnector implements Connector {
     this.receiver = receiver;
   }
   async start(): Promise<void> {
-    this.receiver.start?.(this.deps.config);
+    await this.receiver.start?.(this.deps.config);
     this.starts += 1;
   }
   async stop(): Promise<void> {
@@ -94,6 +95,8 @@ export async function openParts(
     kinds?: Partial<HostDeps["kinds"]>;
     centralNow?: () => number | undefined;
     clock?: Clock;
+    /** What goes on between the mapper and the other parts, when a configuration is put in. */
+    meanwhile?: () => Promise<void>;
   } = {},
 ) {
   const folder = options.folder === undefined ? temporaryFolder() : undefined;
@@ -108,12 +111,14 @@ export async function openParts(
   });
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log, clock);
-  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, clock, log });
+  const changeover = new Changeover();
+  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, changeover, clock, log });
   const attempts = new Attempts({
     site: "lyon",
     queue,
     mapping,
     expectations,
+    changeover,
     clock,
     log,
     centralNow: options.centralNow ?? (() => undefined),
@@ -150,8 +155,8 @@ export async function openParts(
     configurationSettled: async () => {},
     onDeliveries: (names) => host.ring(names),
   });
-  const parts = [mapping, intake, attempts, expectations];
-  const configuration = new Configuration({ parts, host, dispatcher, log, onSettled: () => {} });
+  const parts = [mapping, { configure: async () => options.meanwhile?.() }, intake, attempts, expectations];
+  const configuration = new Configuration({ parts, host, dispatcher, changeover, log, onSettled: () => {} });
   const stopping = new AbortController();
   const running = dispatcher.run(stopping.signal);
   return {
@@ -163,7 +168,7 @@ export async function openParts(
     failures,
     connector: (name: string): TestConnector => connectors.get(name) as TestConnector,
     apply: (bundle: Bundle): Promise<void> => configuration.apply(bundle),
-    restore: (bundle: Bundle): Promise<void> => configuration.restore(bundle),
+    restore: (bundle: Bundle, instead = false): Promise<void> => configuration.restore(bundle, instead),
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();
       await running;

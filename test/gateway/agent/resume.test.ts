@@ -35,10 +35,15 @@ async function openAgent(folder: string, applies: (revision: number) => boolean)
     if (!applies(revision)) throw new PlantgateError("CONFIG_INVALID", `revision ${revision} is not understood`);
     applied.push(revision);
   };
+  const instead: number[] = [];
+  const restore = async (stored: Bundle, isInstead: boolean): Promise<void> => {
+    await apply(stored);
+    if (isInstead) instead.push(stored.revision);
+  };
   const state = (await documents.state()) as AgentState;
-  const deps = { site: "lyon", centralKey: keys.publicKey, documents, session, clock: systemClock, log, apply, restore: apply };
+  const deps = { site: "lyon", centralKey: keys.publicKey, documents, session, clock: systemClock, log, apply, restore };
   const agent = new Agent(deps, state);
-  return { agent, applied };
+  return { agent, applied, instead };
 }
 
 /** Runs an agent until it has dealt with these revisions, one after the other. */
@@ -73,9 +78,9 @@ it("starts with the configuration before the last one when that one cannot be ap
   using folder = temporaryFolder();
   // the third one was refused, and is no configuration to go back to
   await given(folder.path, [1, 2, 3], (revision) => revision !== 3);
-  const { agent, applied } = await openAgent(folder.path, (revision) => revision !== 2);
+  const { agent, applied, instead } = await openAgent(folder.path, (revision) => revision !== 2);
   await agent.resume();
-  expect(applied).toEqual([1]);
+  expect([applied, instead]).toEqual([[1], [1]]);
   expect(agent.report).toEqual({
     reported: 1,
     state: "refused",

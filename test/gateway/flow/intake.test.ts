@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
+import { Changeover } from "../../../gateway/flow/changeover.ts";
 import { Intake, type IntakeDeps } from "../../../gateway/flow/intake.ts";
 import type { MapResult } from "../../../gateway/flow/mapping.ts";
 import { QueueReader } from "../../../gateway/queue/read.ts";
@@ -260,7 +261,14 @@ it("fails an input that cannot be mapped any more, though one before it still wa
   const slow = Promise.withResolvers<MapResult>();
   const mapped = [slow.promise, Promise.reject(new PlantgateError("STOPPED", "the mapping has stopped"))];
   mapped[1]?.catch(() => {});
-  const deps = { site: "lyon", queue: {}, mapping: { map: () => mapped.shift() }, clock: systemClock, log: silent };
+  const deps = {
+    site: "lyon",
+    queue: {},
+    mapping: { map: () => mapped.shift() },
+    changeover: new Changeover(),
+    clock: systemClock,
+    log: silent,
+  };
   const intake = new Intake(deps as unknown as IntakeDeps);
   intake.configure(await lyon());
   intake.stop();

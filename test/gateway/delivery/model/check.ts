@@ -105,7 +105,7 @@ function checkEnd(subject: Subject, { taken, place, peer, effects, reports, row,
     }
     case "refused": {
       if (said("discard")) return;
-      const gone = end.detail?.includes("does not have this destination") === true;
+      const gone = /the configuration does not have (this destination|the connector "line") any more/.test(end.detail ?? "");
       expect(
         gone || peer.refused.has(id) || peer.words.get(id) === false || taken.poison === "refused",
         `${where}: by whom`,

@@ -5,6 +5,7 @@ import { Attempts } from "../../../../gateway/delivery/attempt.ts";
 import { Decisions } from "../../../../gateway/delivery/decisions.ts";
 import { Dispatcher } from "../../../../gateway/delivery/dispatch.ts";
 import { Expectations } from "../../../../gateway/delivery/expectations.ts";
+import { Changeover } from "../../../../gateway/flow/changeover.ts";
 import { runJob } from "../../../../gateway/flow/expression-jobs.ts";
 import { Intake } from "../../../../gateway/flow/intake.ts";
 import { type Answer, type Mapping, type MappingDeps, openMapping } from "../../../../gateway/flow/mapping.ts";
@@ -152,6 +153,7 @@ function mappingOfThisThread(deps: MappingDeps): Mapping {
       await mapping.configure(bundle);
       ({ flows } = compileBundle(bundle));
     },
+    check: (bundle) => mapping.check(bundle),
     map: (job) => mapping.map(job),
     render: (...args) => mapping.render(...args),
     expected: (...args) => mapping.expected(...args),
@@ -172,8 +174,9 @@ export function startPlantGateway({ store, dataDir, clock, peers, centralNow }: 
   const site = "lyon";
   const mapping = mappingOfThisThread({ site, clock, log });
   const expectations = new Expectations(mapping, log, clock);
-  const intake = new Intake({ site, queue, mapping, answers: expectations, clock, log });
-  const attempts = new Attempts({ site, queue, mapping, expectations, clock, log, centralNow });
+  const changeover = new Changeover();
+  const intake = new Intake({ site, queue, mapping, answers: expectations, changeover, clock, log });
+  const attempts = new Attempts({ site, queue, mapping, expectations, changeover, clock, log, centralNow });
   const connectors = new Map<string, PeerConnector>();
   const create = (deps: ConnectorDeps): PeerConnector => {
     const connector = new PeerConnector(deps, peers.get(deps.name) as Peer, () => own.isDead);
@@ -196,7 +199,7 @@ export function startPlantGateway({ store, dataDir, clock, peers, centralNow }: 
     onDeliveries: (names) => host.ring(names),
   });
   const parts = [mapping, intake, attempts, expectations];
-  const configuration = new Configuration({ parts, host, dispatcher, log, onSettled: () => {} });
+  const configuration = new Configuration({ parts, host, dispatcher, changeover, log, onSettled: () => {} });
   void dispatcher.run(new AbortController().signal);
   return {
     queue,

@@ -53,6 +53,9 @@ export class StoreQueue {
   deliveryHeads(...args: Parameters<QueueStore["deliveryHeads"]>) {
     return this.#ask((store) => store.deliveryHeads(...args));
   }
+  receivers() {
+    return this.#ask((store) => store.receivers());
+  }
   sentDeliveries(connector: string) {
     return this.#ask((store) => store.sentDeliveries(connector));
   }
