@@ -1,10 +1,12 @@
-import { closeSync, existsSync, fsyncSync, openSync, statfsSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { DiskState } from "../../protocol/index.ts";
 import type { DiskReport } from "./change.ts";
 
 const mebibyte = 1024 * 1024;
 const lookEveryMs = 200;
+/** How long a reserve that could not be written waits: it may be that the figures of the disk do not show what is used up. */
+const retryMs = 60_000;
 
 /** What is free, of how much; injected so that a test can fill a disk. */
 export type ReadSpace = (folder: string) => { readonly freeBytes: number; readonly sizeBytes: number };
@@ -13,6 +15,19 @@ const readSpace: ReadSpace = (folder) => {
   const { bavail, blocks, bsize } = statfsSync(folder);
   return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
 };
+
+function writeZeros(file: string, sizeBytes: number): void {
+  const zeros = Buffer.alloc(mebibyte);
+  const handle = openSync(file, "w", 0o600);
+  try {
+    // a nearly full disk takes a part of what a single write is given
+    for (let written = 0; written < sizeBytes; )
+      written += writeSync(handle, zeros, 0, Math.min(zeros.length, sizeBytes - written));
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
 
 function reserveFile(queuePath: string): string {
   return join(dirname(queuePath), "reserve");
@@ -40,6 +55,7 @@ export class Disk {
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** A write found no room, and none was seen since. */
   #foundFull = false;
+  #reserveFailedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace }) {
     this.#path = options.path;
@@ -70,22 +86,18 @@ export class Disk {
     return freeReserve(this.#path);
   }
 
-  /** Writes the reserve out where it is missing and there is room for it. */
+  /** Writes the reserve out where it is missing and there is room for it; one that fails is tried again a minute later. */
   keepReserve(): void {
     const { freeBytes } = this.look();
     const { reserve, discarding } = this.#steps();
     const whole = existsSync(this.#reserveFile) && statSync(this.#reserveFile).size >= reserve;
-    if (whole || freeBytes < discarding + reserve) return;
-    const zeros = Buffer.alloc(mebibyte);
-    const handle = openSync(this.#reserveFile, "w", 0o600);
+    if (whole || freeBytes < discarding + reserve || this.#uptimeMs() - this.#reserveFailedAt < retryMs) return;
     try {
-      for (let written = 0; written < reserve; written += zeros.length)
-        writeSync(handle, zeros, 0, Math.min(zeros.length, reserve - written));
-      fsyncSync(handle);
+      writeZeros(this.#reserveFile, reserve);
     } catch {
-      unlinkSync(this.#reserveFile);
-    } finally {
-      closeSync(handle);
+      // also the file itself may have found no room
+      rmSync(this.#reserveFile, { force: true });
+      this.#reserveFailedAt = this.#uptimeMs();
     }
   }
 
