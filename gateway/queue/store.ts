@@ -18,11 +18,11 @@ import { DeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
-import { isFull, markPath } from "./file.ts";
+import { markPath } from "./file.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
 import { HeldUp } from "./held.ts";
 import { Keystore } from "./keystore.ts";
-import { type LaneState, StagedLanes } from "./lane-state.ts";
+import type { LaneState } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
@@ -36,6 +36,7 @@ import { boundSetAside, setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { readTotals } from "./totals.ts";
+import { Transactions } from "./transactions.ts";
 
 export interface StoreOptions {
   readonly path: string;
@@ -67,6 +68,7 @@ export class QueueStore {
   readonly #running: RunningTime;
   readonly #sealing: Sealing;
   readonly #mark: FlushMark;
+  readonly #transactions: Transactions;
   readonly #windows: RepeatWindows;
   readonly #deliveries: Deliveries;
   readonly #deadLetters: DeadLetters;
@@ -107,6 +109,8 @@ export class QueueStore {
     this.#statements = new Statements(this.#db);
     this.#sealing = new Sealing(this.#db, keystore);
     this.#mark = new FlushMark(markPath(path));
+    const [db, statements, sealing, lanes, mark] = [this.#db, this.#statements, this.#sealing, this.#lanes, this.#mark];
+    this.#transactions = new Transactions({ db, statements, sealing, lanes, mark });
     this.#windows = {
       repeats: new RepeatWindow(this.#statements, "repeats"),
       received: new RepeatWindow(this.#statements, "received"),
@@ -132,7 +136,7 @@ export class QueueStore {
     this.#changes = new ChangeWriter({ statements: this.#statements, ...parts, now });
     this.#heldUp = new HeldUp(this.#statements);
     this.#lookForHeldUp();
-    this.#mark.write(this.#lanes);
+    this.#transactions.note();
   }
 
   /** Budgets and sealing from the next commit on; remembered for the next start, which has no configuration at first. */
@@ -166,9 +170,9 @@ export class QueueStore {
     if (this.#meta(name) === value) return;
     const upsert = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     try {
-      this.#transaction(() => void this.#statements.run(upsert, name, value));
+      this.#transactions.run(() => void this.#statements.run(upsert, name, value));
     } catch (error) {
-      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+      if (!isQueueFull(error)) throw error;
     }
   }
 
@@ -190,7 +194,7 @@ export class QueueStore {
     try {
       return this.#write(entries, refusals);
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isQueueFull(error)) throw error;
     }
     // no room: what others bring is refused, what the gateway notes of its own work is paid for by the reserve
     const full = new PlantgateError("QUEUE_FULL", "the disk has no room for the queue");
@@ -200,7 +204,7 @@ export class QueueStore {
     try {
       return this.#write(entries, own);
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isQueueFull(error)) throw error;
       return entries.map(() => full);
     }
   }
@@ -212,11 +216,11 @@ export class QueueStore {
     const kept = [...refusals.keys()].some((lane) => lane !== "inbound" && this.#holdsKept(lane));
     if (!kept) return refusals;
     try {
-      this.#transaction((lanes) => {
+      this.#transactions.run((lanes) => {
         for (const lane of refusals.keys()) this.#retention.prune(lane, lanes, this.#disk.look().state !== "ok");
       });
     } catch (error) {
-      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+      if (!isQueueFull(error)) throw error;
     }
     return this.#admission.refusals(this.#lanes, deliveryBytes);
   }
@@ -228,29 +232,23 @@ export class QueueStore {
 
   #write(entries: readonly GroupEntry[], refusals: readonly (PlantgateError | undefined)[]): EntryOutcome[] {
     if (refusals.every((refusal) => refusal !== undefined)) return refusals as PlantgateError[];
-    const staged = new Staged(new StagedLanes(this.#lanes));
-    try {
-      this.#db.exec("BEGIN IMMEDIATE");
+    const { outcomes, staged, rows, discarded } = this.#transactions.run((lanes) => {
+      const staged = new Staged(lanes);
       const outcomes = entries.map((entry, index) => refusals[index] ?? this.#changes.apply(entry, staged));
       this.#writer.write(staged);
       const rows = kinds.map((kind) =>
         staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
       );
       staged.totals.write(this.#statements);
-      const discarded = this.#discardDeadLetters(staged);
-      staged.lanes.write(this.#statements);
-      this.#db.exec("COMMIT");
-      for (const [index, kind] of kinds.entries()) {
-        const row = rows[index];
-        if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
-      }
-      this.#committed(staged.lanes);
-      for (const each of discarded) this.onDeadLettersDiscarded?.(each);
-      if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
-      return outcomes;
-    } catch (cause) {
-      throw this.#takenBack(cause);
+      return { outcomes, staged, rows, discarded: this.#discardDeadLetters(staged) };
+    });
+    for (const [index, kind] of kinds.entries()) {
+      const row = rows[index];
+      if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
     }
+    for (const each of discarded) this.onDeadLettersDiscarded?.(each);
+    if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
+    return outcomes;
   }
 
   #discardDeadLetters({ totals }: Staged): DiscardedDeadLetters[] {
@@ -268,20 +266,6 @@ export class QueueStore {
   /** Connectors for which more waits than their budget. */
   get heldUp(): readonly string[] {
     return this.#heldUp.connectors;
-  }
-
-  #committed(lanes: StagedLanes): void {
-    if (!lanes.touched) return;
-    lanes.become(this.#lanes);
-    // never ahead of the disk: it is written after the flush, and not flushed itself
-    this.#mark.write(this.#lanes);
-  }
-
-  #takenBack(cause: unknown): unknown {
-    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-    this.#sealing.forget();
-    if (isFull(cause) || cause instanceof PlantgateError) return cause;
-    return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
   /** Frames on their way to central are not discarded (rule 7). */
@@ -329,7 +313,7 @@ export class QueueStore {
   }
 
   #setAside(lane: QueueLane, fault: Fault): void {
-    this.#transaction((lanes) => {
+    this.#transactions.run((lanes) => {
       const moment = { at: this.#options.now(), runMs: this.#running.now() };
       setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
     });
@@ -338,14 +322,14 @@ export class QueueStore {
 
   /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
   openEpoch(lane: Lane): void {
-    this.#transaction((lanes) => beginEpoch(lanes.touch(lane)));
+    this.#transactions.run((lanes) => beginEpoch(lanes.touch(lane)));
   }
 
   /** What central has of a lane, as it says when a session begins. Where that is less than it acknowledged once (it was restored), what is
    * still here waits again (rule 6). */
   confirm(lane: Lane, watermark: number): void {
     if (watermark < this.position(lane).acknowledged)
-      this.#transaction((lanes) => setBack(this.#statements, lane, lanes, watermark));
+      this.#transactions.run((lanes) => setBack(this.#statements, lane, lanes, watermark));
     this.#retention.confirmed(lane);
   }
 
@@ -356,38 +340,15 @@ export class QueueStore {
   maintain(): boolean {
     this.#disk.keepReserve();
     const full = this.#disk.look().state !== "ok";
-    const more = this.#transaction((lanes) => {
+    const more = this.#transactions.run((lanes) => {
       boundSetAside(this.#statements);
       return this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
     });
     if (more || full) return more;
-    try {
+    return this.#transactions.attempt(() => {
       keepFreePages(this.#db);
       return giveSpaceBack(this.#db);
-    } catch (cause) {
-      throw this.#failed(this.#takenBack(cause));
-    }
-  }
-
-  #transaction<Result>(work: (lanes: StagedLanes) => Result): Result {
-    const lanes = new StagedLanes(this.#lanes);
-    try {
-      this.#db.exec("BEGIN IMMEDIATE");
-      const result = work(lanes);
-      lanes.write(this.#statements);
-      this.#db.exec("COMMIT");
-      this.#committed(lanes);
-      return result;
-    } catch (cause) {
-      throw this.#failed(this.#takenBack(cause));
-    }
-  }
-
-  #failed(cause: unknown): PlantgateError {
-    if (isFull(cause)) return new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
-    return cause instanceof PlantgateError
-      ? cause
-      : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+    });
   }
 
   /** Epoch and positions of a lane, without looking at its frames. */
@@ -450,6 +411,10 @@ export class QueueStore {
 }
 
 const kinds = ["repeats", "received"] as const;
+
+function isQueueFull(error: unknown): boolean {
+  return error instanceof PlantgateError && error.code === "QUEUE_FULL";
+}
 
 function isControl(entry: GroupEntry): boolean {
   return "change" in entry && entry.change.control === true;
