@@ -14,7 +14,7 @@ import type {
   QueueLane,
   StoredFrame,
 } from "./change.ts";
-import { DeadLetters } from "./dead-letters.ts";
+import { DeadLetters, type DiscardedDeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
@@ -44,13 +44,6 @@ export interface StoreOptions {
   readonly kernel: KernelTime;
   readonly now: () => EpochMs;
   readonly readSpace?: ReadSpace;
-}
-
-/** Oldest dead letters that went because those of their connector and direction took more than their budget. */
-export interface DiscardedDeadLetters {
-  readonly connector: string;
-  readonly direction: "in" | "out";
-  readonly count: number;
 }
 
 /** Until central says its own. */
@@ -240,7 +233,8 @@ export class QueueStore {
         staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
       );
       staged.totals.write(this.#statements);
-      return { outcomes, staged, rows, discarded: this.#discardDeadLetters(staged) };
+      const discarded = this.#deadLetters.holdToBudget(this.#retention.heldBudgets.deadLetterBytes, staged.totals.held);
+      return { outcomes, staged, rows, discarded };
     });
     for (const [index, kind] of kinds.entries()) {
       const row = rows[index];
@@ -249,14 +243,6 @@ export class QueueStore {
     for (const each of discarded) this.onDeadLettersDiscarded?.(each);
     if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
     return outcomes;
-  }
-
-  #discardDeadLetters({ totals }: Staged): DiscardedDeadLetters[] {
-    return totals.held.flatMap(({ connector, kind }) => {
-      if (kind === "deliveries") return [];
-      const count = this.#deadLetters.discardPast(this.#retention.heldBudgets.deadLetterBytes, connector, kind);
-      return count > 0 ? [{ connector, direction: kind, count }] : [];
-    });
   }
 
   #lookForHeldUp(): void {
@@ -340,10 +326,13 @@ export class QueueStore {
   maintain(): boolean {
     this.#disk.keepReserve();
     const full = this.#disk.look().state !== "ok";
-    const more = this.#transactions.run((lanes) => {
+    const { more, discarded } = this.#transactions.run((lanes) => {
       boundSetAside(this.#statements);
-      return this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
+      const discarded = this.#deadLetters.holdAllToBudget(this.#retention.heldBudgets.deadLetterBytes);
+      const more = this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
+      return { more: more || discarded.length > 0, discarded };
     });
+    for (const each of discarded) this.onDeadLettersDiscarded?.(each);
     if (more || full) return more;
     return this.#transactions.attempt(() => {
       keepFreePages(this.#db);

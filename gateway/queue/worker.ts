@@ -3,11 +3,12 @@ import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../
 import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
 import { noteFailure } from "./damage.ts";
+import type { DiscardedDeadLetters } from "./dead-letters.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
 import type { Salvaged } from "./salvage.ts";
-import { type DiscardedDeadLetters, QueueStore } from "./store.ts";
+import { QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
