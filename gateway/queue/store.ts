@@ -21,6 +21,7 @@ import { Disk, type ReadSpace } from "./disk.ts";
 import { markPath } from "./file.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
 import { HeldUp } from "./held.ts";
+import { KeptAside, type SetAsideDiscarded } from "./kept-aside.ts";
 import { Keystore } from "./keystore.ts";
 import type { LaneState } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
@@ -32,7 +33,7 @@ import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
-import { boundSetAside, setAside } from "./set-aside.ts";
+import { setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { readTotals } from "./totals.ts";
@@ -66,6 +67,7 @@ export class QueueStore {
   readonly #deliveries: Deliveries;
   readonly #deadLetters: DeadLetters;
   readonly #retention: Retention;
+  readonly #keptAside: KeptAside;
   readonly #disk: Disk;
   readonly #admission: Admission;
   readonly #changes: ChangeWriter;
@@ -80,6 +82,8 @@ export class QueueStore {
   onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
   /** Told when other connectors than before have more waiting than their budget. */
   onHeldUp?: (connectors: readonly string[]) => void;
+  /** Told when some of what was set aside is gone for good, as it took more than its bound. */
+  onSetAsideDiscarded?: (discarded: SetAsideDiscarded) => void;
   onDeadLettersDiscarded?: (discarded: DiscardedDeadLetters) => void;
   /** Told when a new sealing key is due and could not be written. */
   onKeyDelayed?: (reason: string) => void;
@@ -115,6 +119,7 @@ export class QueueStore {
     const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
     this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
+    this.#keptAside = new KeptAside(this.#statements, (lane) => this.#retention.maxBytes(lane));
     this.#seal(policy);
     this.#admission = new Admission(this.#retention, this.#disk);
     const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
@@ -303,6 +308,7 @@ export class QueueStore {
       const moment = { at: this.#options.now(), runMs: this.#running.now() };
       setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
     });
+    this.#keptAside.added(lane, fault.first);
     this.onSetAside?.({ lane, ...fault });
   }
 
@@ -326,12 +332,13 @@ export class QueueStore {
   maintain(): boolean {
     this.#disk.keepReserve();
     const full = this.#disk.look().state !== "ok";
-    const { more, discarded } = this.#transactions.run((lanes) => {
-      boundSetAside(this.#statements);
+    const { more, discarded, setAside } = this.#transactions.run((lanes) => {
+      const setAside = this.#keptAside.hold();
       const discarded = this.#deadLetters.holdAllToBudget(this.#retention.heldBudgets.deadLetterBytes);
       const more = this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
-      return { more: more || discarded.length > 0, discarded };
+      return { more: more || discarded.length > 0 || setAside.length > 0, discarded, setAside };
     });
+    for (const each of setAside) this.onSetAsideDiscarded?.(each);
     for (const each of discarded) this.onDeadLettersDiscarded?.(each);
     if (more || full) return more;
     return this.#transactions.attempt(() => {
