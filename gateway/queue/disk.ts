@@ -2,6 +2,7 @@ import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, statSyn
 import { dirname, join } from "node:path";
 import type { DiskState } from "../../protocol/index.ts";
 import type { DiskReport } from "./change.ts";
+import { type ProbeRoom, whatIsFull } from "./room.ts";
 
 const mebibyte = 1024 * 1024;
 const lookEveryMs = 200;
@@ -49,18 +50,22 @@ export class Disk {
   readonly #path: string;
   readonly #reserveFile: string;
   readonly #readSpace: ReadSpace;
+  readonly #probeRoom: ProbeRoom | undefined;
   readonly #uptimeMs: () => number;
   #report: DiskReport = { state: "ok", freeBytes: 0 };
   #sizeBytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** A write found no room, and none was seen since. */
   #foundFull = false;
+  /** What the queue's owner may have of the disk is used up. Its figures do not show when that is over: the reserve has to find room again. */
+  #quotaUsedUp = false;
   #reserveFailedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace }) {
+  constructor(options: { path: string; uptimeMs: () => number; readSpace?: ReadSpace; probeRoom?: ProbeRoom }) {
     this.#path = options.path;
     this.#reserveFile = reserveFile(options.path);
     this.#readSpace = options.readSpace ?? readSpace;
+    this.#probeRoom = options.probeRoom;
     this.#uptimeMs = options.uptimeMs;
   }
 
@@ -74,9 +79,19 @@ export class Disk {
       const { refusing, reserve } = this.#steps();
       // more than the reserve that was given free for it: else the next write would only find out again
       if (freeBytes >= refusing + reserve) this.#foundFull = false;
-      this.#report = { state: this.#stateAt(freeBytes), freeBytes };
+      this.#report = { state: this.#stateAt(freeBytes), freeBytes: this.#quotaUsedUp ? 0 : freeBytes };
     }
     return this.#report;
+  }
+
+  /** Whether a write failed for want of room, and not because the disk failed. Of a used-up quota it is remembered. */
+  isFull(error: unknown): boolean {
+    const full = whatIsFull(error, this.#path, this.#probeRoom);
+    if (full !== "quota") return full !== undefined;
+    this.#quotaUsedUp = true;
+    this.#reserveFailedAt = this.#uptimeMs();
+    this.#lookedAt = Number.NEGATIVE_INFINITY;
+    return true;
   }
 
   /** A write failed for want of room. @returns whether the reserve was there to be given free, so that bookkeeping may be tried again */
@@ -86,14 +101,20 @@ export class Disk {
     return freeReserve(this.#path);
   }
 
-  /** Writes the reserve out where it is missing and there is room for it; one that fails is tried again a minute later. */
+  /**
+   * Writes the reserve out where it is missing and there is room for it; one that fails is tried again a minute later. A quota has room again once
+   * the reserve has: until then nothing is taken, so that what the gateway notes of its own work has all that is left.
+   */
   keepReserve(): void {
     const { freeBytes } = this.look();
     const { reserve, discarding } = this.#steps();
     const whole = existsSync(this.#reserveFile) && statSync(this.#reserveFile).size >= reserve;
-    if (whole || freeBytes < discarding + reserve || this.#uptimeMs() - this.#reserveFailedAt < retryMs) return;
+    const isDue = this.#quotaUsedUp || (!whole && freeBytes >= discarding + reserve);
+    if (!isDue || this.#uptimeMs() - this.#reserveFailedAt < retryMs) return;
     try {
-      writeZeros(this.#reserveFile, reserve);
+      if (!whole) writeZeros(this.#reserveFile, reserve);
+      this.#quotaUsedUp = false;
+      this.#lookedAt = Number.NEGATIVE_INFINITY;
     } catch {
       // also the file itself may have found no room
       rmSync(this.#reserveFile, { force: true });
@@ -103,7 +124,7 @@ export class Disk {
 
   #stateAt(freeBytes: number): DiskState {
     const steps = this.#steps();
-    if (this.#foundFull || freeBytes < steps.refusing) return "refusing";
+    if (this.#foundFull || this.#quotaUsedUp || freeBytes < steps.refusing) return "refusing";
     if (freeBytes < steps.bulkRefused) return "bulk-refused";
     return freeBytes < steps.discarding ? "discarding" : "ok";
   }

@@ -6,13 +6,14 @@ import { chainGenesis, PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { Contradiction, forgetDamage, forgetDoubt, isDamage, isDoubted, isNotedAsDamaged, noteDamage } from "./damage.ts";
 import { freeReserve } from "./disk.ts";
-import { isFull, makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
 import { checkSmallTables, checkThoroughly } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
 import { isSound, type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
 import { mendLane } from "./mend.ts";
 import { deriveHeld, migrateFrom1, migrateFrom2, moveOldFrames } from "./migrate.ts";
+import { whatIsFull } from "./room.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
 import { type Salvaged, salvage } from "./salvage.ts";
 import { formatVersion, laneEnd } from "./schema.ts";
@@ -49,7 +50,7 @@ export function openQueueFile(options: OpenOptions): OpenedQueue {
   try {
     return openOrSalvage(options);
   } catch (error) {
-    if (!isFull(error) || !freeReserve(options.path)) throw error;
+    if (!whatIsFull(error, options.path, options.probeRoom) || !freeReserve(options.path)) throw error;
     return openOrSalvage(options);
   }
 }

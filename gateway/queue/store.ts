@@ -31,6 +31,7 @@ import { readOn } from "./read-on.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
+import type { ProbeRoom } from "./room.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
 import { setAside } from "./set-aside.ts";
@@ -45,6 +46,7 @@ export interface StoreOptions {
   readonly kernel: KernelTime;
   readonly now: () => EpochMs;
   readonly readSpace?: ReadSpace;
+  readonly probeRoom?: ProbeRoom;
 }
 
 /** Until central says its own. */
@@ -107,14 +109,14 @@ export class QueueStore {
     this.#sealing = new Sealing(this.#db, keystore);
     this.#mark = new FlushMark(markPath(path));
     const [db, statements, sealing, lanes, mark] = [this.#db, this.#statements, this.#sealing, this.#lanes, this.#mark];
-    this.#transactions = new Transactions({ db, statements, sealing, lanes, mark });
+    this.#disk = new Disk({ ...options, uptimeMs: () => kernel.uptimeMs() });
+    this.#transactions = new Transactions({ db, statements, sealing, lanes, mark, disk: this.#disk });
     this.#windows = {
       repeats: new RepeatWindow(this.#statements, "repeats"),
       received: new RepeatWindow(this.#statements, "received"),
     };
     this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
-    this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
     this.#disk.keepReserve();
     const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);

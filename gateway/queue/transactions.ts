@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
-import { isFull } from "./file.ts";
+import type { Disk } from "./disk.ts";
 import { type LaneState, StagedLanes } from "./lane-state.ts";
 import type { FlushMark } from "./mark.ts";
 import type { Sealing } from "./sealing.ts";
@@ -13,6 +13,7 @@ export interface TransactionDeps {
   readonly sealing: Sealing;
   readonly lanes: Map<QueueLane, LaneState>;
   readonly mark: FlushMark;
+  readonly disk: Disk;
 }
 
 /** How the queue's file is written to: in one transaction, flushed when it returns; or nothing of it is. */
@@ -54,7 +55,7 @@ export class Transactions {
       if (db.isTransaction) db.exec("ROLLBACK");
       sealing.forget();
       if (cause instanceof PlantgateError) throw cause;
-      if (isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
+      if (this.#deps.disk.isFull(cause)) throw new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
       throw new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
     }
   }
