@@ -342,10 +342,11 @@ export class QueueStore {
     });
     for (const each of setAside) this.onSetAsideDiscarded?.(each);
     for (const each of discarded) this.onDeadLettersDiscarded?.(each);
-    if (more || full) return more;
+    if (more) return true;
     return this.#transactions.attempt(() => {
-      keepFreePages(this.#db);
-      return giveSpaceBack(this.#db);
+      if (!full) keepFreePages(this.#db);
+      // also on a full disk: it may be full of what the queue held and needs no more
+      return giveSpaceBack(this.#db, full);
     });
   }
 

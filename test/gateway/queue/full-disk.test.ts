@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { ReadSpace } from "../../../gateway/queue/disk.ts";
@@ -106,6 +107,29 @@ it("pays for its own bookkeeping from the reserve when a write finds no room, an
   expect(existsSync(join(folder.path, "reserve"))).toBe(false);
   store.database.exec(`PRAGMA max_page_count = ${pages + 20}`);
   expect(codes(store.commitGroup([{ change: { cursors: [{ name: "c", value: "1" }], control: true } }]))).toEqual(["taken"]);
+  store.close();
+});
+
+it("takes again, once central has all, when it was the queue itself that filled the disk", () => {
+  using folder = temporaryFolder();
+  const kernel = new TestKernel();
+  const files = () => readdirSync(folder.path).reduce((sum, name) => sum + statSync(join(folder.path, name)).size, 0);
+  const readSpace: ReadSpace = () => ({ freeBytes: 230 * 1024 ** 2 - files(), sizeBytes: 100 * gibibyte });
+  const store = openStore(folder.path, { kernel, readSpace });
+  store.keepAcknowledged(0);
+  writeFileSync(join(folder.path, "reserve"), Buffer.alloc(32 * 1024 ** 2));
+  const large = () => ({
+    change: { messages: [{ lane: "transaction" as const, line: randomBytes(1_000_000).toString("base64") }] },
+  });
+  for (let said: unknown = "taken"; said === "taken"; kernel.uptime += 300) said = codes(store.commitGroup([large()]))[0];
+  expect(store.disk().state).toBe("refusing");
+  const lane = "transaction";
+  const { epoch, last } = store.position(lane);
+  store.commit([{ acknowledged: { lane, epoch, watermark: last }, dispatched: { lane, upTo: last }, control: true }]);
+  while (store.maintain());
+  kernel.uptime += 1000;
+  expect(store.disk().state).not.toBe("refusing");
+  expect(codes(store.commitGroup([large()]))).toEqual(["taken"]);
   store.close();
 });
 
