@@ -1,8 +1,7 @@
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
-import { Admission, FrameWriter, type RepeatWindows, Staged } from "./append.ts";
-import { ChangeWriter, type EntryOutcome, type GroupEntry } from "./apply.ts";
+import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type {
   Change,
   Committed,
@@ -20,6 +19,7 @@ import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
 import { markPath } from "./file.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
+import { GroupCommits } from "./group-commits.ts";
 import { HeldUp } from "./held.ts";
 import { KeptAside, type SetAsideDiscarded } from "./kept-aside.ts";
 import { Keystore } from "./keystore.ts";
@@ -29,7 +29,6 @@ import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
 import { readOn } from "./read-on.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
-import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
 import type { ProbeRoom } from "./room.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
@@ -37,8 +36,7 @@ import { Sealing } from "./sealing.ts";
 import { setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
-import { readTotals } from "./totals.ts";
-import { Transactions } from "./transactions.ts";
+import { isQueueFull, Transactions } from "./transactions.ts";
 
 export interface StoreOptions {
   readonly path: string;
@@ -65,15 +63,12 @@ export class QueueStore {
   readonly #sealing: Sealing;
   readonly #mark: FlushMark;
   readonly #transactions: Transactions;
-  readonly #windows: RepeatWindows;
   readonly #deliveries: Deliveries;
   readonly #deadLetters: DeadLetters;
   readonly #retention: Retention;
   readonly #keptAside: KeptAside;
   readonly #disk: Disk;
-  readonly #admission: Admission;
-  readonly #changes: ChangeWriter;
-  readonly #writer: FrameWriter;
+  readonly #groups: GroupCommits;
   readonly #reader: FrameReader;
   readonly #heldUp: HeldUp;
   /** What opening found damaged, and what was carried over from a damaged file. */
@@ -111,10 +106,6 @@ export class QueueStore {
     const [db, statements, sealing, lanes, mark] = [this.#db, this.#statements, this.#sealing, this.#lanes, this.#mark];
     this.#disk = new Disk({ ...options, uptimeMs: () => kernel.uptimeMs() });
     this.#transactions = new Transactions({ db, statements, sealing, lanes, mark, disk: this.#disk });
-    this.#windows = {
-      repeats: new RepeatWindow(this.#statements, "repeats"),
-      received: new RepeatWindow(this.#statements, "received"),
-    };
     this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
     this.#disk.keepReserve();
@@ -123,17 +114,12 @@ export class QueueStore {
     this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
     this.#keptAside = new KeptAside(this.#statements, (lane) => this.#retention.maxBytes(lane));
     this.#seal(policy);
-    this.#admission = new Admission(this.#retention, this.#disk);
-    const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
-    this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, now });
+    const shared = { statements, sealing, running: this.#running };
     this.#reader = new FrameReader(shared);
-    const parts = {
-      deliveries: this.#deliveries,
-      deadLetters: this.#deadLetters,
-      retention: this.#retention,
-      windows: this.#windows,
-    };
-    this.#changes = new ChangeWriter({ statements: this.#statements, ...parts, now });
+    this.#groups = new GroupCommits({
+      ...{ ...shared, lanes, now, transactions: this.#transactions, retention: this.#retention, disk: this.#disk },
+      ...{ deliveries: this.#deliveries, deadLetters: this.#deadLetters },
+    });
     this.#heldUp = new HeldUp(this.#statements);
     this.#lookForHeldUp();
     this.#transactions.note();
@@ -189,66 +175,9 @@ export class QueueStore {
    * @throws PlantgateError DISK_FAILED: the process has to end (rule 12)
    */
   commitGroup(entries: readonly GroupEntry[]): EntryOutcome[] {
-    const blocked = this.#blocked();
-    const refusals = entries.map((entry) => this.#admission.judge(entry, blocked));
-    try {
-      return this.#write(entries, refusals);
-    } catch (error) {
-      if (!isQueueFull(error)) throw error;
-    }
-    // no room: what others bring is refused, what the gateway notes of its own work is paid for by the reserve
-    const full = new PlantgateError("QUEUE_FULL", "the disk has no room for the queue");
-    this.#disk.foundFull();
-    const own = entries.map((entry, index) => refusals[index] ?? (isControl(entry) ? undefined : full));
-    if (own.every((refusal) => refusal !== undefined)) return entries.map(() => full);
-    try {
-      return this.#write(entries, own);
-    } catch (error) {
-      if (!isQueueFull(error)) throw error;
-      return entries.map(() => full);
-    }
-  }
-
-  /** Why each lane takes nothing now; what is only kept for central makes room before anything is refused. */
-  #blocked(): ReadonlyMap<QueueLane, PlantgateError> {
-    const { deliveryBytes } = readTotals(this.#statements);
-    const refusals = this.#admission.refusals(this.#lanes, deliveryBytes);
-    const kept = [...refusals.keys()].some((lane) => lane !== "inbound" && this.#holdsKept(lane));
-    if (!kept) return refusals;
-    try {
-      this.#transactions.run((lanes) => {
-        for (const lane of refusals.keys()) this.#retention.prune(lane, lanes, this.#disk.look().state !== "ok");
-      });
-    } catch (error) {
-      if (!isQueueFull(error)) throw error;
-    }
-    return this.#admission.refusals(this.#lanes, deliveryBytes);
-  }
-
-  #holdsKept(lane: QueueLane): boolean {
-    const { acknowledged, dispatched, pruned } = this.#lane(lane);
-    return Math.min(acknowledged, lane === "telemetry" ? acknowledged : dispatched) > pruned;
-  }
-
-  #write(entries: readonly GroupEntry[], refusals: readonly (PlantgateError | undefined)[]): EntryOutcome[] {
-    if (refusals.every((refusal) => refusal !== undefined)) return refusals as PlantgateError[];
-    const { outcomes, staged, rows, discarded } = this.#transactions.run((lanes) => {
-      const staged = new Staged(lanes);
-      const outcomes = entries.map((entry, index) => refusals[index] ?? this.#changes.apply(entry, staged));
-      this.#writer.write(staged);
-      const rows = kinds.map((kind) =>
-        staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
-      );
-      staged.totals.write(this.#statements);
-      const discarded = this.#deadLetters.holdToBudget(this.#retention.heldBudgets.deadLetterBytes, staged.totals.held);
-      return { outcomes, staged, rows, discarded };
-    });
-    for (const [index, kind] of kinds.entries()) {
-      const row = rows[index];
-      if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
-    }
+    const { outcomes, discarded, deliveriesChanged } = this.#groups.commit(entries);
     for (const each of discarded) this.onDeadLettersDiscarded?.(each);
-    if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
+    if (deliveriesChanged) this.#lookForHeldUp();
     return outcomes;
   }
 
@@ -407,14 +336,4 @@ export class QueueStore {
     if (!state) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
     return state;
   }
-}
-
-const kinds = ["repeats", "received"] as const;
-
-function isQueueFull(error: unknown): boolean {
-  return error instanceof PlantgateError && error.code === "QUEUE_FULL";
-}
-
-function isControl(entry: GroupEntry): boolean {
-  return "change" in entry && entry.change.control === true;
 }

@@ -69,3 +69,8 @@ export class Transactions {
     }
   }
 }
+
+/** Nothing was written, for want of room. */
+export function isQueueFull(error: unknown): boolean {
+  return error instanceof PlantgateError && error.code === "QUEUE_FULL";
+}
