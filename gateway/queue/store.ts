@@ -18,22 +18,21 @@ import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
 import { markPath } from "./file.ts";
-import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
+import type { Fault, ReadLimits } from "./frames.ts";
 import { GroupCommits } from "./group-commits.ts";
 import { HeldUp } from "./held.ts";
 import { KeptAside, type SetAsideDiscarded } from "./kept-aside.ts";
 import { Keystore } from "./keystore.ts";
+import { LaneReader } from "./lane-reader.ts";
 import type { LaneState } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
-import { readOn } from "./read-on.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { Retention } from "./retention.ts";
 import type { ProbeRoom } from "./room.ts";
 import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
-import { setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { isQueueFull, Transactions } from "./transactions.ts";
@@ -69,7 +68,7 @@ export class QueueStore {
   readonly #keptAside: KeptAside;
   readonly #disk: Disk;
   readonly #groups: GroupCommits;
-  readonly #reader: FrameReader;
+  readonly #reader: LaneReader;
   readonly #heldUp: HeldUp;
   /** What opening found damaged, and what was carried over from a damaged file. */
   readonly found: Pick<OpenedQueue, "lost" | "salvaged">;
@@ -115,7 +114,13 @@ export class QueueStore {
     this.#keptAside = new KeptAside(this.#statements, (lane) => this.#retention.maxBytes(lane));
     this.#seal(policy);
     const shared = { statements, sealing, running: this.#running };
-    this.#reader = new FrameReader(shared);
+    this.#reader = new LaneReader({
+      ...{ ...shared, lanes, now, transactions: this.#transactions, retention: this.#retention },
+      onSetAside: (lane, fault) => {
+        this.#keptAside.added(lane, fault.first);
+        this.onSetAside?.({ lane, ...fault });
+      },
+    });
     this.#groups = new GroupCommits({
       ...{ ...shared, lanes, now, transactions: this.#transactions, retention: this.#retention, disk: this.#disk },
       ...{ deliveries: this.#deliveries, deadLetters: this.#deadLetters },
@@ -201,46 +206,12 @@ export class QueueStore {
    * @throws PlantgateError QUEUE_FULL: a hole has no room; DISK_FAILED
    */
   frames(lane: QueueLane, sequence: number, limits: ReadLimits): StoredFrame[] {
-    const frames = readOn(
-      {
-        read: () => this.#reader.read(lane, this.#lane(lane), sequence, limits),
-        state: () => this.#lane(lane),
-        setAside: (fault) => this.#setAside(lane, fault),
-      },
-      sequence,
-    );
-    const last = frames.at(-1);
-    if (limits.pin && last) this.pin(lane, last.first + last.count - 1);
-    return frames;
+    return this.#reader.frames(lane, sequence, limits);
   }
 
-  /**
-   * What goes to central next, behind `after`: the frames that are there; before them, where central lost what is deleted here, a hole that
-   * says so (rule 6). `chainUnknown`: a file of format 1 does not tell how to link that hole.
-   */
+  /** What goes to central next, behind `after`. @throws as `frames` */
   next(lane: Lane, after: number, limits: ReadLimits): NextFrames {
-    const { epoch, pruned, prunedChain } = this.#lane(lane);
-    const frames = this.frames(lane, Math.max(after, pruned), limits);
-    if (after >= pruned) return { epoch, frames };
-    if (!prunedChain) return { epoch, frames: [], chainUnknown: true };
-    const lost: StoredFrame = {
-      first: after + 1,
-      count: pruned - after,
-      recordedAt: 0,
-      events: new Uint8Array(),
-      chain: prunedChain.toString("hex"),
-      hole: "lost-by-receiver",
-    };
-    return { epoch, frames: [lost, ...frames] };
-  }
-
-  #setAside(lane: QueueLane, fault: Fault): void {
-    this.#transactions.run((lanes) => {
-      const moment = { at: this.#options.now(), runMs: this.#running.now() };
-      setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
-    });
-    this.#keptAside.added(lane, fault.first);
-    this.onSetAside?.({ lane, ...fault });
+    return this.#reader.next(lane, after, limits);
   }
 
   /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
