@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import { durationMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
 import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type {
   Change,
@@ -17,7 +17,7 @@ import { DeadLetters, type DiscardedDeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
-import { markPath } from "./file.ts";
+import { markPath, type OpenOptions } from "./file.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
 import { GroupCommits } from "./group-commits.ts";
 import { HeldUp } from "./held.ts";
@@ -30,20 +30,13 @@ import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { Retention } from "./retention.ts";
-import type { ProbeRoom } from "./room.ts";
-import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
 import { isQueueFull, Transactions } from "./transactions.ts";
 
-export interface StoreOptions {
-  readonly path: string;
-  readonly site: string;
-  readonly kernel: KernelTime;
-  readonly now: () => EpochMs;
+export interface StoreOptions extends OpenOptions {
   readonly readSpace?: ReadSpace;
-  readonly probeRoom?: ProbeRoom;
 }
 
 /** Until central says its own. */
@@ -58,7 +51,6 @@ export class QueueStore {
   readonly #db: DatabaseSync;
   readonly #lanes: Map<QueueLane, LaneState>;
   readonly #statements: Statements;
-  readonly #running: RunningTime;
   readonly #sealing: Sealing;
   readonly #mark: FlushMark;
   readonly #transactions: Transactions;
@@ -90,7 +82,7 @@ export class QueueStore {
    */
   constructor(options: StoreOptions) {
     this.#options = options;
-    const { path, now, kernel } = options;
+    const { path, now } = options;
     const keystore = new Keystore(dirname(path), now);
     this.lockedKeys = keystore.setLockedAside();
     keystore.onDelayed = (reason) => this.onKeyDelayed?.(reason);
@@ -98,33 +90,31 @@ export class QueueStore {
     this.#db = opened.db;
     this.#lanes = opened.lanes;
     this.found = opened;
-    this.#running = opened.running;
     this.#statements = new Statements(this.#db);
     this.#sealing = new Sealing(this.#db, keystore);
     this.#mark = new FlushMark(markPath(path));
-    const [db, statements, sealing, lanes, mark] = [this.#db, this.#statements, this.#sealing, this.#lanes, this.#mark];
-    this.#disk = new Disk({ ...options, uptimeMs: () => kernel.uptimeMs() });
-    this.#transactions = new Transactions({ db, statements, sealing, lanes, mark, disk: this.#disk });
-    this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
+    this.#disk = new Disk({ ...options, uptimeMs: () => options.kernel.uptimeMs() });
+    const { db, lanes, running } = opened;
+    const shared = { statements: this.#statements, sealing: this.#sealing, lanes, running, now };
+    this.#transactions = new Transactions({ ...shared, db, mark: this.#mark, disk: this.#disk });
+    this.#deliveries = new Deliveries(this.#statements, this.#sealing, running);
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
     this.#disk.keepReserve();
     const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
-    this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
+    this.#retention = new Retention(this.#statements, running, { policy, recoveryPointMs });
     this.#keptAside = new KeptAside(this.#statements, (lane) => this.#retention.maxBytes(lane));
     this.#seal(policy);
-    const shared = { statements, sealing, running: this.#running };
+    const writing = { ...shared, transactions: this.#transactions, retention: this.#retention };
     this.#reader = new LaneReader({
-      ...{ ...shared, lanes, now, transactions: this.#transactions, retention: this.#retention },
+      ...writing,
       onSetAside: (lane, fault) => {
         this.#keptAside.added(lane, fault.first);
         this.onSetAside?.({ lane, ...fault });
       },
     });
-    this.#groups = new GroupCommits({
-      ...{ ...shared, lanes, now, transactions: this.#transactions, retention: this.#retention, disk: this.#disk },
-      ...{ deliveries: this.#deliveries, deadLetters: this.#deadLetters },
-    });
+    const parts = { disk: this.#disk, deliveries: this.#deliveries, deadLetters: this.#deadLetters };
+    this.#groups = new GroupCommits({ ...writing, ...parts });
     this.#heldUp = new HeldUp(this.#statements);
     this.#lookForHeldUp();
     this.#transactions.note();
