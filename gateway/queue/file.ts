@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { chainGenesis, type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { codeOf, UnknownHeader } from "./damage.ts";
+import type { ProbeRoom } from "./room.ts";
 import type { KernelTime } from "./running-time.ts";
 import { formatVersion, schema } from "./schema.ts";
 
@@ -13,15 +14,11 @@ export interface OpenOptions {
   readonly site: string;
   readonly kernel: KernelTime;
   readonly now: () => EpochMs;
+  readonly probeRoom?: ProbeRoom;
 }
 
 export function markPath(path: string): string {
   return `${path}.mark`;
-}
-
-/** SQLITE_FULL (13), SQLITE_IOERR_SHMSIZE (4874), and ENOSPC of a file beside it: no room. Everything else that a write throws is a failed disk. */
-export function isFull(error: unknown): boolean {
-  return (codeOf(error) & 0xff) === 13 || codeOf(error) === 4874 || (error as NodeJS.ErrnoException | null)?.code === "ENOSPC";
 }
 
 export function openDatabase(path: string): DatabaseSync {

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
+import { isNoRoom } from "../write-flushed.ts";
 import type { QueueLane } from "./change.ts";
 import { laneNumbers } from "./schema.ts";
 
@@ -28,6 +29,7 @@ export class FlushMark {
     this.#handle = openSync(path, existsSync(path) ? "r+" : "w", 0o600);
   }
 
+  /** Where there is no room for it, the one before stays. */
   write(marks: ReadonlyMap<QueueLane, LaneMark>): void {
     const text = lanes
       .map((lane) => {
@@ -39,7 +41,12 @@ export class FlushMark {
     const length = this.#buffer.write(text, 8, "latin1");
     this.#buffer.writeUInt32LE(length, 4);
     this.#buffer.writeUInt32LE(crc32(this.#buffer.subarray(4, 8 + length)), 0);
-    writeSync(this.#handle, this.#buffer, 0, sizeBytes, 0);
+    try {
+      writeSync(this.#handle, this.#buffer, 0, sizeBytes, 0);
+    } catch (error) {
+      // it is only a note: an older one stays true
+      if (!isNoRoom(error)) throw error;
+    }
   }
 
   close(): void {

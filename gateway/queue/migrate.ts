@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { chainGenesis } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
+import { deadLetterBytes, tellsOfDiscarded } from "./dead-letters.ts";
 import {
   bootsTable,
   deadLettersTable,
@@ -53,11 +54,10 @@ export function migrateFrom1(db: DatabaseSync, site: string): void {
 
 /**
  * Format 2 → 3, inside the caller's transaction. Markers tell what they stand for; those that are there do not, and take nothing new for a
- * repeat. What each connector has lying here is counted.
+ * repeat. What each connector has lying here is counted when the file is opened ({@link deriveHeld}).
  */
 export function migrateFrom2(db: DatabaseSync): void {
   db.exec(`ALTER TABLE markers ADD COLUMN content TEXT; ${heldTable}`);
-  deriveHeld(db);
 }
 
 /**
@@ -68,11 +68,13 @@ export function migrateFrom3(db: DatabaseSync): void {
   db.exec(`ALTER TABLE frames ADD COLUMN linked_to BLOB; ${deliveriesAgain}`);
 }
 
+/** What each connector has lying here, counted anew from the rows. */
 export function deriveHeld(db: DatabaseSync): void {
   db.exec(`
     DELETE FROM held;
     INSERT INTO held SELECT connector, 'deliveries', count(*), sum(length(line)) FROM deliveries GROUP BY connector;
-    INSERT INTO held SELECT connector, direction, count(*), sum(length(body)) FROM dead_letters GROUP BY connector, direction;
+    INSERT INTO held SELECT connector, direction, count(*), sum(${deadLetterBytes}) FROM dead_letters WHERE NOT ${tellsOfDiscarded}
+      GROUP BY connector, direction;
   `);
 }
 

@@ -6,13 +6,14 @@ import { chainGenesis, PlantgateError } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { Contradiction, forgetDamage, forgetDoubt, isDamage, isDoubted, isNotedAsDamaged, noteDamage } from "./damage.ts";
 import { freeReserve } from "./disk.ts";
-import { isFull, makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
 import { checkSmallTables, checkThoroughly } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
 import { isSound, type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
 import { mendLane } from "./mend.ts";
-import { migrateFrom1, migrateFrom2, migrateFrom3, moveOldFrames } from "./migrate.ts";
+import { deriveHeld, migrateFrom1, migrateFrom2, migrateFrom3, moveOldFrames } from "./migrate.ts";
+import { whatIsFull } from "./room.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
 import { type Salvaged, salvage } from "./salvage.ts";
 import { formatVersion, laneEnd } from "./schema.ts";
@@ -49,7 +50,7 @@ export function openQueueFile(options: OpenOptions): OpenedQueue {
   try {
     return openOrSalvage(options);
   } catch (error) {
-    if (!isFull(error) || !freeReserve(options.path)) throw error;
+    if (!whatIsFull(error, options.path, options.probeRoom) || !freeReserve(options.path)) throw error;
     return openOrSalvage(options);
   }
 }
@@ -82,7 +83,9 @@ function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQ
     judge(db, options.site);
     checkSmallTables(db, inDoubt);
     if (!salvaged) db.exec("DELETE FROM meta WHERE name = 'salvaged'");
+    if (!isCountedByUs(db)) deriveHeld(db);
     const running = noteBoot(db, options);
+    noteCounted(db);
     const lost = known ? skipLost(db, options, running) : [];
     const lanes = readLanes(db);
     // what salvage made is as sound as it gets
@@ -141,6 +144,20 @@ function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {
     kernel.boot,
   );
   return running;
+}
+
+const latestBoot = "(SELECT id FROM boots ORDER BY run_ms DESC, id LIMIT 1)";
+
+/**
+ * Whether a program that counts what connectors have lying here as this one does was the last to open the file. One that did so before
+ * counted of dead letters their bodies alone, and may be put back at any time.
+ */
+function isCountedByUs(db: DatabaseSync): boolean {
+  return db.prepare(`SELECT 1 FROM meta WHERE name = 'held_counted' AND value = ${latestBoot}`).get() !== undefined;
+}
+
+function noteCounted(db: DatabaseSync): void {
+  db.exec(`INSERT OR REPLACE INTO meta SELECT 'held_counted', ${latestBoot}`);
 }
 
 /** The latest running time that anything in the file was written at. */

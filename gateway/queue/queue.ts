@@ -24,6 +24,12 @@ interface Waiter {
   readonly reject: (error: PlantgateError) => void;
 }
 
+/**
+ * `open`: takes all. `closing`: takes no change more, and answers what is asked until all changes are flushed. `ending`: the worker was told to
+ * close, and answers nothing behind that. Each goes on to the next one alone; `#failed` ends all of them.
+ */
+type Mode = "open" | "closing" | "ending";
+
 /** Groups at the worker: one is flushed while the next is packed; what comes meanwhile makes the one after larger. */
 const groupsAtWorker = 2;
 /** Of full ones so many more, that the flush after takes all of them. */
@@ -51,7 +57,7 @@ export class Queue {
   #heldUp: ReadonlySet<string> = new Set();
   #nextId = 1;
   #failed: PlantgateError | undefined;
-  #closing = false;
+  #mode: Mode = "open";
   #scheduled = false;
 
   private constructor(worker: Worker, options: QueueOptions) {
@@ -59,7 +65,7 @@ export class Queue {
     this.#options = options;
     worker.on("message", (reply: QueueReply) => this.#settle(reply));
     worker.on("error", (cause) => this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker failed", { cause })));
-    worker.on("exit", () => this.#closing || this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker ended")));
+    worker.on("exit", () => this.#ended());
   }
 
   /**
@@ -84,8 +90,7 @@ export class Queue {
    * @throws PlantgateError QUEUE_FULL: nothing was written; DISK_FAILED: nothing more will be
    */
   commit(change: Change): Promise<Committed> {
-    if (this.#failed || this.#closing)
-      return Promise.reject(this.#failed ?? new PlantgateError("STOPPED", "the queue is closing"));
+    if (this.#failed || this.#mode !== "open") return Promise.reject(this.#failed ?? closing());
     return new Promise<Committed>((resolve, reject) => {
       this.#packer.add({ change, resolve, reject });
       if (this.#packer.hasFull) this.#sendFull();
@@ -204,16 +209,18 @@ export class Queue {
 
   /** Flushes what was asked for before, closes the file and ends the worker. */
   async close(): Promise<void> {
-    if (this.#failed || this.#closing) return;
-    this.#closing = true;
+    if (this.#failed || this.#mode !== "open") return;
+    this.#mode = "closing";
     while (!this.#packer.isEmpty || this.#groups.size > 0) await this.#ask({ op: "disk" });
-    await this.#ask({ op: "close" });
-    this.#failed = new PlantgateError("STOPPED", "the queue is closed");
+    const closed = this.#ask({ op: "close" });
+    this.#mode = "ending";
+    await closed;
+    this.#end(new PlantgateError("STOPPED", "the queue is closed"));
     await this.#worker.terminate();
   }
 
   #ask<Value>(ask: Ask): Promise<Value> {
-    if (this.#failed) return Promise.reject(this.#failed);
+    if (this.#failed || this.#mode === "ending") return Promise.reject(this.#failed ?? closing());
     // what was committed before is seen by what is asked after it
     this.#sendAll();
     const id = this.#nextId++;
@@ -257,15 +264,30 @@ export class Queue {
 
   #fail(error: PlantgateError): void {
     if (this.#failed) return;
+    this.#end(error);
+    void this.#worker.terminate();
+    this.#options.onFailure(error);
+  }
+
+  /** As it should once it has answered all, the close last of all. */
+  #ended(): void {
+    if (this.#mode === "ending" && this.#open.size === 0) return;
+    this.#fail(new PlantgateError("DISK_FAILED", "the queue's worker ended"));
+  }
+
+  /** Nothing is answered any more: all that wait are told why. */
+  #end(error: PlantgateError): void {
     this.#failed = error;
     for (const waiter of this.#open.values()) waiter.reject(error);
     for (const group of this.#groups.values()) group.fail(error);
     for (let group = this.#packer.take(); group; group = this.#packer.take()) group.fail(error);
     this.#open.clear();
     this.#groups.clear();
-    void this.#worker.terminate();
-    this.#options.onFailure(error);
   }
+}
+
+function closing(): PlantgateError {
+  return new PlantgateError("STOPPED", "the queue is closing");
 }
 
 function toError({ code, message }: QueueFailure): PlantgateError {

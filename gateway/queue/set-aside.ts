@@ -8,8 +8,6 @@ import { chainAt, linkOf, openEvents, type RelinkDeps, relink } from "./relink.t
 import { framePosition, laneEnd } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
-export const setAsideBytes = 64 * 1024 * 1024;
-
 export interface Moment {
   readonly at: EpochMs;
   readonly runMs: number;
@@ -107,14 +105,6 @@ function moveAside(
   const waited = first > (lane === "inbound" ? state.dispatched : state.acknowledged);
   if (waited) state.waitingBytes = Math.max(0, state.waitingBytes - bytes);
   return row.chain as Uint8Array;
-}
-
-/** What is kept for a person is bounded as everything else; the ranges stay reported as holes. For the writer's quiet moments: it looks at all. */
-export function boundSetAside(statements: Statements): void {
-  const older = `SELECT position FROM (
-    SELECT position, sum(length(events) + coalesce(length(inputs), 0)) OVER (ORDER BY found_at DESC, position DESC) AS bytes FROM set_aside
-  ) WHERE bytes > ?`;
-  statements.run(`DELETE FROM set_aside WHERE position IN (${older})`, setAsideBytes);
 }
 
 /**

@@ -27,19 +27,22 @@ function pragma(db: DatabaseSync, name: string): number {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] as number;
 }
 
-/** Gives space of deleted frames back, a bounded step. @returns whether there is more to give back */
-export function giveSpaceBack(db: DatabaseSync): boolean {
+/**
+ * Gives space of deleted frames back, a bounded step. On a full disk each step is moved into the file at once, so that the log of the next one
+ * is written over it and needs no room. @returns whether there is more to give back
+ */
+export function giveSpaceBack(db: DatabaseSync, diskFull: boolean): boolean {
   const pageBytes = pragma(db, "page_size");
   const free = pragma(db, "freelist_count");
   if (free * pageBytes <= 2 * keptFreeBytes) return false;
   if (pragma(db, "auto_vacuum") === 0) {
     const used = (pragma(db, "page_count") - free) * pageBytes;
-    if (used <= rewrittenBytes) db.exec("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+    if (used <= rewrittenBytes && !diskFull) db.exec("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
     return false;
   }
   db.exec(`PRAGMA incremental_vacuum(${Math.min(pagesAtOnce, free - Math.floor(keptFreeBytes / pageBytes))})`);
-  if (pragma(db, "freelist_count") * pageBytes > 2 * keptFreeBytes) return true;
+  const more = pragma(db, "freelist_count") * pageBytes > 2 * keptFreeBytes;
   // moves what is left of the log into the file, which is cut then; the log keeps a length to write over
-  db.exec("PRAGMA wal_checkpoint(PASSIVE)");
-  return false;
+  if (!more || diskFull) db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  return more;
 }

@@ -1,8 +1,7 @@
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { durationMs, type EpochMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
-import { Admission, FrameWriter, type RepeatWindows, Staged } from "./append.ts";
-import { ChangeWriter, type EntryOutcome, type GroupEntry } from "./apply.ts";
+import { durationMs, type Lane, PlantgateError, type QueuePolicy } from "../../protocol/index.ts";
+import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type {
   Change,
   Committed,
@@ -14,42 +13,30 @@ import type {
   QueueLane,
   StoredFrame,
 } from "./change.ts";
-import { DeadLetters } from "./dead-letters.ts";
+import { DeadLetters, type DiscardedDeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
 import { Disk, type ReadSpace } from "./disk.ts";
-import { isFull, markPath } from "./file.ts";
-import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
+import { markPath, type OpenOptions } from "./file.ts";
+import type { Fault, ReadLimits } from "./frames.ts";
+import { GroupCommits } from "./group-commits.ts";
 import { HeldUp } from "./held.ts";
+import { KeptAside, type SetAsideDiscarded } from "./kept-aside.ts";
 import { Keystore } from "./keystore.ts";
-import { type LaneState, StagedLanes } from "./lane-state.ts";
+import { LaneReader } from "./lane-reader.ts";
+import type { LaneState } from "./lane-state.ts";
 import { FlushMark } from "./mark.ts";
 import { type OpenedQueue, openQueueFile } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
-import { readOn } from "./read-on.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
-import { RepeatWindow } from "./repeats.ts";
 import { Retention } from "./retention.ts";
-import type { KernelTime, RunningTime } from "./running-time.ts";
 import { Sealing } from "./sealing.ts";
-import { boundSetAside, setAside } from "./set-aside.ts";
 import { giveSpaceBack, keepFreePages } from "./space.ts";
 import { Statements } from "./statements.ts";
-import { readTotals } from "./totals.ts";
+import { isQueueFull, Transactions } from "./transactions.ts";
 
-export interface StoreOptions {
-  readonly path: string;
-  readonly site: string;
-  readonly kernel: KernelTime;
-  readonly now: () => EpochMs;
+export interface StoreOptions extends OpenOptions {
   readonly readSpace?: ReadSpace;
-}
-
-/** Oldest dead letters that went because those of their connector and direction took more than their budget. */
-export interface DiscardedDeadLetters {
-  readonly connector: string;
-  readonly direction: "in" | "out";
-  readonly count: number;
 }
 
 /** Until central says its own. */
@@ -64,18 +51,16 @@ export class QueueStore {
   readonly #db: DatabaseSync;
   readonly #lanes: Map<QueueLane, LaneState>;
   readonly #statements: Statements;
-  readonly #running: RunningTime;
   readonly #sealing: Sealing;
   readonly #mark: FlushMark;
-  readonly #windows: RepeatWindows;
+  readonly #transactions: Transactions;
   readonly #deliveries: Deliveries;
   readonly #deadLetters: DeadLetters;
   readonly #retention: Retention;
+  readonly #keptAside: KeptAside;
   readonly #disk: Disk;
-  readonly #admission: Admission;
-  readonly #changes: ChangeWriter;
-  readonly #writer: FrameWriter;
-  readonly #reader: FrameReader;
+  readonly #groups: GroupCommits;
+  readonly #reader: LaneReader;
   readonly #heldUp: HeldUp;
   /** What opening found damaged, and what was carried over from a damaged file. */
   readonly found: Pick<OpenedQueue, "lost" | "salvaged">;
@@ -85,6 +70,8 @@ export class QueueStore {
   onSetAside?: (fault: Fault & { readonly lane: QueueLane }) => void;
   /** Told when other connectors than before have more waiting than their budget. */
   onHeldUp?: (connectors: readonly string[]) => void;
+  /** Told when some of what was set aside is gone for good, as it took more than its bound. */
+  onSetAsideDiscarded?: (discarded: SetAsideDiscarded) => void;
   onDeadLettersDiscarded?: (discarded: DiscardedDeadLetters) => void;
   /** Told when a new sealing key is due and could not be written. */
   onKeyDelayed?: (reason: string) => void;
@@ -95,7 +82,7 @@ export class QueueStore {
    */
   constructor(options: StoreOptions) {
     this.#options = options;
-    const { path, now, kernel } = options;
+    const { path, now } = options;
     const keystore = new Keystore(dirname(path), now);
     this.lockedKeys = keystore.setLockedAside();
     keystore.onDelayed = (reason) => this.onKeyDelayed?.(reason);
@@ -103,36 +90,34 @@ export class QueueStore {
     this.#db = opened.db;
     this.#lanes = opened.lanes;
     this.found = opened;
-    this.#running = opened.running;
     this.#statements = new Statements(this.#db);
     this.#sealing = new Sealing(this.#db, keystore);
     this.#mark = new FlushMark(markPath(path));
-    this.#windows = {
-      repeats: new RepeatWindow(this.#statements, "repeats"),
-      received: new RepeatWindow(this.#statements, "received"),
-    };
-    this.#deliveries = new Deliveries(this.#statements, this.#sealing, this.#running);
+    this.#disk = new Disk({ ...options, uptimeMs: () => options.kernel.uptimeMs() });
+    const { db, lanes, running } = opened;
+    const shared = { statements: this.#statements, sealing: this.#sealing, lanes, running, now };
+    this.#transactions = new Transactions({ ...shared, db, mark: this.#mark, disk: this.#disk });
+    this.#deliveries = new Deliveries(this.#statements, this.#sealing, running);
     this.#deadLetters = new DeadLetters(this.#statements, this.#sealing);
-    this.#disk = new Disk({ path, uptimeMs: () => kernel.uptimeMs(), readSpace: options.readSpace });
     this.#disk.keepReserve();
     const policy = parseRememberedPolicy(this.#meta("policy") ?? "{}");
     const recoveryPointMs = Number(this.#meta("recovery_point_ms") ?? defaultRecoveryPointMs);
-    this.#retention = new Retention(this.#statements, this.#running, { policy, recoveryPointMs });
+    this.#retention = new Retention(this.#statements, running, { policy, recoveryPointMs });
+    this.#keptAside = new KeptAside(this.#statements, (lane) => this.#retention.maxBytes(lane));
     this.#seal(policy);
-    this.#admission = new Admission(this.#retention, this.#disk);
-    const shared = { statements: this.#statements, sealing: this.#sealing, running: this.#running };
-    this.#writer = new FrameWriter({ ...shared, retention: this.#retention, disk: this.#disk, now });
-    this.#reader = new FrameReader(shared);
-    const parts = {
-      deliveries: this.#deliveries,
-      deadLetters: this.#deadLetters,
-      retention: this.#retention,
-      windows: this.#windows,
-    };
-    this.#changes = new ChangeWriter({ statements: this.#statements, ...parts, now });
+    const writing = { ...shared, transactions: this.#transactions, retention: this.#retention };
+    this.#reader = new LaneReader({
+      ...writing,
+      onSetAside: (lane, fault) => {
+        this.#keptAside.added(lane, fault.first);
+        this.onSetAside?.({ lane, ...fault });
+      },
+    });
+    const parts = { disk: this.#disk, deliveries: this.#deliveries, deadLetters: this.#deadLetters };
+    this.#groups = new GroupCommits({ ...writing, ...parts });
     this.#heldUp = new HeldUp(this.#statements);
     this.#lookForHeldUp();
-    this.#mark.write(this.#lanes);
+    this.#transactions.note();
   }
 
   /** Budgets and sealing from the next commit on; remembered for the next start, which has no configuration at first. */
@@ -166,9 +151,9 @@ export class QueueStore {
     if (this.#meta(name) === value) return;
     const upsert = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     try {
-      this.#transaction(() => void this.#statements.run(upsert, name, value));
+      this.#transactions.run(() => void this.#statements.run(upsert, name, value));
     } catch (error) {
-      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
+      if (!isQueueFull(error)) throw error;
     }
   }
 
@@ -185,80 +170,10 @@ export class QueueStore {
    * @throws PlantgateError DISK_FAILED: the process has to end (rule 12)
    */
   commitGroup(entries: readonly GroupEntry[]): EntryOutcome[] {
-    const blocked = this.#blocked();
-    const refusals = entries.map((entry) => this.#admission.judge(entry, blocked));
-    try {
-      return this.#write(entries, refusals);
-    } catch (error) {
-      if (!isFull(error)) throw error;
-    }
-    // no room: what others bring is refused, what the gateway notes of its own work is paid for by the reserve
-    const full = new PlantgateError("QUEUE_FULL", "the disk has no room for the queue");
-    this.#disk.foundFull();
-    const own = entries.map((entry, index) => refusals[index] ?? (isControl(entry) ? undefined : full));
-    if (own.every((refusal) => refusal !== undefined)) return entries.map(() => full);
-    try {
-      return this.#write(entries, own);
-    } catch (error) {
-      if (!isFull(error)) throw error;
-      return entries.map(() => full);
-    }
-  }
-
-  /** Why each lane takes nothing now; what is only kept for central makes room before anything is refused. */
-  #blocked(): ReadonlyMap<QueueLane, PlantgateError> {
-    const { deliveryBytes } = readTotals(this.#statements);
-    const refusals = this.#admission.refusals(this.#lanes, deliveryBytes);
-    const kept = [...refusals.keys()].some((lane) => lane !== "inbound" && this.#holdsKept(lane));
-    if (!kept) return refusals;
-    try {
-      this.#transaction((lanes) => {
-        for (const lane of refusals.keys()) this.#retention.prune(lane, lanes, this.#disk.look().state !== "ok");
-      });
-    } catch (error) {
-      if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
-    }
-    return this.#admission.refusals(this.#lanes, deliveryBytes);
-  }
-
-  #holdsKept(lane: QueueLane): boolean {
-    const { acknowledged, dispatched, pruned } = this.#lane(lane);
-    return Math.min(acknowledged, lane === "telemetry" ? acknowledged : dispatched) > pruned;
-  }
-
-  #write(entries: readonly GroupEntry[], refusals: readonly (PlantgateError | undefined)[]): EntryOutcome[] {
-    if (refusals.every((refusal) => refusal !== undefined)) return refusals as PlantgateError[];
-    const staged = new Staged(new StagedLanes(this.#lanes));
-    try {
-      this.#db.exec("BEGIN IMMEDIATE");
-      const outcomes = entries.map((entry, index) => refusals[index] ?? this.#changes.apply(entry, staged));
-      this.#writer.write(staged);
-      const rows = kinds.map((kind) =>
-        staged.entries[kind].length > 0 ? this.#windows[kind].write(staged.entries[kind]) : undefined,
-      );
-      staged.totals.write(this.#statements);
-      const discarded = this.#discardDeadLetters(staged);
-      staged.lanes.write(this.#statements);
-      this.#db.exec("COMMIT");
-      for (const [index, kind] of kinds.entries()) {
-        const row = rows[index];
-        if (row !== undefined) this.#windows[kind].remember(row, staged.entries[kind]);
-      }
-      this.#committed(staged.lanes);
-      for (const each of discarded) this.onDeadLettersDiscarded?.(each);
-      if (staged.totals.held.some(({ kind }) => kind === "deliveries")) this.#lookForHeldUp();
-      return outcomes;
-    } catch (cause) {
-      throw this.#takenBack(cause);
-    }
-  }
-
-  #discardDeadLetters({ totals }: Staged): DiscardedDeadLetters[] {
-    return totals.held.flatMap(({ connector, kind }) => {
-      if (kind === "deliveries") return [];
-      const count = this.#deadLetters.discardPast(this.#retention.heldBudgets.deadLetterBytes, connector, kind);
-      return count > 0 ? [{ connector, direction: kind, count }] : [];
-    });
+    const { outcomes, discarded, deliveriesChanged } = this.#groups.commit(entries);
+    for (const each of discarded) this.onDeadLettersDiscarded?.(each);
+    if (deliveriesChanged) this.#lookForHeldUp();
+    return outcomes;
   }
 
   #lookForHeldUp(): void {
@@ -268,20 +183,6 @@ export class QueueStore {
   /** Connectors for which more waits than their budget. */
   get heldUp(): readonly string[] {
     return this.#heldUp.connectors;
-  }
-
-  #committed(lanes: StagedLanes): void {
-    if (!lanes.touched) return;
-    lanes.become(this.#lanes);
-    // never ahead of the disk: it is written after the flush, and not flushed itself
-    this.#mark.write(this.#lanes);
-  }
-
-  #takenBack(cause: unknown): unknown {
-    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-    this.#sealing.forget();
-    if (isFull(cause) || cause instanceof PlantgateError) return cause;
-    return new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
   }
 
   /** Frames on their way to central are not discarded (rule 7). */
@@ -295,77 +196,24 @@ export class QueueStore {
    * @throws PlantgateError QUEUE_FULL: a hole has no room; DISK_FAILED
    */
   frames(lane: QueueLane, sequence: number, limits: ReadLimits): StoredFrame[] {
-    const frames = readOn(
-      {
-        read: () => this.#reader.read(lane, this.#lane(lane), sequence, limits),
-        state: () => this.#lane(lane),
-        setAside: (fault) => this.#setAside(lane, fault),
-      },
-      sequence,
-    );
-    const last = frames.at(-1);
-    if (limits.pin && last) this.pin(lane, last.first + last.count - 1);
-    return frames;
+    return this.#reader.frames(lane, sequence, limits);
   }
 
-  /**
-   * What goes to central next, behind `after`: the frames that are there; before them, where central lost what is deleted here, a hole that
-   * says so (rule 6). `chainUnknown`: a file of format 1 does not tell how to link that hole.
-   */
+  /** What goes to central next, behind `after`. @throws as `frames` */
   next(lane: Lane, after: number, limits: ReadLimits): NextFrames {
-    const { epoch, pruned, prunedChain } = this.#lane(lane);
-    const frames = this.frames(lane, Math.max(after, pruned), limits);
-    if (after >= pruned) return { epoch, frames };
-    if (!prunedChain) return { epoch, frames: [], chainUnknown: true };
-    const lost: StoredFrame = {
-      first: after + 1,
-      count: pruned - after,
-      recordedAt: 0,
-      events: new Uint8Array(),
-      chain: prunedChain.toString("hex"),
-      hole: "lost-by-receiver",
-    };
-    return { epoch, frames: [lost, ...frames] };
-  }
-
-  /** Without it nobody reads on, so the reserve pays for it; what was written of a try that found no room gives its own back. */
-  #setAside(lane: QueueLane, fault: Fault): void {
-    const write = (lanes: StagedLanes): void => {
-      const moment = { at: this.#options.now(), runMs: this.#running.now() };
-      setAside({ statements: this.#statements, sealing: this.#sealing }, lane, lanes.touch(lane), fault, moment);
-    };
-    for (let tried = 0; ; tried++) {
-      try {
-        this.#transaction(write);
-        break;
-      } catch (error) {
-        if (!(error instanceof PlantgateError) || error.code !== "QUEUE_FULL") throw error;
-        this.#disk.foundFull();
-        this.#shrinkLog();
-        if (tried > 0) throw error;
-      }
-    }
-    this.onSetAside?.({ lane, ...fault });
-  }
-
-  #shrinkLog(): void {
-    try {
-      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-    } catch (cause) {
-      if (!isFull(cause)) throw this.#failed(cause);
-    }
+    return this.#reader.next(lane, after, limits);
   }
 
   /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
   openEpoch(lane: Lane): void {
-    this.#transaction((lanes) => beginEpoch(lanes.touch(lane)));
+    this.#transactions.run((lanes) => beginEpoch(lanes.touch(lane)));
   }
 
   /** What central has of a lane, as it says when a session begins. Where that is less than it acknowledged once (it was restored), what is
    * still here waits again (rule 6). */
   confirm(lane: Lane, watermark: number): void {
     if (watermark < this.position(lane).acknowledged)
-      this.#transaction((lanes) => setBack(this.#statements, lane, lanes, watermark));
+      this.#transactions.run((lanes) => setBack(this.#statements, lane, lanes, watermark));
     this.#retention.confirmed(lane);
   }
 
@@ -376,38 +224,20 @@ export class QueueStore {
   maintain(): boolean {
     this.#disk.keepReserve();
     const full = this.#disk.look().state !== "ok";
-    const more = this.#transaction((lanes) => {
-      boundSetAside(this.#statements);
-      return this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
+    const { more, discarded, setAside } = this.#transactions.run((lanes) => {
+      const setAside = this.#keptAside.hold();
+      const discarded = this.#deadLetters.holdAllToBudget(this.#retention.heldBudgets.deadLetterBytes);
+      const more = this.#retention.maintain(lanes, this.#lanes.keys(), full, this.#options.now());
+      return { more: more || discarded.length > 0 || setAside.length > 0, discarded, setAside };
     });
-    if (more || full) return more;
-    try {
-      keepFreePages(this.#db);
-      return giveSpaceBack(this.#db);
-    } catch (cause) {
-      throw this.#failed(this.#takenBack(cause));
-    }
-  }
-
-  #transaction<Result>(work: (lanes: StagedLanes) => Result): Result {
-    const lanes = new StagedLanes(this.#lanes);
-    try {
-      this.#db.exec("BEGIN IMMEDIATE");
-      const result = work(lanes);
-      lanes.write(this.#statements);
-      this.#db.exec("COMMIT");
-      this.#committed(lanes);
-      return result;
-    } catch (cause) {
-      throw this.#failed(this.#takenBack(cause));
-    }
-  }
-
-  #failed(cause: unknown): PlantgateError {
-    if (isFull(cause)) return new PlantgateError("QUEUE_FULL", "the disk has no room for the queue", { cause });
-    return cause instanceof PlantgateError
-      ? cause
-      : new PlantgateError("DISK_FAILED", "the queue could not be written", { cause });
+    for (const each of setAside) this.onSetAsideDiscarded?.(each);
+    for (const each of discarded) this.onDeadLettersDiscarded?.(each);
+    if (more) return true;
+    return this.#transactions.attempt(() => {
+      if (!full) keepFreePages(this.#db);
+      // also on a full disk: it may be full of what the queue held and needs no more
+      return giveSpaceBack(this.#db, full);
+    });
   }
 
   /** Epoch and positions of a lane, without looking at its frames. */
@@ -471,10 +301,4 @@ export class QueueStore {
     if (!state) throw new PlantgateError("INVARIANT", `the queue has no lane ${lane}`);
     return state;
   }
-}
-
-const kinds = ["repeats", "received"] as const;
-
-function isControl(entry: GroupEntry): boolean {
-  return "change" in entry && entry.change.control === true;
 }

@@ -21,6 +21,13 @@ export function readTotals(statements: Pick<Statements, "get">): Totals {
   };
 }
 
+/** What a transaction changed of what one connector has lying here; `count`: rows more, or fewer. */
+export interface HeldChange {
+  readonly connector: string;
+  readonly kind: HeldKind;
+  readonly count: number;
+}
+
 /** What one transaction adds to the totals; written with it. */
 export class TotalsChange {
   readonly #change: Totals = { deliveries: 0, deliveryBytes: 0, unknown: 0, parked: 0, deadLetters: 0 };
@@ -42,7 +49,7 @@ export class TotalsChange {
   }
 
   /** What changed of what connectors have lying here. */
-  get held(): readonly { readonly connector: string; readonly kind: HeldKind }[] {
+  get held(): readonly HeldChange[] {
     return [...this.#held.values()];
   }
 

@@ -3,11 +3,13 @@ import { type ErrorCode, type Lane, PlantgateError, type QueuePolicy } from "../
 import type { EntryOutcome, GroupEntry } from "./apply.ts";
 import type { Committed, Delivery, DiskReport, NextFrames, QueueLane } from "./change.ts";
 import { noteFailure } from "./damage.ts";
+import type { DiscardedDeadLetters } from "./dead-letters.ts";
 import type { Fault, ReadLimits } from "./frames.ts";
+import type { SetAsideDiscarded } from "./kept-aside.ts";
 import type { LostRange } from "./open.ts";
 import { systemKernelTime } from "./running-time.ts";
 import type { Salvaged } from "./salvage.ts";
-import { type DiscardedDeadLetters, QueueStore } from "./store.ts";
+import { QueueStore } from "./store.ts";
 
 /** What the main thread asks; answered in order, groups of one turn by one flush. */
 export type QueueRequest = { readonly id: number } & (
@@ -58,6 +60,7 @@ export type QueueNotice =
   /** More waits for these connectors than their budget; none: for no connector any more. */
   | { readonly kind: "heldUp"; readonly connectors: readonly string[] }
   | ({ readonly kind: "deadLettersDiscarded" } & DiscardedDeadLetters)
+  | ({ readonly kind: "setAsideDiscarded" } & SetAsideDiscarded)
   /** A new sealing key is due and could not be written; the newest one goes on. */
   | { readonly kind: "keyDelayed"; readonly reason: string };
 
@@ -201,6 +204,7 @@ try {
   if (store.heldUp.length > 0) tellHeldUp(store.heldUp);
   store.onHeldUp = tellHeldUp;
   store.onDeadLettersDiscarded = (discarded) => reply({ notice: { kind: "deadLettersDiscarded", ...discarded } });
+  store.onSetAsideDiscarded = (discarded) => reply({ notice: { kind: "setAsideDiscarded", ...discarded } });
   store.onKeyDelayed = (reason) => reply({ notice: { kind: "keyDelayed", reason } });
   store.onSetAside = ({ lane, ...fault }) => reply({ notice: { kind: "fault", lane, fault } });
   let maintenance: NodeJS.Timeout | undefined;

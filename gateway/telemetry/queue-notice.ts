@@ -41,6 +41,15 @@ export function logNotice(log: Logger, notice: QueueNotice): void {
         { event: "queue.deadLetters.discarded", connector: notice.connector, direction: notice.direction, count: notice.count },
         "dead letters of this connector took more than their budget: the oldest were discarded, a row in their place tells how many",
       );
+    case "setAsideDiscarded": {
+      const { kind: _, ...discarded } = notice;
+      return log.error(
+        { event: "queue.setAside.discarded", ...discarded },
+        discarded.reason === "locked"
+          ? "what is locked of this lane took more than the lane's budget: the oldest of it is gone, no recovery key brings it back"
+          : "what was set aside as damaged took more than 64 MiB: the oldest of it is gone",
+      );
+    }
     case "keyDelayed":
       return log.error(
         { event: "queue.key.delayed", reason: notice.reason },

@@ -1,8 +1,11 @@
-import { existsSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { ReadSpace } from "../../../gateway/queue/disk.ts";
+import { type ProbeRoom, whatIsFull } from "../../../gateway/queue/room.ts";
 import { temporaryFolder } from "../../support/folder.ts";
+import { replaceOpenHandle } from "../../support/open-handle.ts";
 import { hash, linesIn, openStore, rangesIn, TestKernel } from "../../support/queue-store.ts";
 
 const gibibyte = 1024 ** 3;
@@ -12,13 +15,14 @@ const append = (lane: "transaction" | "bulk" | "telemetry", name: string) => ({
 });
 
 /** A store on a disk whose free space is what the test says. */
-function openOnDisk(folder: string) {
+function openOnDisk(folder: string, probeRoom?: ProbeRoom) {
   const disk = { freeBytes: 20 * gibibyte, sizeBytes: 100 * gibibyte };
   const kernel = new TestKernel();
   const readSpace: ReadSpace = () => disk;
-  const store = openStore(folder, { kernel, readSpace });
+  const store = openStore(folder, { kernel, readSpace, ...(probeRoom && { probeRoom }) });
   return {
     store,
+    kernel,
     free(bytes: number): void {
       disk.freeBytes = bytes;
       kernel.uptime += 1000;
@@ -104,4 +108,98 @@ it("pays for its own bookkeeping from the reserve when a write finds no room, an
   store.database.exec(`PRAGMA max_page_count = ${pages + 20}`);
   expect(codes(store.commitGroup([{ change: { cursors: [{ name: "c", value: "1" }], control: true } }]))).toEqual(["taken"]);
   store.close();
+});
+
+it("takes again, once central has all, when it was the queue itself that filled the disk", () => {
+  using folder = temporaryFolder();
+  const kernel = new TestKernel();
+  const files = () => readdirSync(folder.path).reduce((sum, name) => sum + statSync(join(folder.path, name)).size, 0);
+  const readSpace: ReadSpace = () => ({ freeBytes: 230 * 1024 ** 2 - files(), sizeBytes: 100 * gibibyte });
+  const store = openStore(folder.path, { kernel, readSpace });
+  store.keepAcknowledged(0);
+  writeFileSync(join(folder.path, "reserve"), Buffer.alloc(32 * 1024 ** 2));
+  const large = () => ({
+    change: { messages: [{ lane: "transaction" as const, line: randomBytes(1_000_000).toString("base64") }] },
+  });
+  for (let said: unknown = "taken"; said === "taken"; kernel.uptime += 300) said = codes(store.commitGroup([large()]))[0];
+  expect(store.disk().state).toBe("refusing");
+  const lane = "transaction";
+  const { epoch, last } = store.position(lane);
+  store.commit([{ acknowledged: { lane, epoch, watermark: last }, dispatched: { lane, upTo: last }, control: true }]);
+  while (store.maintain());
+  kernel.uptime += 1000;
+  expect(store.disk().state).not.toBe("refusing");
+  expect(codes(store.commitGroup([large()]))).toEqual(["taken"]);
+  store.close();
+});
+
+const failing =
+  (code: string): ProbeRoom =>
+  () => {
+    throw Object.assign(new Error(code), { code });
+  };
+
+it("refuses on a used-up quota, which the disk's figures do not show, until its reserve has room again", () => {
+  using folder = temporaryFolder();
+  const { store, kernel } = openOnDisk(folder.path, failing("EDQUOT"));
+  const reserve = join(folder.path, "reserve");
+  const log = join(folder.path, "queue.sqlite-wal");
+  store.commitGroup([append("transaction", "first")]);
+  {
+    // SQLite only says that a write failed
+    using _ = replaceOpenHandle(log, log, "r");
+    const control = { change: { cursors: [{ name: "c", value: "1" }], control: true as const } };
+    expect(codes(store.commitGroup([append("transaction", "no"), control]))).toEqual(["QUEUE_FULL", "QUEUE_FULL"]);
+    expect(() => store.openEpoch("bulk")).toThrow(expect.objectContaining({ code: "QUEUE_FULL" }));
+  }
+  // given free for the gateway's own notes, and not taken back at once
+  expect(existsSync(reserve)).toBe(false);
+  kernel.uptime += 1000;
+  store.maintain();
+  expect(existsSync(reserve)).toBe(false);
+  expect(store.disk()).toEqual({ state: "refusing", freeBytes: 0 });
+  const note = { change: { cursors: [{ name: "c", value: "2" }], control: true as const } };
+  expect(codes(store.commitGroup([append("telemetry", "no"), note]))).toEqual(["QUEUE_FULL", "taken"]);
+  symlinkSync("/dev/full", reserve);
+  kernel.uptime += 60_000;
+  store.maintain();
+  expect(store.disk().state).toBe("refusing");
+  kernel.uptime += 30_000;
+  store.maintain();
+  expect(store.disk().state).toBe("refusing");
+  kernel.uptime += 30_000;
+  store.maintain();
+  expect(store.disk()).toEqual({ state: "ok", freeBytes: 20 * gibibyte });
+  expect(codes(store.commitGroup([append("transaction", "again")]))).toEqual(["taken"]);
+  expect(linesIn(store)).toEqual([noise("first"), noise("again")]);
+  store.close();
+});
+
+it.each([
+  ["finds room", () => {}],
+  ["fails as well", failing("EIO")],
+  ["finds the disk full, which SQLite would have said", failing("ENOSPC")],
+])("takes a write that failed for a failed disk where one beside the file %s", (_, probe) => {
+  using folder = temporaryFolder();
+  const { store } = openOnDisk(folder.path, probe);
+  const log = join(folder.path, "queue.sqlite-wal");
+  store.commitGroup([append("transaction", "first")]);
+  {
+    using _ = replaceOpenHandle(log, log, "r");
+    expect(() => store.commitGroup([append("transaction", "no")])).toThrow(expect.objectContaining({ code: "DISK_FAILED" }));
+  }
+  store.close();
+});
+
+it("refuses what it has no quota to make a sealing key for", () => {
+  expect(whatIsFull(Object.assign(new Error("write"), { code: "EDQUOT" }), "queue.sqlite")).toBe("quota");
+  expect(whatIsFull(Object.assign(new Error("write"), { code: "ENOSPC" }), "queue.sqlite")).toBe("disk");
+  expect(whatIsFull(Object.assign(new Error("write"), { code: "EIO" }), "queue.sqlite")).toBeUndefined();
+});
+
+it("tells by a write of its own what a failed one of SQLite does not, and leaves nothing of it", () => {
+  using folder = temporaryFolder();
+  const failed = Object.assign(new Error("disk I/O error"), { errcode: 778 });
+  expect(whatIsFull(failed, join(folder.path, "queue.sqlite"))).toBeUndefined();
+  expect(readdirSync(folder.path)).toEqual([]);
 });

@@ -67,6 +67,30 @@ it.each(["éé", "€", "€€", "€€€", "😀", "x😀", "😀€"])(
   },
 );
 
+it("answers what is asked while it closes: before its end, or that it closes", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  const committed = queue.commit({ messages: [{ lane: "transaction", line: "{}" }] });
+  const closing = queue.close();
+  const before = queue.position("transaction");
+  const late = Promise.allSettled([committed.then(() => queue.depth())]);
+  await expect(before).resolves.toMatchObject({ last: 1 });
+  await closing;
+  // it came before the close or behind it
+  expect(["fulfilled", "rejected"]).toContain((await late)[0].status);
+  await expect(queue.disk()).rejects.toMatchObject({ code: "STOPPED" });
+});
+
+it("rejects what is asked behind the end of a close", async () => {
+  using folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });
+  const closing = queue.close();
+  const asked = Promise.allSettled([queue.depth(), queue.position("bulk"), queue.cursor("c")]);
+  await closing;
+  const stopped = { status: "rejected", reason: { code: "STOPPED" } };
+  expect(await asked).toMatchObject([stopped, stopped, stopped]);
+});
+
 it("tells listeners of a lane after the flush", async () => {
   using folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: never });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Queue } from "../../../gateway/queue/queue.ts";
@@ -145,6 +145,21 @@ describe.skipIf(process.getuid?.() !== 0)("on a disk that is really full", () =>
     store.commit([order("sealed")]);
     expect(linesIn(store)).toEqual([noise("plain"), noise("sealed")]);
     expect(existsSync(join(disk.path, "keystore", "keys.json"))).toBe(true);
+    store.close();
+  });
+
+  it("keeps running when there is no room for one file more and its reserve is missing", () => {
+    using disk = smallDisk(48, { files: 64 });
+    const kernel = new TestKernel();
+    const store = openStore(disk.path, { kernel });
+    rmSync(join(disk.path, "reserve"));
+    disk.fillWithFiles();
+    expect(outcome(() => store.maintain())).toBe("taken");
+    expect(outcome(() => store.commit([order("a")]))).toBe("taken");
+    disk.free();
+    kernel.uptime += 3_600_000;
+    store.maintain();
+    expect(existsSync(join(disk.path, "reserve"))).toBe(true);
     store.close();
   });
 

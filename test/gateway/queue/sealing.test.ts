@@ -3,10 +3,12 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
+import type { QueueLane } from "../../../gateway/queue/change.ts";
+import { damagedBytes } from "../../../gateway/queue/kept-aside.ts";
 import { recoverKeys } from "../../../gateway/queue/keystore.ts";
 import { QueueReader, type SetAsideRange } from "../../../gateway/queue/read.ts";
-import { framePosition } from "../../../gateway/queue/schema.ts";
-import { setAsideBytes } from "../../../gateway/queue/set-aside.ts";
+import { framePosition, laneEnd, sequenceAt } from "../../../gateway/queue/schema.ts";
+import type { QueueStore } from "../../../gateway/queue/store.ts";
 import { queuePolicy } from "../../../protocol/index.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { delivery, laneOf, linesIn, openStore, rangesIn } from "../../support/queue-store.ts";
@@ -290,5 +292,58 @@ it("keeps so much of what was set aside, and no more: the newest", () => {
     "transaction 1",
     ...[4, 5, 6, 7, 8, 9, 10].map((at) => `bulk ${at}`),
   ]);
-  expect(kept.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(setAsideBytes);
+  expect(kept.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(damagedBytes);
+});
+
+/** Ranges of 9 MB each, as if they had been set aside before. */
+function putAside(store: QueueStore, lane: QueueLane, reason: "locked" | "damaged", count: number): void {
+  const insert = store.database.prepare("INSERT INTO set_aside VALUES (?, 7, 0, ?, ?, x'00', NULL, zeroblob(9000000), NULL)");
+  for (let n = 0; n < count; n++) insert.run(framePosition(lane, 1 + 7 * n), reason, 1000 - n);
+}
+const firstsIn = (store: QueueStore, lane: QueueLane): number[] =>
+  store.database
+    .prepare("SELECT position FROM set_aside WHERE position BETWEEN ? AND ? ORDER BY position")
+    .all(framePosition(lane, 0), laneEnd(lane))
+    .map(({ position }) => sequenceAt(position as number));
+
+it("keeps all that is locked, however much, beside what is damaged, until its lane's budget is used up", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  const gone: unknown[] = [];
+  store.onSetAsideDiscarded = (each) => gone.push(each);
+  putAside(store, "transaction", "locked", 9);
+  putAside(store, "bulk", "damaged", 9);
+  while (store.maintain());
+  expect(firstsIn(store, "transaction")).toEqual([1, 8, 15, 22, 29, 36, 43, 50, 57]);
+  // of damaged ones the oldest by when they were found go
+  expect(firstsIn(store, "bulk")).toEqual([1, 8, 15, 22, 29, 36, 43]);
+  expect(gone).toEqual([{ lane: "bulk", reason: "damaged", count: 14, bytes: 18_000_000 }]);
+  const budget = { transaction: { maxBytes: "20MiB" } } as const;
+  store.configure(queuePolicy.parse({ lanes: budget }));
+  while (store.maintain());
+  // of locked ones the oldest messages
+  expect(firstsIn(store, "transaction")).toEqual([50, 57]);
+  expect(gone[1]).toEqual({ lane: "transaction", reason: "locked", count: 49, bytes: 63_000_000 });
+  expect(gone).toHaveLength(2);
+  store.close();
+});
+
+it("bounds what is locked while the gateway runs, and tells that it is gone", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(sealed);
+  for (let n = 0; n < 4; n++) store.commit([{ messages: [{ lane: "bulk", line: randomBytes(600_000).toString("base64") }] }]);
+  store.close();
+  renameSync(join(folder.path, "keystore"), join(folder.path, "elsewhere"));
+  const after = openStore(folder.path);
+  const gone: unknown[] = [];
+  after.onSetAsideDiscarded = (each) => gone.push(each);
+  after.configure(queuePolicy.parse({ lanes: { bulk: { maxBytes: "2MiB" } } }));
+  after.maintain();
+  expect(rangesIn(after, "bulk")).toEqual(["1-4 locked"]);
+  while (after.maintain());
+  expect(firstsIn(after, "bulk")).toEqual([2, 3, 4]);
+  expect(gone).toMatchObject([{ lane: "bulk", reason: "locked", count: 1 }]);
+  expect(rangesIn(after, "bulk")).toEqual(["1-4 locked"]);
+  after.close();
 });
