@@ -224,7 +224,10 @@ class QueueLife implements Life {
     }
     const gone = this.#known.deliveries - this.#delivered.size - store.depth().deliveries.unknown;
     const said = this.told.some(
-      (text) => text.startsWith("lost") || text.startsWith("dispatches inbound") || (text.startsWith("salvaged") && text.includes("deliveries")),
+      (text) =>
+        text.startsWith("lost") ||
+        text.startsWith("dispatches inbound") ||
+        (text.startsWith("salvaged") && text.includes("deliveries")),
     );
     if (gone > 0 && !said) this.problems.push(`${gone} deliveries are gone and nobody was told`);
   }
