@@ -7,6 +7,7 @@ import { Operators } from "./auth/operators.ts";
 import { Revisions } from "./document/revisions.ts";
 import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
+import { Calls } from "./http/calls.ts";
 import { type Listening, listen } from "./http/listen.ts";
 import { Completeness } from "./ledger/completeness.ts";
 import { Damage } from "./ledger/damage.ts";
@@ -107,6 +108,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
     const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
+    const calls = new Calls();
     const projector = new Projector({
       storage,
       frames,
@@ -115,7 +117,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       alarms,
       clock,
       log,
-      pressed: () => admissions.pressed || commits.pressed,
+      pressed: () => admissions.pressed || calls.pressed,
       projected: (sites) => notices.tell({ ledger: true, sites: [...sites] }),
     });
     const ingest = new Ingest({
@@ -178,6 +180,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       completeness: new Completeness(reading),
       records: new Records(reading),
       admissions,
+      calls,
       stopping: stopping.signal,
       siteChanged: (site) => {
         hints.wake(site);

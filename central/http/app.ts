@@ -9,6 +9,7 @@ import { isOutage } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { gatewayOnly } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
+import type { Calls } from "./calls.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
@@ -17,6 +18,7 @@ import { signinRoutes } from "./signin-routes.ts";
 
 export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRouteDeps, "signingKey" | "json"> {
   readonly tokens: GatewayTokens;
+  readonly calls: Calls;
   readonly identity: Identity;
   readonly consoleDir: string | undefined;
   readonly log: Logger;
@@ -74,6 +76,7 @@ export function makeApp(deps: AppDeps): Hono {
   app.route("/v1", adminRoutes({ ...deps, json, signingKey: identity.signing.publicKey }));
   app.route("/v1", readRoutes(deps));
   const gateway = gatewayOnly(deps);
+  for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
   for (const path of ["lanes/*", "bundles/*"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
   for (const path of ["sessions", "downlink", "status"]) app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));

@@ -52,7 +52,10 @@ const outageMs = 1000;
 const retryMs = 20;
 /** Batches that are set aside one by one as they are not found. */
 const maxMissing = 10_000;
-/** While batches press, a pause of so many times the step before it: they are answered soon, and projection does not stand still. */
+/** While plants press, projection leaves them all of the time at first: most of a storm's calls come in its first second. */
+const holdMs = 2000;
+const holdLookMs = 50;
+/** Then a pause of so many times the step before it: they are answered soon, and projection does not stand still. */
 const pauses = 3;
 
 /**
@@ -70,6 +73,8 @@ export class Projector {
   #repaired: Which | undefined;
   /** How often the configuration had been loaded when people were told what of it cannot be read. */
   #toldLoads = 0;
+  /** Since when plants press. */
+  #pressedAt: number | undefined;
   /** Some sites are behind with what is routed to them. */
   #behind = true;
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -97,7 +102,9 @@ export class Projector {
       this.#wake = new AbortController();
       try {
         const began = clock.monotonic();
-        if (!(await this.step())) await clock.sleep(idleMs, this.#wake.signal);
+        this.#pressedAt = pressed?.() ? (this.#pressedAt ?? began) : undefined;
+        if (this.#pressedAt !== undefined && began - this.#pressedAt < holdMs) await clock.sleep(holdLookMs, signal);
+        else if (!(await this.step())) await clock.sleep(idleMs, this.#wake.signal);
         else if (pressed?.()) await clock.sleep(pauses * (clock.monotonic() - began), signal);
         // other work of the process gets its turn between two steps
         else await new Promise((resolve) => setImmediate(resolve));

@@ -11,7 +11,6 @@ interface Waiting {
 
 /** Changes of one transaction at most: a few milliseconds of the one connection. */
 const maxChanges = 64;
-const manyChanges = 16;
 
 /**
  * Small changes, such as sessions that begin and status reports: on SQLite those that wait together share one transaction and one flush,
@@ -21,8 +20,6 @@ const manyChanges = 16;
 export class SharedCommits {
   readonly #storage: Storage;
   #waiting: Waiting[] = [];
-  /** Changes that are being made. */
-  #making = 0;
   #working = false;
 
   constructor(storage: Storage) {
@@ -41,15 +38,9 @@ export class SharedCommits {
     });
   }
 
-  /** Many wait at once: what can wait should. */
-  get pressed(): boolean {
-    return this.#waiting.length + this.#making >= manyChanges;
-  }
-
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, maxChanges);
-      this.#making = group.length;
       try {
         const settled = await this.#storage.transaction().execute((tx) => makeAll(tx, group));
         for (const settle of settled) settle();
@@ -58,7 +49,6 @@ export class SharedCommits {
       }
       if (this.#waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#making = 0;
     this.#working = false;
   }
 }

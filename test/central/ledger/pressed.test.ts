@@ -9,8 +9,11 @@ import { openTestStorage } from "../../support/storages.ts";
 const sites = ["plant-a", "plant-b", "plant-c", "plant-d"];
 const idleMs = 1000;
 
-/** Projects what four plants recorded. @returns how long it paused, and how long its steps took, until it had nothing to do */
-async function project(pressed: () => boolean) {
+/**
+ * Projects what four plants recorded; a pause lasts as long as `passes` says.
+ * @returns how long it paused, how long its steps took, and what was projected before each pause, until it had nothing to do
+ */
+async function project(pressed: () => boolean, passes: (ms: number) => number) {
   await using own = await openTestStorage("sqlite");
   await using ledger = await openLedger(own.target);
   for (const site of sites) {
@@ -23,7 +26,7 @@ async function project(pressed: () => boolean) {
   }
   const stop = new AbortController();
   // time passes by being looked at, and while something waits
-  const time = { ms: 0, lookedAt: 0, steps: [] as number[], pauses: [] as number[] };
+  const time = { ms: 0, lookedAt: 0, steps: [] as number[], pauses: [] as number[], projected: [] as number[] };
   const clock: Clock = {
     now: systemClock.now,
     monotonic: () => {
@@ -34,21 +37,40 @@ async function project(pressed: () => boolean) {
       if (ms === idleMs) return stop.abort();
       time.pauses.push(ms);
       time.steps.push(time.lookedAt);
+      time.ms += time.lookedAt + passes(ms);
       time.lookedAt = 0;
-      time.ms += 1e6;
+      time.projected.push(await projected());
     },
+  };
+  const projected = async (): Promise<number> => {
+    const tallies = ledger.storage.selectFrom("tallies").select(({ fn }) => fn.sum<number>("messages").as("messages"));
+    return Number((await tallies.executeTakeFirstOrThrow()).messages);
   };
   const projector = new Projector({ ...ledger, clock, pressed });
   await projector.run(stop.signal);
-  const { messages } = await ledger.storage
-    .selectFrom("tallies")
-    .select(({ fn }) => fn.sum<number>("messages").as("messages"))
-    .executeTakeFirstOrThrow();
-  return { ...time, messages: Number(messages) };
+  return { ...time, messages: await projected() };
 }
 
-it("leaves batches that press three times as long as a step of its own takes, and projects all the same", async () => {
-  const { pauses, steps, messages } = await project(() => true);
+it("leaves plants that press all of the time for two seconds", async () => {
+  let looks = 0;
+  const { projected, pauses } = await project(
+    () => ++looks <= 40,
+    (ms) => ms,
+  );
+  const held = pauses.filter((ms) => ms === 50).length;
+  expect(held).toBeGreaterThan(30);
+  expect(projected.slice(0, held)).toEqual(Array(held).fill(0));
+});
+
+it("leaves those that go on to press three times as long as a step of its own takes, and projects all the same", async () => {
+  const {
+    pauses: [, ...pauses],
+    steps: [, ...steps],
+    messages,
+  } = await project(
+    () => true,
+    () => 1e6,
+  );
   expect(messages).toBe(sites.length);
   expect(pauses.length).toBeGreaterThanOrEqual(sites.length);
   // the clock is looked at once before what the step is measured from
@@ -56,5 +78,9 @@ it("leaves batches that press three times as long as a step of its own takes, an
 });
 
 it("goes on at once while nothing presses", async () => {
-  expect(await project(() => false)).toMatchObject({ pauses: [], messages: sites.length });
+  const found = await project(
+    () => false,
+    () => 1e6,
+  );
+  expect(found).toMatchObject({ pauses: [], messages: sites.length });
 });
