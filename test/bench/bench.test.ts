@@ -23,6 +23,7 @@ describe.skipIf(process.platform !== "linux")(
         durablePerSecond: figure,
         ratioToRawSync: figure,
         ratioToPreallocated: figure,
+        ratioToEngine: figure,
         loopDelayP99MsAt20k: figure,
         broker: { samplesPerSecond: figure, businessPerSecond: figure },
         http: { samplesPerSecond: figure, businessPerSecond: figure },

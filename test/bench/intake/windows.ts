@@ -3,6 +3,7 @@ import { median, medianRatio, ratio, rounded, spread } from "../base/statistics.
 import { openWorkspace } from "../base/workspace.ts";
 import type { QueueLoad, QueueLoadOptions } from "./queue-child.ts";
 import type { RawWrites, RawWritesOptions } from "./raw-disk-child.ts";
+import type { SqliteWrites, SqliteWritesOptions } from "./sqlite-child.ts";
 
 /** Messages that wait for one flush at the most. */
 const windows = [1, 16, 1000] as const;
@@ -11,6 +12,7 @@ type Window = (typeof windows)[number];
 const ways = {
   growing: "raw write+fdatasync, growing file",
   preallocated: "raw write+fdatasync, preallocated file",
+  engine: "SQLite alone, a compressed batch a commit",
   each: "queue, a commit for each message",
   transactions: "queue, transactions with input and key, a commit each",
   batch: "queue, a commit for each batch",
@@ -22,6 +24,8 @@ export interface WindowFigures {
   readonly durablePerSecond: number;
   readonly ratioToRawSync: number | null;
   readonly ratioToPreallocated: number | null;
+  /** Of what the queue's engine does with batches that are ready, from one thread. */
+  readonly ratioToEngine: number | null;
   readonly windows: Readonly<Record<string, Readonly<Record<string, number | null>>>>;
   readonly asFound: Readonly<Record<string, number | null>>;
   readonly wrong: number;
@@ -89,6 +93,7 @@ export async function measureWindows(rounds: number, seconds: number, quick: boo
     durablePerSecond: rounded(median(rates("each", 1000))),
     ratioToRawSync: ratio(medianRatio(rates("each", 1000), rates("growing", 1000))),
     ratioToPreallocated: ratio(medianRatio(rates("each", 1000), rates("preallocated", 1000))),
+    ratioToEngine: ratio(medianRatio(rates("each", 1000), rates("engine", 1000))),
     windows: Object.fromEntries(
       windows
         .filter((window) => rates("each", window).length > 0)
@@ -135,6 +140,10 @@ async function measure(name: Name, seconds: number): Promise<Measured> {
   if (way === "growing" || way === "preallocated") {
     const options: RawWritesOptions = { folder: workspace.folder, window, seconds, preallocated: way === "preallocated" };
     return { ...(await workspace.child<RawWrites>("intake/raw-disk", options).result), wrong: 0 };
+  }
+  if (way === "engine") {
+    const options: SqliteWritesOptions = { folder: workspace.folder, window, seconds };
+    return { ...(await workspace.child<SqliteWrites>("intake/sqlite", options).result), wrong: 0 };
   }
   const options: QueueLoadOptions = {
     folder: workspace.folder,
