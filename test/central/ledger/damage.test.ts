@@ -29,6 +29,14 @@ async function record(ledger: Ledger, session: string, lane: TestLane, from: num
   });
 }
 
+/** A batch of its own for each. */
+async function recordEach(ledger: Ledger, session: string, lane: TestLane, txns: readonly string[]): Promise<void> {
+  for (const txn of txns) {
+    lane.append([outcome(txn)]);
+    await record(ledger, session, lane, lane.last);
+  }
+}
+
 /** Takes a batch's body away, for something of the same length. @returns how to bring it back */
 async function damage(
   { storage, frames }: Ledger,
@@ -58,10 +66,7 @@ describe.each(await storages())("on %s", (kind) => {
     const { storage, projector, completeness } = ledger;
     const lane = new TestLane("plant-a", "transaction");
     const session = await beginSession(ledger, "plant-a", [lane]);
-    for (const txn of ["T-1", "T-2", "T-3"]) {
-      lane.append([outcome(txn)]);
-      await record(ledger, session, lane, lane.last);
-    }
+    await recordEach(ledger, session, lane, ["T-1", "T-2", "T-3"]);
     const repair = await damage(ledger, 2);
     for (let tries = 0; tries < 100 && (await sequences(ledger)).length < 2; tries++) await tryStep(ledger);
     expect(await sequences(ledger)).toEqual([1, 3]);
@@ -222,10 +227,7 @@ describe.each(await storages())("on %s", (kind) => {
     const { storage, projector, completeness } = ledger;
     const lane = new TestLane("plant-a", "transaction");
     const session = await beginSession(ledger, "plant-a", [lane]);
-    for (const txn of ["T-1", "T-2", "T-3", "T-4"]) {
-      lane.append([outcome(txn)]);
-      await record(ledger, session, lane, lane.last);
-    }
+    await recordEach(ledger, session, lane, ["T-1", "T-2", "T-3", "T-4"]);
     // as by a damaged index: one between others, and the last
     const rows = await storage.selectFrom("batches").selectAll().where("number", "in", [2, 4]).execute();
     await storage.deleteFrom("batches").where("number", "in", [2, 4]).execute();
@@ -315,10 +317,7 @@ describe.each(await storages())("on %s", (kind) => {
     const { storage } = ledger;
     const lane = new TestLane("plant-a", "transaction");
     const session = await beginSession(ledger, "plant-a", [lane]);
-    for (const txn of ["T-1", "T-2", "T-3"]) {
-      lane.append([outcome(txn)]);
-      await record(ledger, session, lane, lane.last);
-    }
+    await recordEach(ledger, session, lane, ["T-1", "T-2", "T-3"]);
     const second = storage.selectFrom("batches").select("frames").where("number", "=", 2);
     const { frames } = await second.executeTakeFirstOrThrow();
     await storage.updateTable("batches").set({ frames: "~" }).where("number", "=", 2).execute();
