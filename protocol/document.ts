@@ -137,6 +137,8 @@ export const exampleRef = z.strictObject({ given: z.string().min(1), expect: z.s
 export const flowConfig = z.strictObject({
   purpose: text.min(1),
   owner: z.string().max(256).optional(),
+  /** Phased go-live. `shadow`: maps, validates and notes what it would do, and touches no target. `off`: takes nothing. */
+  mode: z.enum(["off", "shadow", "live"]).default("live"),
   from: z.union([localSource, fromCentral, z.array(localSource).min(1)]),
   split: expression.optional().meta({ description: "One input, many messages: JSONata to the list of lines; all or none." }),
   as: identifier.optional(),

@@ -70,7 +70,14 @@ export const downlinkAnswer = z.strictObject({
       again: z.literal(true).optional(),
     }),
   ),
-  desired: z.strictObject({ revision: z.int().min(0), digest: digest.optional() }),
+  desired: z.strictObject({
+    revision: z.int().min(0),
+    digest: digest.optional(),
+    /** Names the secrets that the site should have ({@link secretSet}); absent: central has none for it. */
+    secrets: digest.optional(),
+  }),
+  /** What central asks of the gateway besides: dry runs by their id. Each stands there until it is answered. */
+  asks: z.array(z.strictObject({ id: identifier, kind: z.enum(["dry-run"]) })).optional(),
   incarnation: identifier,
 });
 export type DownlinkAnswer = z.infer<typeof downlinkAnswer>;
@@ -132,9 +139,34 @@ export const statusReport = z.strictObject({
   repeats: z.int().min(0),
   configuration: z.strictObject({
     reported: z.int().min(0),
-    state: z.enum(["none", "active", "refused", "applying"]),
+    /** SHA-256 of the bundle that is in effect, as central signed it. */
+    digest: digest.optional(),
+    /** `watching`: in effect, and given back by the gateway itself if it does not do well. `rolled-back`: that happened to `refused`. */
+    state: z.enum(["none", "active", "refused", "applying", "watching", "rolled-back"]),
     reason: z.string().max(4000).optional(),
+    /** The revision that does not run although central wanted it. */
+    refused: z.strictObject({ revision: z.int().min(0), digest: digest.optional() }).optional(),
+    /** Since `reported` came into effect: what was recorded, and what became a dead letter. */
+    since: z.strictObject({ recorded: z.int().min(0), deadLetters: z.int().min(0) }).optional(),
+    /** The set of secrets that it holds. */
+    secrets: digest.optional(),
   }),
   connectors: z.array(connectorReport).max(1000),
 });
 export type StatusReport = z.infer<typeof statusReport>;
+
+/**
+ * `GET /v1/sites/{site}/secrets`: the payload of a compact JWS by central. Each value is a compact JWE (ECDH-ES+A256KW, A256GCM) to the
+ * gateway's own key; several of one name stand newest first, older ones until `validUntil` (what comes in may still be signed with them).
+ */
+export const secretSet = z.object({
+  kind: z.literal("SecretSet"),
+  site: identifier,
+  /** SHA-256 over names, versions, ends and the gateway's key: what {@link downlinkAnswer} names. */
+  set: digest,
+  secrets: z.record(
+    z.string(),
+    z.array(z.object({ version: z.int().min(1), jwe: z.string().max(256 * 1024), validUntil: instant.optional() })).min(1),
+  ),
+});
+export type SecretSet = z.infer<typeof secretSet>;

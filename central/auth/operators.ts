@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../../protocol/index.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Actor } from "./actor.ts";
 
 const codeLifeMs = 10 * 60_000;
 export const sessionLifeMs = 12 * 3_600_000;
@@ -17,6 +18,17 @@ export class Operators {
     const token = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1];
     // hashes have one length, so that the comparison tells nothing about the token
     return token !== undefined && timingSafeEqual(hash(token), hash(this.#deps.adminToken));
+  }
+
+  /** Who calls; undefined: nobody known. */
+  async identify(authorization: string | undefined, session: string | undefined): Promise<Actor | undefined> {
+    const everywhere = ["*"];
+    if (authorization !== undefined)
+      return this.isAdmin(authorization)
+        ? { kind: "key", name: "admin-token", roles: ["viewer", "operator", "engineer", "admin"], environments: everywhere }
+        : undefined;
+    if (!(await this.hasSession(session))) return undefined;
+    return { kind: "key", name: "signed-in", roles: ["viewer"], environments: everywhere };
   }
 
   /** A code for one sign-in within ten minutes; only its hash is kept. */

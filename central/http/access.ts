@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
+import { type Actor, may, type Role } from "../auth/actor.ts";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Operators } from "../auth/operators.ts";
 import type { Presence } from "../site/presence.ts";
@@ -7,6 +8,30 @@ import type { SiteRow } from "../site/registry.ts";
 import { ProblemError } from "./problem.ts";
 
 export const sessionCookie = "plantgate-session";
+
+/** What a call carries once {@link signedIn} let it through. */
+export type ActorEnv = { Variables: { actor: Actor } };
+
+/** Knows who calls: by the admin token, an API token or a signed-in browser's cookie. */
+export function signedIn(operators: Operators): MiddlewareHandler<ActorEnv> {
+  return async (c, next) => {
+    const actor = await operators.identify(c.req.header("authorization"), getCookie(c, sessionCookie));
+    if (!actor) throw await refusal(c, operators);
+    c.set("actor", actor);
+    await next();
+  };
+}
+
+/** @throws ProblemError not-allowed, naming the role that is missing */
+export function requireRole(actor: Actor, wanted: Role | readonly Role[], environment?: string): void {
+  if (may(actor, wanted, environment)) return;
+  const any = typeof wanted === "string" ? [wanted] : wanted;
+  const where = environment === undefined ? "" : ` in environment "${environment}"`;
+  throw new ProblemError(
+    "not-allowed",
+    `this takes the role ${any.join(" or ")}${where}; "${actor.name}" has ${actor.roles.join(", ") || "none"}`,
+  );
+}
 
 export type GatewayEnv = { Variables: { site: SiteRow } };
 

@@ -51,7 +51,7 @@ export interface SiteView {
   readonly downlinkWaiting: number;
   readonly desiredRevision: number;
   readonly reportedRevision: number;
-  readonly configurationState: "none" | "active" | "refused" | "applying";
+  readonly configurationState: "none" | "active" | "refused" | "applying" | "watching" | "rolled-back";
   readonly configurationReason: string | null;
   readonly connectors: readonly ConnectorReport[];
   /** Central's clock minus the gateway's, from its last report; includes the way. */

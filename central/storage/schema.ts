@@ -1,8 +1,14 @@
 import type { Generated } from "kysely";
 import type { HoleReason, Lane } from "../../protocol/index.ts";
+import type { DocumentTables } from "./tables/documents.ts";
+import type { DryRunTables } from "./tables/dry-runs.ts";
+import type { KeyTables } from "./tables/keys.ts";
+import type { PeopleTables } from "./tables/people.ts";
+import type { RolloutTables } from "./tables/rollouts.ts";
+import type { SecretTables } from "./tables/secrets.ts";
 
 /** Tables of central's storage, on SQLite and on PostgreSQL. `*_at` are epoch milliseconds by central's clock; JSON lies as text. */
-export interface Schema {
+export interface Schema extends PeopleTables, DocumentTables, RolloutTables, SecretTables, KeyTables, DryRunTables {
   meta: { name: string; value: string };
   /** Numbers that are given out inside a transaction, never by the engine: `ledger` counts positions, `configuration` changes. */
   counters: { name: string; value: number };
@@ -12,6 +18,8 @@ export interface Schema {
     created_at: number;
     revoked_at: number | null;
     labels: string;
+    /** Where it belongs, for ever once its first document said so; empty: none has yet. What is not `dev` changes by review alone. */
+    environment: Generated<string>;
     desired_revision: number;
     reported_revision: number;
     session: string | null;
@@ -196,9 +204,14 @@ export interface Schema {
     jws: string;
     files: string;
     created_at: number;
+    /** The change that it was rendered for; 0: none. */
+    change: Generated<number>;
+    /** The revisions of documents that it was rendered from, and where each of its values comes from; null for a push. */
+    origins: string | null;
   };
-  signin_codes: { hash: string; expires_at: number };
-  operator_sessions: { hash: string; created_at: number; expires_at: number };
+  /** `user`: whose link it is; empty: whoever holds the admin token. */
+  signin_codes: { hash: string; expires_at: number; user: Generated<string> };
+  operator_sessions: { hash: string; created_at: number; expires_at: number; user: Generated<string>; csrf: Generated<string> };
 }
 
 /**

@@ -1,0 +1,118 @@
+import { z } from "zod";
+import { documentKind, instantText, valueDifference } from "./common.ts";
+
+/** Where a value of a site's configuration comes from. */
+export const valueOrigin = z
+  .object({
+    from: z.enum(["policy", "template", "site", "default"]),
+    document: z.string().optional().meta({ description: "Policy/prod-retention" }),
+    revision: z.int().optional(),
+    because: z.string().meta({ description: "its selector environment=prod, region=eu is the most specific one" }),
+  })
+  .meta({ id: "ValueOrigin" });
+export type ValueOrigin = z.infer<typeof valueOrigin>;
+
+/** `GET /v1/sites/{site}/effective` */
+export const effectiveView = z
+  .object({
+    site: z.string(),
+    environment: z.string(),
+    labels: z.record(z.string(), z.string()),
+    desiredRevision: z.int(),
+    reportedRevision: z.int(),
+    digest: z.string().nullable(),
+    change: z.int().nullable(),
+    documents: z.array(z.object({ kind: documentKind, name: z.string(), revision: z.int() })),
+    values: z.array(
+      z.object({
+        path: z.string(),
+        value: z.unknown(),
+        origin: valueOrigin,
+        overrides: z.array(z.object({ value: z.unknown(), origin: valueOrigin })),
+      }),
+    ),
+    secrets: z.array(z.object({ name: z.string(), version: z.int().nullable(), missing: z.boolean() })),
+  })
+  .meta({ id: "EffectiveConfiguration" });
+export type EffectiveView = z.infer<typeof effectiveView>;
+
+/** `GET /v1/sites/{site}/revisions` */
+export const siteRevisions = z.object({
+  revisions: z.array(
+    z.object({ revision: z.int(), digest: z.string(), createdAt: instantText, change: z.int().nullable(), desired: z.boolean() }),
+  ),
+});
+
+/** `GET /v1/sites/{site}/diff?from=3&to=5`, or `to=change:12`: rendered bundles. */
+export const bundleDiff = z.object({ from: z.unknown(), to: z.unknown(), differences: z.array(valueDifference) });
+
+/** `POST /v1/sites/{site}/dry-runs` */
+export const dryRunBody = z.object({ change: z.int(), messages: z.int().min(1).max(10_000).default(1000) });
+/** `GET /v1/sites/{site}/dry-runs/{id}`. A difference without `before` is a message that only the candidate makes, and the other way round. */
+export const dryRunView = z
+  .object({
+    id: z.string(),
+    site: z.string(),
+    change: z.int().nullable(),
+    state: z.enum(["asked", "done", "failed"]),
+    askedAt: instantText,
+    askedBy: z.string(),
+    endedAt: instantText.nullable(),
+    reason: z.string().nullable(),
+    result: z
+      .object({
+        inputs: z.int(),
+        same: z.int(),
+        different: z.int(),
+        flows: z.array(
+          z.object({
+            flow: z.string(),
+            inputs: z.int(),
+            different: z.int(),
+            /** Field by field, how often and one example each. */
+            fields: z.array(
+              z.object({ path: z.string(), count: z.int(), before: z.unknown().optional(), after: z.unknown().optional() }),
+            ),
+            refusedBefore: z.int(),
+            refusedAfter: z.int(),
+            reasons: z.array(z.object({ code: z.string(), count: z.int(), message: z.string() })),
+          }),
+        ),
+      })
+      .nullable(),
+  })
+  .meta({ id: "DryRun" });
+export type DryRunView = z.infer<typeof dryRunView>;
+
+/** `GET /v1/sites/{site}/keys` */
+export const gatewayKeyView = z.object({
+  fingerprint: z.string(),
+  state: z.enum(["pending", "active", "retiring", "retired", "revoked"]),
+  origin: z.enum(["added", "enrolled", "imported", "rotated"]),
+  createdAt: instantText,
+  confirmedAt: instantText.nullable(),
+  confirmedBy: z.string().nullable(),
+  retiresAt: instantText.nullable(),
+});
+/** `POST /v1/sites/{site}/enrollment-tokens` */
+export const enrollmentTokenBody = z.object({
+  lifeSeconds: z
+    .int()
+    .min(60)
+    .max(72 * 3600)
+    .default(3600),
+});
+export const enrollmentToken = z.object({ token: z.string(), site: z.string(), expiresAt: instantText });
+/** `POST /v1/enroll`; `proof`: a compact JWS over both keys and the token's hash, by the signing key. */
+export const enrollBody = z.object({
+  token: z.string().max(512),
+  publicKey: z.string().max(2000),
+  sealKey: z.object({ kty: z.literal("OKP"), crv: z.literal("X25519"), x: z.string().max(64) }),
+  proof: z.string().max(4096),
+});
+export const enrollAnswer = z.object({
+  site: z.string(),
+  fingerprint: z.string(),
+  state: z.enum(["pending", "active"]),
+  signingKeys: z.array(z.object({ kid: z.string(), publicKey: z.string(), statement: z.string() })),
+});

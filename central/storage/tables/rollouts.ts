@@ -1,0 +1,37 @@
+/** Rollouts: all that the engine knows lies here, so that it goes on wherever it stopped. */
+export interface RolloutTables {
+  rollouts: {
+    number: number;
+    change: number;
+    environment: string;
+    state: string;
+    /** Waves with their sites, gates and limits, as planned when it began. */
+    plan: string;
+    wave: number;
+    /** How long the wave's gate has held, by running time. */
+    held_ms: number;
+    reason: string | null;
+    created_at: number;
+    updated_at: number;
+    ended_at: number | null;
+    /** The replica that drives it, and until when it may. */
+    driver: string;
+    driver_until: number;
+  };
+  rollout_sites: {
+    rollout: number;
+    site: string;
+    wave: number;
+    /** Its desired revision before; 0: none. */
+    from_revision: number;
+    to_revision: number;
+    state: string;
+    reason: string | null;
+    /** How long it has been in this state, by running time. */
+    in_state_ms: number;
+    /** What its health is compared with: counters when it was told. */
+    baseline: string | null;
+    updated_at: number;
+  };
+  rollout_events: { rollout: number; number: number; at: number; site: string; kind: string; text: string };
+}
