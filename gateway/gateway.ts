@@ -27,7 +27,7 @@ import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
 import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
-import { openIdentity, readCentralKey } from "./identity/identity.ts";
+import { Identity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
 import { LaneShares } from "./link/lane-shares.ts";
 import { LinkProgress } from "./link/progress.ts";
@@ -66,7 +66,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     chmodSync(dataDir, 0o700);
     const unlock = lockFolder(dataDir);
     scope.defer("folder lock", async () => unlock());
-    const identity = openIdentity(dataDir);
+    const identity = Identity.open(dataDir);
     const centralKey = readCentralKey(settings.centralKeyFile);
 
     const queue = await Queue.open({

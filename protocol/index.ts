@@ -15,6 +15,7 @@ export type { OpcuaConnectorConfig } from "./connector/opcua.ts";
 export { filterCovers, isTopicFilter, type SecretRef, topicMatches } from "./connector/shared.ts";
 export * from "./document.ts";
 export * from "./flow/index.ts";
+export * from "./keys.ts";
 export * from "./message.ts";
 export * from "./problem.ts";
 export * from "./quantity.ts";

@@ -1,49 +1,197 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PlantgateError } from "../../protocol/index.ts";
+import { PlantgateError, type SealKey } from "../../protocol/index.ts";
 import { isNoRoom, writeFlushed } from "../write-flushed.ts";
 
-/** The gateway's own key pair (Ed25519); the private half never leaves the data folder. */
-export interface Identity {
+/** What secrets are sealed to (X25519). */
+export interface SealingKey {
+  readonly privateKey: KeyObject;
+  readonly publicJwk: SealKey;
+}
+
+/** One generation of a gateway's keys: one to sign with (Ed25519), one to unseal with. They come and go together. */
+export interface KeyPair {
   readonly privateKey: KeyObject;
   /** SPKI PEM, what `plantgate site add --public-key` takes. */
   readonly publicPem: string;
-  /** SHA-256 over the public key's DER, hex: what two people compare. */
+  /** SHA-256 over the public key's DER, hex: what two people compare, and how tokens name it (`kid`). */
   readonly fingerprint: string;
+  readonly sealing: SealingKey;
 }
 
-/** Reads the key pair of a data folder, making it at the first start (0600). */
-export function openIdentity(dataDir: string): Identity {
-  const folder = join(dataDir, "identity");
-  const keyFile = join(folder, "gateway.key");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  if (!existsSync(keyFile)) {
-    const { privateKey } = generateKeyPairSync("ed25519");
-    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
-    writeFlushed(keyFile, Buffer.from(pem));
+/** How files of keys are written; tests pass one that stops in the middle. */
+export interface KeyDisk {
+  /** Whole or not at all, flushed on return. */
+  write(file: string, content: Uint8Array): void;
+  remove(file: string): void;
+}
+const disk: KeyDisk = { write: writeFlushed, remove: (file) => rmSync(file, { force: true }) };
+
+/**
+ * The gateway's own keys; the private halves never leave the data folder. Modes: one pair (`current`); a second one that was made and flushed, and
+ * that central may or may not know yet (`next`); `next` became `current`, and the pair before is kept until the next rotation (`before`), as
+ * a central that is restored from a backup knows only that one.
+ *
+ * On disk: `gateway.key` holds current and before, `gateway.key.next` the next pair. Each is replaced whole, so that a crash at any moment
+ * leaves a pair that central knows.
+ */
+export class Identity {
+  readonly #folder: string;
+  readonly #disk: KeyDisk;
+  #current: KeyPair;
+  #before: KeyPair | undefined;
+  #next: KeyPair | undefined;
+
+  private constructor(folder: string, disk: KeyDisk, [current, before]: readonly [KeyPair, KeyPair?], next: KeyPair | undefined) {
+    this.#folder = folder;
+    this.#disk = disk;
+    this.#current = current;
+    this.#before = before;
+    this.#next = next;
   }
-  chmodSync(keyFile, 0o600);
-  const privateKey = createPrivateKey(readFileSync(keyFile));
+
+  /** Reads the keys of a data folder, making them at the first start (0600). */
+  static open(dataDir: string, files: KeyDisk = disk): Identity {
+    const folder = join(dataDir, "identity");
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const file = join(folder, "gateway.key");
+    const found = existsSync(file) ? readKeys(file) : undefined;
+    const pairs = toPairs(found ?? [makeSigning(), makeSealing()], file);
+    // a folder of before there were two
+    if (found?.length !== pairs.length * 2) files.write(file, toPem(pairs));
+    chmodSync(file, 0o600);
+    const [current, before] = pairs as [KeyPair, KeyPair?];
+    const next = openNext(`${file}.next`, current, files);
+    const identity = new Identity(folder, files, [current, before], next);
+    identity.#writeForPeople();
+    return identity;
+  }
+
+  get privateKey(): KeyObject {
+    return this.#current.privateKey;
+  }
+  get publicPem(): string {
+    return this.#current.publicPem;
+  }
+  get fingerprint(): string {
+    return this.#current.fingerprint;
+  }
+  /** What secrets should be sealed to now. */
+  get sealing(): SealingKey {
+    return this.#current.sealing;
+  }
+  /** All that secrets may be sealed to that are on their way or on disk; the current one first. */
+  get sealingKeys(): readonly SealingKey[] {
+    return [this.#current, this.#next, this.#before].flatMap((pair) => (pair ? [pair.sealing] : []));
+  }
+
+  get current(): KeyPair {
+    return this.#current;
+  }
+  get next(): KeyPair | undefined {
+    return this.#next;
+  }
+  get before(): KeyPair | undefined {
+    return this.#before;
+  }
+
+  /** The pair to change to; made, and flushed, where there is none yet. */
+  prepareNext(): KeyPair {
+    if (this.#next) return this.#next;
+    const [next] = toPairs([makeSigning(), makeSealing()], "") as [KeyPair];
+    this.#disk.write(`${this.#file}.next`, toPem([next]));
+    this.#next = next;
+    return next;
+  }
+
+  /** The next pair is the current one; central knows it. Flushed on return. */
+  changeOver(): void {
+    const next = this.#next;
+    if (!next) return;
+    this.#disk.write(this.#file, toPem([next, this.#current]));
+    [this.#current, this.#before, this.#next] = [next, this.#current, undefined];
+    this.#disk.remove(`${this.#file}.next`);
+    this.#writeForPeople();
+  }
+
+  /** The pair before is the current one again: central was restored, and knows no newer one. Flushed on return. */
+  goBack(): void {
+    const before = this.#before;
+    if (!before) return;
+    this.#disk.write(this.#file, toPem([before]));
+    [this.#current, this.#before] = [before, undefined];
+    this.#writeForPeople();
+  }
+
+  get #file(): string {
+    return join(this.#folder, "gateway.key");
+  }
+
+  /** What only people read may be missing while the disk is full. */
+  #writeForPeople(): void {
+    const file = join(this.#folder, "gateway.pub");
+    try {
+      if (!existsSync(file) || readFileSync(file, "utf8") !== this.publicPem) writeFileSync(file, this.publicPem);
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+    }
+  }
+}
+
+/** @returns the pair that waits; undefined where there is none, or where it became the current one already */
+function openNext(file: string, current: KeyPair, files: KeyDisk): KeyPair | undefined {
+  if (!existsSync(file)) return undefined;
+  const [next] = toPairs(readKeys(file), file);
+  if (next && next.fingerprint !== current.fingerprint) return next;
+  files.remove(file);
+  return undefined;
+}
+
+function makeSigning(): KeyObject {
+  return generateKeyPairSync("ed25519").privateKey;
+}
+function makeSealing(): KeyObject {
+  return generateKeyPairSync("x25519").privateKey;
+}
+
+function readKeys(file: string): KeyObject[] {
+  const blocks = readFileSync(file, "utf8").match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
+  return blocks.map((block) => createPrivateKey(block));
+}
+
+/** @throws PlantgateError CONFIG_INVALID where they are not pairs of what signs and what unseals */
+function toPairs(keys: readonly KeyObject[], file: string): KeyPair[] {
+  const pairs: KeyPair[] = [];
+  for (let index = 0; index < keys.length; index += 2) {
+    const [privateKey, sealing = makeSealing()] = keys.slice(index, index + 2);
+    if (privateKey?.asymmetricKeyType !== "ed25519" || sealing.asymmetricKeyType !== "x25519")
+      throw new PlantgateError(
+        "CONFIG_INVALID",
+        `${file} does not hold the gateway's keys; restore it, or enroll the gateway anew`,
+      );
+    pairs.push(toPair(privateKey, sealing));
+  }
+  if (pairs.length > 0) return pairs;
+  throw new PlantgateError("CONFIG_INVALID", `${file} does not hold the gateway's keys; restore it, or enroll the gateway anew`);
+}
+
+function toPair(privateKey: KeyObject, sealing: KeyObject): KeyPair {
   const publicKey = createPublicKey(privateKey);
-  const publicPem = publicKey.export({ type: "spki", format: "pem" }) as string;
-  writeForPeople(join(folder, "gateway.pub"), publicPem);
+  const { x = "" } = createPublicKey(sealing).export({ format: "jwk" });
   return {
     privateKey,
-    publicPem,
+    publicPem: publicKey.export({ type: "spki", format: "pem" }) as string,
     fingerprint: createHash("sha256")
       .update(publicKey.export({ type: "spki", format: "der" }))
       .digest("hex"),
+    sealing: { privateKey: sealing, publicJwk: { kty: "OKP", crv: "X25519", x } },
   };
 }
 
-/** What only people read may be missing while the disk is full. */
-function writeForPeople(file: string, text: string): void {
-  try {
-    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
-  } catch (error) {
-    if (!isNoRoom(error)) throw error;
-  }
+function toPem(pairs: readonly KeyPair[]): Buffer {
+  const keys = pairs.flatMap((pair) => [pair.privateKey, pair.sealing.privateKey]);
+  return Buffer.from(keys.map((key) => key.export({ type: "pkcs8", format: "pem" })).join(""));
 }
 
 /** @throws PlantgateError CONFIG_INVALID when the file is missing or holds no Ed25519 public key */

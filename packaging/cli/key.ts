@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import type { Command } from "commander";
-import { openIdentity } from "../../gateway/identity/identity.ts";
+import { Identity } from "../../gateway/identity/identity.ts";
 
 export function addKeyCommand(program: Command): void {
   program
@@ -10,7 +10,7 @@ export function addKeyCommand(program: Command): void {
     .option("--fingerprint", "print the SHA-256 fingerprint instead, to compare it with what central shows")
     .action((options: { data: string; fingerprint?: boolean }) => {
       mkdirSync(options.data, { recursive: true, mode: 0o700 });
-      const identity = openIdentity(options.data);
+      const identity = Identity.open(options.data);
       process.stdout.write(options.fingerprint ? `${identity.fingerprint}\n` : identity.publicPem);
     });
 }

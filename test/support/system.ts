@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openIdentity } from "../../gateway/identity/identity.ts";
+import { Identity } from "../../gateway/identity/identity.ts";
 import type { Document } from "../../protocol/index.ts";
 import { temporaryFolder } from "./folder.ts";
 import { type RunningProcess, startPlantgate, until } from "./process.ts";
@@ -78,7 +78,7 @@ export function openSystem(): System {
         writeFileSync(join(dataDir, "secrets", name), value, { mode: 0o600 });
       const keyFile = join(dataDir, "central.pub");
       if (options.register !== false) {
-        const publicKey = options.launcher ? await printedKey(dataDir, options) : openIdentity(dataDir).publicPem;
+        const publicKey = options.launcher ? await printedKey(dataDir, options) : Identity.open(dataDir).publicPem;
         const answer = await api(central.url, central.dataDir).post<{ signingKey: string }>("/v1/sites", {
           name: site,
           publicKey,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { sealKey } from "../../../protocol/index.ts";
 import { documentKind, instantText, valueDifference } from "./common.ts";
 
 /** Where a value of a site's configuration comes from. */
@@ -107,7 +108,7 @@ export const enrollmentToken = z.object({ token: z.string(), site: z.string(), e
 export const enrollBody = z.object({
   token: z.string().max(512),
   publicKey: z.string().max(2000),
-  sealKey: z.object({ kty: z.literal("OKP"), crv: z.literal("X25519"), x: z.string().max(64) }),
+  sealKey,
   proof: z.string().max(4096),
 });
 export const enrollAnswer = z.object({
