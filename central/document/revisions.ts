@@ -1,18 +1,13 @@
 import { createHash } from "node:crypto";
 import { CompactSign } from "jose";
-import {
-  type Bundle,
-  buildBundle,
-  type Clock,
-  type DocumentProblem,
-  type Site,
-  type SourceFile,
-  toInstant,
-} from "../../protocol/index.ts";
+import type { Insertable } from "kysely";
+import { type Bundle, buildBundle, type Clock, type DocumentProblem, type SourceFile, toInstant } from "../../protocol/index.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { Schema } from "../storage/schema.ts";
+import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { completePush } from "./merge.ts";
+import type { Planned } from "./planned.ts";
 
 export type PushOutcome =
   | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
@@ -61,36 +56,81 @@ export class Revisions {
     const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
     const built = await buildBundle({ files, site, revision, createdAt });
     if (!built.ok) return { kind: "invalid", problems: built.problems };
-    const content = contentOf(built.bundle, built.siteDocument);
+    const content = contentOf(built.bundle, built.siteDocument.metadata.labels ?? {});
     if (desired?.content === content) return { kind: "unchanged", revision: desired.revision, digest: desired.digest };
 
-    const payload = Buffer.from(JSON.stringify(built.bundle));
-    const jws = await this.#sign(payload);
-    const digest = createHash("sha256").update(payload).digest("hex");
+    const { payload, jws, digest } = await this.#signed(built.bundle);
     const made = await storage.transaction().execute(async (tx) => {
-      await configurationChanged(tx);
       const row = {
         site,
         revision,
         content,
         digest,
-        bundle: payload.toString(),
+        bundle: payload,
         jws,
         files: JSON.stringify(files),
+        labels: JSON.stringify(built.siteDocument.metadata.labels ?? {}),
         created_at: Date.parse(createdAt),
       };
-      const inserted = await tx
-        .insertInto("revisions")
-        .values(row)
-        .onConflict((conflict) => conflict.doNothing())
-        .executeTakeFirst();
-      if (inserted.numInsertedOrUpdatedRows === 0n) return false;
-      const labels = JSON.stringify(built.siteDocument.metadata.labels ?? {});
-      await tx.updateTable("sites").set({ desired_revision: revision, labels }).where("name", "=", site).execute();
+      if (!(await insertRevision(tx, row))) return false;
+      await this.desire(tx, site, revision);
       return true;
     });
     if (!made) return undefined;
     return { kind: "created", revision, digest };
+  }
+
+  /**
+   * Gives what a site is to run a number: that of the revision that says the same already, else a new one. Nothing is desired by that; see
+   * {@link desire}. Durable on return.
+   */
+  async store(site: string, planned: Planned, change: number): Promise<{ readonly revision: number; readonly digest: string }> {
+    const { storage, clock } = this.#deps;
+    for (;;) {
+      const same = await storage
+        .selectFrom("revisions")
+        .select(["revision", "digest"])
+        .where("site", "=", site)
+        .where("content", "=", planned.content)
+        .orderBy("revision", "desc")
+        .limit(1)
+        .executeTakeFirst();
+      if (same) return same;
+      const createdAt = toInstant(clock.now());
+      const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
+      const { apiVersion, kind, site: name, ...says } = planned.bundle;
+      const bundle: Bundle = { apiVersion, kind, site: name, revision, createdAt, ...says };
+      const { payload, jws, digest } = await this.#signed(bundle);
+      const row = {
+        ...{ site, revision, content: planned.content, digest, bundle: payload, jws, change },
+        files: JSON.stringify(planned.files),
+        labels: JSON.stringify(planned.labels),
+        origins: JSON.stringify({ documents: planned.documents, values: planned.origins }),
+        created_at: Date.parse(createdAt),
+      };
+      // another replica, or a push, took the number meanwhile
+      if (await storage.transaction().execute((tx) => insertRevision(tx, row))) return { revision, digest };
+    }
+  }
+
+  /**
+   * Makes a stored revision the one that the site should run: a newer one, or the way back to an older one. The site takes its labels from
+   * it; its environment only where it has none yet.
+   */
+  async desire(tx: StorageTransaction, site: string, revision: number): Promise<void> {
+    await configurationChanged(tx);
+    const { labels } = await tx
+      .selectFrom("revisions")
+      .select("labels")
+      .where("site", "=", site)
+      .where("revision", "=", revision)
+      .executeTakeFirstOrThrow();
+    await tx.updateTable("sites").set({ desired_revision: revision }).where("name", "=", site).execute();
+    if (labels === null) return;
+    await tx.updateTable("sites").set({ labels }).where("name", "=", site).execute();
+    const { environment } = JSON.parse(labels) as { environment?: string };
+    if (environment === undefined) return;
+    await tx.updateTable("sites").set({ environment }).where("name", "=", site).where("environment", "=", "").execute();
   }
 
   /** A revision as its gateway fetches it. */
@@ -154,16 +194,28 @@ export class Revisions {
   }
 
   /** Compact JWS over the bundle's JSON; gateways verify it with the key that they pinned when they were added. */
-  #sign(payload: Uint8Array): Promise<string> {
+  async #signed(bundle: Bundle): Promise<{ readonly payload: string; readonly jws: string; readonly digest: string }> {
+    const payload = Buffer.from(JSON.stringify(bundle));
     const { kid, privateKey } = this.#deps.signing;
-    return new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
+    const jws = await new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
+    return { payload: payload.toString(), jws, digest: createHash("sha256").update(payload).digest("hex") };
   }
 }
 
 /** What a revision says, whatever its number and date: the bundle, and what only central reads of the site's document. */
-function contentOf(bundle: Bundle, site: Site): string {
+export function contentOf(bundle: Planned["bundle"] & Partial<Bundle>, labels: Planned["labels"]): string {
   const { revision: _, createdAt: __, ...says } = bundle;
   return createHash("sha256")
-    .update(JSON.stringify([says, site.metadata.labels ?? {}]))
+    .update(JSON.stringify([says, labels]))
     .digest("hex");
+}
+
+/** @returns false where the number is taken */
+async function insertRevision(tx: StorageTransaction, row: Insertable<Schema["revisions"]>): Promise<boolean> {
+  const inserted = await tx
+    .insertInto("revisions")
+    .values(row)
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  return inserted.numInsertedOrUpdatedRows !== 0n;
 }

@@ -4,6 +4,7 @@ export const configuration = [
   "ALTER TABLE sites ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
   "ALTER TABLE revisions ADD COLUMN change INTEGER NOT NULL DEFAULT 0",
   "ALTER TABLE revisions ADD COLUMN origins TEXT",
+  "ALTER TABLE revisions ADD COLUMN labels TEXT",
   `ALTER TABLE signin_codes ADD COLUMN "user" TEXT NOT NULL DEFAULT ''`,
   `ALTER TABLE operator_sessions ADD COLUMN "user" TEXT NOT NULL DEFAULT ''`,
   "ALTER TABLE operator_sessions ADD COLUMN csrf TEXT NOT NULL DEFAULT ''",

@@ -208,6 +208,8 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
     change: Generated<number>;
     /** The revisions of documents that it was rendered from, and where each of its values comes from; null for a push. */
     origins: string | null;
+    /** Of the site's document; null for what was pushed before they were kept with it. */
+    labels: string | null;
   };
   /** `user`: whose link it is; empty: whoever holds the admin token. */
   signin_codes: { hash: string; expires_at: number; user: Generated<string> };
