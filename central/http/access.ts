@@ -1,4 +1,4 @@
-import type { Context, MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
 import { type Actor, may, type Role } from "../auth/actor.ts";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
@@ -8,15 +8,26 @@ import type { SiteRow } from "../site/registry.ts";
 import { ProblemError } from "./problem.ts";
 
 export const sessionCookie = "plantgate-session";
+export const csrfHeader = "plantgate-csrf";
 
 /** What a call carries once {@link signedIn} let it through. */
 export type ActorEnv = { Variables: { actor: Actor } };
 
+/** What stands before a route of people and their tools, as its `middleware`. */
+export interface Guards {
+  readonly signedIn: MiddlewareHandler<ActorEnv>;
+  /** Knows who calls, then admits the body by the length that it announces. */
+  readonly body: MiddlewareHandler<ActorEnv>[];
+}
+
 /** Knows who calls: by the admin token, an API token or a signed-in browser's cookie. */
 export function signedIn(operators: Operators): MiddlewareHandler<ActorEnv> {
   return async (c, next) => {
-    const actor = await operators.identify(c.req.header("authorization"), getCookie(c, sessionCookie));
-    if (!actor) throw await refusal(c, operators);
+    const authorization = c.req.header("authorization");
+    const actor = await operators.identify(authorization, getCookie(c, sessionCookie));
+    if (!actor) throw refusal(authorization);
+    if (authorization === undefined && c.req.method !== "GET" && c.req.method !== "HEAD")
+      throw new ProblemError("not-allowed", "a signed-in browser may only read");
     c.set("actor", actor);
     await next();
   };
@@ -49,28 +60,7 @@ export function gatewayOnly(deps: {
   };
 }
 
-/** The admin token: for whatever changes something. */
-export function adminOnly(operators: Operators): MiddlewareHandler {
-  return async (c, next) => {
-    if (!operators.isAdmin(c.req.header("authorization"))) throw await refusal(c, operators);
-    await next();
-  };
-}
-
-/** The admin token, or a signed-in browser; a browser's cookie only ever reads, so that no other page can make it change something. */
-export function readersOnly(operators: Operators): MiddlewareHandler {
-  return async (c, next) => {
-    const reads = c.req.method === "GET" || c.req.method === "HEAD";
-    const allowed =
-      operators.isAdmin(c.req.header("authorization")) || (reads && (await operators.hasSession(getCookie(c, sessionCookie))));
-    if (!allowed) throw await refusal(c, operators);
-    await next();
-  };
-}
-
-async function refusal(c: Context, operators: Operators): Promise<ProblemError> {
-  if (c.req.header("authorization") !== undefined) return new ProblemError("token-invalid", "not central's admin token");
-  if (await operators.hasSession(getCookie(c, sessionCookie)))
-    return new ProblemError("not-allowed", "a signed-in browser may only read");
+function refusal(authorization: string | undefined): ProblemError {
+  if (authorization !== undefined) return new ProblemError("token-invalid", "not central's admin token");
   return new ProblemError("not-signed", "sign in with a link from the command line, or send the admin token");
 }

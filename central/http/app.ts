@@ -1,22 +1,26 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { serveStatic } from "@hono/node-server/serve-static";
-import { Hono } from "hono";
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { Env } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
+import { z } from "zod";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Identity } from "../storage/folder.ts";
 import { isOutage } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { gatewayOnly } from "./access.ts";
+import { type ActorEnv, type GatewayEnv, type Guards, gatewayOnly, signedIn } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
 import type { Calls } from "./calls.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
-import { ProblemError, problemResponse } from "./problem.ts";
+import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
+import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
 import { signinRoutes } from "./signin-routes.ts";
 
-export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRouteDeps, "signingKey" | "json"> {
+export interface AppDeps extends GatewayRouteDeps, Omit<ReadRouteDeps, "guards">, Omit<AdminRouteDeps, "signingKey" | "guards"> {
   readonly tokens: GatewayTokens;
   readonly calls: Calls;
   readonly identity: Identity;
@@ -25,11 +29,12 @@ export interface AppDeps extends GatewayRouteDeps, ReadRouteDeps, Omit<AdminRout
 }
 
 /** Everything that central answers, all errors as problem details. */
-export function makeApp(deps: AppDeps): Hono {
-  const app = new Hono();
+export function makeApp(deps: AppDeps): OpenAPIHono {
+  const app = makeRouter<Env>();
   const { identity } = deps;
   app.onError((error, c) => {
     if (error instanceof ProblemError) return problemResponse(c, error);
+    if (error instanceof HTTPException) return problemResponse(c, frameworkProblem(error));
     // nobody is there any more to answer
     if (c.req.raw.signal.aborted) return c.body(null, 400);
     if (isOutage(error)) {
@@ -64,29 +69,49 @@ export function makeApp(deps: AppDeps): Hono {
     }),
   );
   app.get("/health", (c) => c.json({ status: "up", incarnation: deps.incarnation }));
-  app.get("/v1/signing-key", (c) =>
-    c.json({ kid: identity.signing.kid, algorithm: "EdDSA", publicKey: identity.signing.publicKey }),
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/signing-key",
+      operationId: "getSigningKey",
+      summary: "The key that central signs bundles with",
+      tags: ["about"],
+      security: security.nobody,
+      responses: {
+        200: jsonAnswer("SPKI in PEM", z.object({ kid: z.string(), algorithm: z.literal("EdDSA"), publicKey: z.string() })),
+      },
+    }),
+    (c) => c.json({ kid: identity.signing.kid, algorithm: "EdDSA" as const, publicKey: identity.signing.publicKey }, 200),
   );
   app.route("/", signinRoutes(deps.operators));
   app.use("/v1/*", async (c, next) => {
     c.header("cache-control", "no-store");
     await next();
   });
-  const json = jsonBodies((variables) => (variables as { site?: { name: string } }).site?.name ?? "");
-  app.route("/v1", adminRoutes({ ...deps, json, signingKey: identity.signing.publicKey }));
-  app.route("/v1", readRoutes(deps));
+  const json = jsonBodies(callerOf);
+  const signed = signedIn(deps.operators);
+  const guards: Guards = { signedIn: signed, body: [signed, json] };
+  app.route("/v1", adminRoutes({ ...deps, guards, signingKey: identity.signing.publicKey }));
+  app.route("/v1", readRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);
   for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
   for (const path of ["lanes/*", "bundles/*"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
   for (const path of ["sessions", "downlink", "status"]) app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));
+  serveOpenApi(app);
   app.all("/v1/*", (c) => c.notFound());
   if (deps.consoleDir !== undefined) serveConsole(app, deps.consoleDir);
   return app;
 }
 
+/** A gateway's bodies count for its site, a person's for that person. */
+function callerOf(variables: object): string {
+  const { site, actor } = variables as Partial<GatewayEnv["Variables"] & ActorEnv["Variables"]>;
+  return site === undefined ? `person ${actor?.name ?? ""}` : `site ${site.name}`;
+}
+
 /** The console's files; a path that is none of them is a page of the console, which finds its way itself. */
-function serveConsole(app: Hono, folder: string): void {
+function serveConsole(app: OpenAPIHono, folder: string): void {
   app.use("/*", serveStatic({ root: folder }));
   app.get("/*", async (c) => c.html(await readFile(join(folder, "index.html"), "utf8")));
 }

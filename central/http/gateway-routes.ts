@@ -1,16 +1,20 @@
-import { type Context, Hono } from "hono";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { z } from "zod";
 import {
   batchHeaders,
   batchLimits,
   type Clock,
+  downlinkAnswer,
   downlinkRequest,
   type HelloAnswer,
   hello,
+  helloAnswer,
   laneName,
   statusReport,
   toInstant,
   type WatermarkAnswer,
+  watermarkAnswer,
 } from "../../protocol/index.ts";
 import type { Revisions } from "../document/revisions.ts";
 import { type BatchHead, parseEntries } from "../ledger/batch.ts";
@@ -20,6 +24,8 @@ import type { Presence } from "../site/presence.ts";
 import type { Caller, SessionState, Sessions } from "../site/sessions.ts";
 import type { GatewayEnv } from "./access.ts";
 import type { Admissions } from "./admission.ts";
+import { instantText } from "./api/common.ts";
+import { bodyProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError, parseBody, parseInput } from "./problem.ts";
 
 export interface GatewayRouteDeps {
@@ -58,8 +64,9 @@ const batchHead = z.object({
 const maxAgeMs = 100 * 365 * 86_400_000;
 
 /** What a gateway calls: sessions, batches, downlink, status, bundles. */
-export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
-  const app = new Hono<GatewayEnv>();
+export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
+  const app = makeRouter<GatewayEnv>();
+  describeRoutes(app);
 
   app.post("/sessions", async (c) => {
     const input = await parseBody(c, hello);
@@ -138,6 +145,95 @@ export function gatewayRoutes(deps: GatewayRouteDeps): Hono<GatewayEnv> {
 
   return app;
 }
+
+/** Their bodies are judged by their handlers: what is a batch, and in which order it is refused, no shape can say. */
+function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>): void {
+  const site = z.string();
+  const shared = { tags: ["gateways"], security: security.gateway };
+  const tokenProblems = [
+    "not-signed",
+    "token-invalid",
+    "token-expired",
+    "key-unknown",
+    "site-revoked",
+    "not-allowed",
+    "site-unknown",
+  ] as const;
+  const sessionProblems = ["fenced", "session-unknown"] as const;
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/sessions",
+    operationId: "beginSession",
+    summary: "Begin a session; older ones of the site are fenced",
+    request: { params: z.object({ site }), body: jsonBody(hello) },
+    responses: {
+      200: jsonAnswer("It has begun", helloAnswer),
+      ...problems(...tokenProblems, ...bodyProblems, "conflict"),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/lanes/{lane}/batches",
+    operationId: "recordBatch",
+    summary: "Record a batch of whole frames",
+    request: {
+      params: z.object({ site, lane: laneName }),
+      headers: batchHead.omit({ lane: true }),
+      body: {
+        required: true,
+        description: "One CloudEvent a line, `Content-Encoding: zstd`, whole frames as they lie in the gateway's queue",
+        content: { "application/x-ndjson": { schema: z.string().meta({ format: "binary" }) } },
+      },
+    },
+    responses: {
+      200: jsonAnswer("Flushed up to the watermark", watermarkAnswer),
+      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems, "gap", "fork"),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/downlink",
+    operationId: "pollDownlink",
+    summary: "Acknowledge, and wait for messages and the desired revision",
+    request: { params: z.object({ site }), body: jsonBody(downlinkRequest) },
+    responses: {
+      200: jsonAnswer("As soon as there is something, or at the end of `waitMs`", downlinkShape),
+      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/status",
+    operationId: "reportStatus",
+    summary: "What the gateway says of itself",
+    request: { params: z.object({ site }), body: jsonBody(statusReport) },
+    responses: {
+      200: jsonAnswer("Taken", z.object({ serverTime: instantText, leaseSeconds: z.int(), incarnation: z.string() })),
+      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "get",
+    path: "/bundles/{revision}",
+    operationId: "getBundle",
+    summary: "One revision of the site's configuration, signed",
+    request: { params: z.object({ site, revision: count }) },
+    responses: {
+      200: jsonAnswer("A compact JWS over the bundle", z.object({ revision: z.int(), digest: z.string(), jws: z.string() })),
+      ...problems(...tokenProblems, "invalid", "not-found"),
+    },
+  });
+}
+
+/** Any JSON of a message, which as a shape names itself without end. */
+const downlinkShape = downlinkAnswer.extend({
+  messages: z.array(downlinkAnswer.shape.messages.element.extend({ event: z.record(z.string(), z.unknown()) })),
+});
 
 /** The site's row was read before the body, and whatever else a call waits for. */
 function callerOf(c: Context<GatewayEnv>): Caller {

@@ -25,6 +25,8 @@ export function jsonBodies(callerOf: (variables: object) => string): MiddlewareH
     if (own + bytes > jsonLimits.callerBytes)
       throw new ProblemError("limited", "as much of this caller's JSON is on its way as one may have", { headers });
     if (total + bytes > jsonLimits.totalBytes) throw new ProblemError("busy", "central takes in as much as it can", { headers });
+    if (!(c.req.header("content-type") ?? "").startsWith("application/json"))
+      throw new ProblemError("unsupported-media", "send application/json");
     held.set(caller, own + bytes);
     total += bytes;
     try {

@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import type { HTTPException } from "hono/http-exception";
 import type { z } from "zod";
 import { type ProblemCode, toProblem } from "../../protocol/index.ts";
 
@@ -30,12 +31,24 @@ export function problemResponse(c: Context, problem: ProblemError): Response {
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.infer<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
-  throw new ProblemError(
+  throw inputProblem(parsed.error);
+}
+
+/** What is wrong with an input, each with its path. */
+export function inputProblem(error: z.core.$ZodError): ProblemError {
+  const problems = error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
+  return new ProblemError(
     "invalid",
     problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; "),
     { extra: { problems } },
   );
+}
+
+/** What the framework refuses before a handler runs: a body that is not JSON, or says to be something else. */
+export function frameworkProblem(error: HTTPException): ProblemError {
+  if (error.status === 415) return new ProblemError("unsupported-media", "send application/json");
+  if (error.status === 400) return new ProblemError("invalid", "the body is not JSON");
+  return new ProblemError(error.status < 500 ? "invalid" : "internal", error.message);
 }
 
 /** @throws ProblemError unsupported-media, invalid */

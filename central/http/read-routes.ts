@@ -1,8 +1,7 @@
-import { Hono } from "hono";
+import { createRoute } from "@hono/zod-openapi";
 import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import { laneName } from "../../protocol/index.ts";
-import type { Operators } from "../auth/operators.ts";
 import type { Completeness } from "../ledger/completeness.ts";
 import type { OrderSearch } from "../ledger/order-search.ts";
 import type { Pages } from "../ledger/pages.ts";
@@ -12,11 +11,22 @@ import type { Timeline } from "../ledger/timeline.ts";
 import type { LiveOverview } from "../site/live-overview.ts";
 import type { Overview } from "../site/overview.ts";
 import type { SiteRegistry } from "../site/registry.ts";
-import { readersOnly } from "./access.ts";
+import type { Guards } from "./access.ts";
+import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError, parseInput } from "./problem.ts";
+import {
+  completenessAnswer,
+  exceptionsAnswer,
+  ledgerMessage,
+  messagesAnswer,
+  ordersAnswer,
+  orderView,
+  quarantineAnswer,
+  sitesAnswer,
+} from "./views.ts";
 
 export interface ReadRouteDeps {
-  readonly operators: Operators;
+  readonly guards: Guards;
   readonly registry: SiteRegistry;
   readonly overview: Overview;
   readonly liveOverview: LiveOverview;
@@ -45,27 +55,69 @@ const messagesQuery = z.object({
   waitMs: number(30_000, 0),
 });
 
-/** What people and their tools read (central/http/views.ts); each call carries the admin token or a signed-in browser's cookie. */
-export function readRoutes(deps: ReadRouteDeps): Hono {
-  const app = new Hono();
-  const reader = readersOnly(deps.operators);
+/** What people and their tools read (central/http/views.ts): whoever is signed in, with whatever role. */
+export function readRoutes({ guards, ...deps }: ReadRouteDeps) {
+  const app = makeRouter();
+  const shared = { method: "get" as const, tags: ["ledger"], security: security.reads, middleware: guards.signedIn };
 
-  app.get("/sites", reader, async (c) => c.json(await deps.overview.sites()));
+  app.openapi(
+    createRoute({
+      ...shared,
+      path: "/sites",
+      operationId: "listSites",
+      summary: "All sites, as central knows them and as their gateways last said",
+      tags: ["sites"],
+      responses: { 200: jsonAnswer("By name", sitesAnswer), ...problems(...callerProblems) },
+    }),
+    async (c) => c.json(await deps.overview.sites(), 200),
+  );
 
-  app.get("/orders", reader, async (c) => {
-    const { q, limit } = parseInput(z.object({ q: z.string().max(128).default(""), limit: number(500, 50) }), c.req.query());
-    return c.json(await deps.orders.search(q.trim(), limit));
+  app.openapi(
+    createRoute({
+      ...shared,
+      path: "/orders",
+      operationId: "findOrders",
+      summary: "Orders whose id or name, also a former one, begins with a text",
+      request: { query: z.object({ q: z.string().max(128).default(""), limit: number(500, 50) }) },
+      responses: { 200: jsonAnswer("The last touched first", ordersAnswer), ...problems(...callerProblems, "invalid") },
+    }),
+    async (c) => {
+      const { q, limit } = c.req.valid("query");
+      return c.json(await deps.orders.search(q.trim(), limit), 200);
+    },
+  );
+
+  app.openAPIRegistry.registerPath({
+    ...shared,
+    path: "/orders/{order}",
+    operationId: "getOrder",
+    summary: "One order's way; of orders with one name the newest",
+    request: { params: z.object({ order: z.string().meta({ description: "Id or name, which may hold slashes." }) }) },
+    responses: { 200: jsonAnswer("Its messages, in time order", orderView), ...problems(...callerProblems, "not-found") },
   });
-
   // an order's name holds slashes: WH/MO/00042
-  app.get("/orders/:order{.+}", reader, async (c) => {
+  app.get("/orders/:order{.+}", guards.signedIn, async (c) => {
     const name = c.req.param("order");
     const order = await deps.timeline.order(name);
     if (!order) throw new ProblemError("not-found", `there is no order "${name}"`);
     return c.json(order);
   });
 
-  app.get("/messages", reader, async (c) => {
+  app.openAPIRegistry.registerPath({
+    ...shared,
+    path: "/messages",
+    operationId: "readMessages",
+    summary: "The ledger, in the order in which it was recorded",
+    request: { query: messagesQuery },
+    responses: {
+      200: {
+        description: `As JSON ${jsonLimit} at most, one a line ${lineLimit}`,
+        content: { "application/json": { schema: messagesAnswer }, [lines]: { schema: ledgerMessage } },
+      },
+      ...problems(...callerProblems, "invalid"),
+    },
+  });
+  app.get("/messages", guards.signedIn, async (c) => {
     const query = parseInput(messagesQuery, c.req.query());
     const signal = AbortSignal.any([c.req.raw.signal, deps.stopping]);
     // positions are of this ledger: whoever keeps one can tell that it was restored since
@@ -75,23 +127,61 @@ export function readRoutes(deps: ReadRouteDeps): Hono {
     return answerJson(deps.pages.read({ ...query, maxBytes: jsonBytes }, signal), query.limit, incarnation);
   });
 
-  app.get("/quarantine", reader, async (c) => {
-    const { limit } = parseInput(z.object({ limit: number(1000, 100) }), c.req.query());
-    return c.json(await deps.records.quarantine(limit));
-  });
+  app.openapi(
+    createRoute({
+      ...shared,
+      path: "/quarantine",
+      operationId: "listQuarantine",
+      summary: "Messages that were set aside",
+      request: { query: z.object({ limit: number(1000, 100) }) },
+      responses: { 200: jsonAnswer("The newest first", quarantineAnswer), ...problems(...callerProblems, "invalid") },
+    }),
+    async (c) => c.json(await deps.records.quarantine(c.req.valid("query").limit), 200),
+  );
 
-  app.get("/exceptions", reader, async (c) => {
-    const { site } = parseInput(z.object({ site: z.string().max(128).optional() }), c.req.query());
-    return c.json(await deps.records.exceptions(site));
-  });
+  app.openapi(
+    createRoute({
+      ...shared,
+      path: "/exceptions",
+      operationId: "listExceptions",
+      summary: "Alarms, and messages that nobody takes",
+      request: { query: z.object({ site: z.string().max(128).optional() }) },
+      responses: { 200: jsonAnswer("The last seen first", exceptionsAnswer), ...problems(...callerProblems, "invalid") },
+    }),
+    async (c) => c.json(await deps.records.exceptions(c.req.valid("query").site), 200),
+  );
 
-  app.get("/completeness", reader, async (c) => {
-    const { site } = parseInput(z.object({ site: z.string().min(1).max(128) }), c.req.query());
-    if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
-    return c.json(await deps.completeness.of(site));
-  });
+  app.openapi(
+    createRoute({
+      ...shared,
+      path: "/completeness",
+      operationId: "getCompleteness",
+      summary: "Of a site's lanes: what is recorded, what will never come and why",
+      request: { query: z.object({ site: z.string().min(1).max(128) }) },
+      responses: {
+        200: jsonAnswer("Lane by lane", completenessAnswer),
+        ...problems(...callerProblems, "invalid", "site-unknown"),
+      },
+    }),
+    async (c) => {
+      const { site } = c.req.valid("query");
+      if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      return c.json(await deps.completeness.of(site), 200);
+    },
+  );
 
-  app.get("/events", reader, (c) =>
+  app.openAPIRegistry.registerPath({
+    ...shared,
+    path: "/events",
+    operationId: "followSites",
+    summary: "All sites, again whenever something changed",
+    tags: ["sites"],
+    responses: {
+      200: { description: "Server-Sent Events `sites`", content: { "text/event-stream": { schema: z.string() } } },
+      ...problems(...callerProblems),
+    },
+  });
+  app.get("/events", guards.signedIn, (c) =>
     streamSSE(c, async (stream) => {
       const closed = new AbortController();
       stream.onAbort(() => closed.abort());
