@@ -36,12 +36,10 @@ export function jsonAnswer<Schema extends z.ZodType>(description: string, schema
   return { description, content: { "application/json": { schema } } } as const;
 }
 
-const problemSchema = problemShape
-  .omit({ watermark: true })
-  .meta({
-    id: "Problem",
-    description: "Problem details (RFC 9457). `code` is stable; `problems` names every path of an input that is wrong.",
-  });
+const problemSchema = problemShape.omit({ watermark: true }).meta({
+  id: "Problem",
+  description: "Problem details (RFC 9457). `code` is stable; `problems` names every path of an input that is wrong.",
+});
 type Status<Code extends ProblemCode> = (typeof problemCodes)[Code]["status"];
 
 /** Answers for problems, by their codes: `...problems("not-signed", "invalid")` among a route's `responses`. */
