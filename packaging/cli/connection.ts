@@ -47,7 +47,7 @@ export class CentralClient {
   }
 
   /** @throws PlantgateError PEER_UNREACHABLE; {@link ProblemError} with what central said */
-  async call(method: "GET" | "POST", path: string, body?: unknown): Promise<unknown> {
+  async call(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<unknown> {
     let response: Response;
     try {
       response = await fetch(new URL(path, this.#url), {
