@@ -26,6 +26,7 @@ import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
 import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts";
+import { CentralKeys } from "./identity/central-keys.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { Identity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
@@ -67,7 +68,18 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const unlock = lockFolder(dataDir);
     scope.defer("folder lock", async () => unlock());
     const identity = Identity.open(dataDir);
-    const centralKey = readCentralKey(settings.centralKeyFile);
+    const centralKeys = CentralKeys.open({
+      dataDir,
+      handedOver: settings.centralKeyFile === undefined ? undefined : readCentralKey(settings.centralKeyFile),
+      fetchChain: async () => {
+        const answer = await transport.send(
+          { method: "GET", path: "/v1/signing-keys", silenceMs: 15_000, longestMs: 60_000 },
+          signal,
+        );
+        return answer.kind === "ok" ? answer.body : undefined;
+      },
+      centralNow: () => session.centralNow(),
+    });
 
     const queue = await Queue.open({
       path: queueFile(dataDir),
@@ -156,7 +168,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     });
     const apply = (next: Bundle): Promise<void> => configuration.apply(next);
     const restore = (stored: Bundle, instead: boolean): Promise<void> => configuration.restore(stored, instead);
-    const agent = new Agent({ site, centralKey, documents, session, clock, log, apply, restore }, remembered);
+    const agent = new Agent({ site, centralKeys, documents, session, clock, log, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
       log.error(
         { event: "gateway.start.fenced", reason: fencedBefore },

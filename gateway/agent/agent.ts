@@ -1,5 +1,4 @@
-import { createHash, type KeyObject } from "node:crypto";
-import { compactVerify } from "jose";
+import { createHash } from "node:crypto";
 import {
   type Bundle,
   backoff,
@@ -13,6 +12,7 @@ import {
   type StatusReport,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
+import type { CentralKeys } from "../identity/central-keys.ts";
 import { askedToWaitMs } from "../link/pauses.ts";
 import type { Session } from "../link/session.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -23,7 +23,7 @@ const whenDelayed = { baseMs: 1000, capMs: 15_000 };
 
 export interface AgentDeps {
   readonly site: string;
-  readonly centralKey: KeyObject;
+  readonly centralKeys: Pick<CentralKeys, "verify">;
   readonly documents: AgentDocuments;
   readonly session: Session;
   readonly clock: Clock;
@@ -109,7 +109,7 @@ export class Agent {
     try {
       const jws = await documents.bundle(revision);
       if (jws === undefined) return "the bundle on disk is missing";
-      await restore(await this.#verify(jws), revision !== this.#state.active);
+      await restore(await this.#verify(jws, "disk"), revision !== this.#state.active);
     } catch (error) {
       if (hasDisposition(error, "crash")) throw error;
       return describeError(error);
@@ -186,7 +186,7 @@ export class Agent {
     const before = await documents.bundle(revision);
     const keep = [this.#state.active, this.#state.previous ?? 0];
     try {
-      const next = await this.#verify(jws);
+      const next = await this.#verify(jws, "central");
       if (next.revision !== revision)
         throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
       await documents.saveBundle(revision, jws, keep);
@@ -207,13 +207,8 @@ export class Agent {
     log.info({ event: "agent.bundle.applied", revision }, "new configuration runs");
   }
 
-  async #verify(jws: string): Promise<Bundle> {
-    let payload: Uint8Array;
-    try {
-      ({ payload } = await compactVerify(jws, this.#deps.centralKey, { algorithms: ["EdDSA"] }));
-    } catch (cause) {
-      throw new PlantgateError("SIGNATURE_INVALID", "the bundle is not signed with central's pinned key", { cause });
-    }
+  async #verify(jws: string, from: "central" | "disk"): Promise<Bundle> {
+    const payload = await this.#deps.centralKeys.verify(jws, from);
     const parsed = bundle.safeParse(parseJson(Buffer.from(payload).toString("utf8")));
     if (!parsed.success) throw new PlantgateError("CONFIG_INVALID", `the bundle is not valid: ${describeIssues(parsed.error)}`);
     if (parsed.data.site !== this.#deps.site)

@@ -14,7 +14,8 @@ export const gatewaySettings = z.strictObject({
   centralKeyFile: z
     .string()
     .min(1)
-    .meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it." }),
+    .optional()
+    .meta({ description: "File with central's public signing key (PEM), as `plantgate site add` prints it; none: as enrolled." }),
   centralCaFile: z
     .string()
     .min(1)

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { Agent } from "../../../gateway/agent/agent.ts";
 import { AgentDocuments } from "../../../gateway/agent/documents.ts";
+import { CentralKeys } from "../../../gateway/identity/central-keys.ts";
 import type { Session } from "../../../gateway/link/session.ts";
 import type { LinkAnswer } from "../../../gateway/link/transport.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
@@ -25,7 +26,11 @@ async function waits(tries: number, answer: (attempt: number) => LinkAnswer): Pr
   } as unknown as Session;
   const agent = new Agent(
     {
-      ...{ site: "lyon", centralKey: generateKeyPairSync("ed25519").publicKey, session },
+      ...{
+        site: "lyon",
+        centralKeys: CentralKeys.open({ dataDir: folder.path, handedOver: generateKeyPairSync("ed25519").publicKey }),
+        session,
+      },
       documents: await AgentDocuments.open(join(folder.path, "agent.db")),
       clock: { ...systemClock, sleep },
       log: openLogger({ level: "silent", site: "lyon" }),

@@ -4,6 +4,7 @@ import { CompactSign } from "jose";
 import { expect, it } from "vitest";
 import { Agent } from "../../../gateway/agent/agent.ts";
 import { AgentDocuments, type AgentState } from "../../../gateway/agent/documents.ts";
+import { CentralKeys } from "../../../gateway/identity/central-keys.ts";
 import type { Session } from "../../../gateway/link/session.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type Bundle, PlantgateError, systemClock } from "../../../protocol/index.ts";
@@ -41,7 +42,16 @@ async function openAgent(folder: string, applies: (revision: number) => boolean)
     if (isInstead) instead.push(stored.revision);
   };
   const state = (await documents.state()) as AgentState;
-  const deps = { site: "lyon", centralKey: keys.publicKey, documents, session, clock: systemClock, log, apply, restore };
+  const deps = {
+    site: "lyon",
+    centralKeys: CentralKeys.open({ dataDir: folder, handedOver: keys.publicKey }),
+    documents,
+    session,
+    clock: systemClock,
+    log,
+    apply,
+    restore,
+  };
   const agent = new Agent(deps, state);
   return { agent, applied, instead };
 }
@@ -138,7 +148,16 @@ async function openAtRestored(folder: string, central: { content: string }, refu
     if (refuses(content)) throw new PlantgateError("CONFIG_INVALID", `${content} is refused`);
     applied.push(content);
   };
-  const deps = { site: "lyon", centralKey: keys.publicKey, documents, session, clock: systemClock, log, apply, restore: apply };
+  const deps = {
+    site: "lyon",
+    centralKeys: CentralKeys.open({ dataDir: folder, handedOver: keys.publicKey }),
+    documents,
+    session,
+    clock: systemClock,
+    log,
+    apply,
+    restore: apply,
+  };
   const agent = new Agent(deps, (await documents.state()) as AgentState);
   await agent.resume();
   return {

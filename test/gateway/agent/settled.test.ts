@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { Agent } from "../../../gateway/agent/agent.ts";
 import { AgentDocuments } from "../../../gateway/agent/documents.ts";
+import { CentralKeys } from "../../../gateway/identity/central-keys.ts";
 import type { Session } from "../../../gateway/link/session.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -20,7 +21,7 @@ it("has messages wait half a minute for a revision, all of them together, and an
   const agent = new Agent(
     {
       site: "lyon",
-      centralKey: generateKeyPairSync("ed25519").publicKey,
+      centralKeys: CentralKeys.open({ dataDir: folder.path, handedOver: generateKeyPairSync("ed25519").publicKey }),
       documents: await AgentDocuments.open(join(folder.path, "agent.db")),
       session: {} as Session,
       clock,
