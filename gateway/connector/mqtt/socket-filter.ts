@@ -77,10 +77,14 @@ export abstract class SocketFilter extends Duplex {
     else this.#socket.resume();
   }
 
-  override _read(): void {
-    // called before what is read is taken off the buffer, and not again until something is pushed
-    if (this.#isPaused) process.nextTick(() => this.#isPaused && this.#flow());
+  // a stream asks for more (`_read`) before what is read is taken off its buffer, and not again until something is pushed
+  override read(sizeBytes?: number): Buffer | null {
+    const chunk = super.read(sizeBytes) as Buffer | null;
+    if (this.#isPaused) this.#flow();
+    return chunk;
   }
+
+  override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#send([chunk], done);
