@@ -68,6 +68,18 @@ export class Gate extends SocketFilter implements Holder {
     return this.writableLength + this.#deps.socket.writableLength;
   }
 
+  /**
+   * All that lies here. A stream gives one piece at a time; aedes reads once, and again when a packet that ended in what it got is done with:
+   * where none ended it would wait for what has come already.
+   */
+  override read(sizeBytes?: number): Buffer | null {
+    const first = super.read(sizeBytes);
+    if (first === null || sizeBytes || this.readableLength === 0) return first;
+    const pieces = [first];
+    for (let piece = super.read(); piece !== null; piece = super.read()) pieces.push(piece);
+    return Buffer.concat(pieces);
+  }
+
   override taken(sizeBytes: number): void {
     this.#unflushedBytes += sizeBytes;
     super.taken(sizeBytes);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Input } from "../../../../gateway/connector/connector.ts";
 import { PacketScanner } from "../../../../gateway/connector/mqtt-broker/packet-scanner.ts";
 import { until } from "../../../support/process.ts";
-import { packetIdOf, packetType } from "../../../support/raw-mqtt.ts";
+import { packetIdOf, packetType, publishPacket } from "../../../support/raw-mqtt.ts";
 import { connected, settled, startBroker, topic } from "./harness.ts";
 
 const isOrder = ({ body }: Input): boolean => Buffer.from(body).toString().startsWith("order");
@@ -95,6 +95,26 @@ describe("clients of the embedded broker while the queue is full", () => {
       () => broker.inlet.bodies.length,
       (count) => count === sent,
     );
+  });
+
+  it("are read on when there is room again, also where a message lies there in many pieces", async () => {
+    await using broker = await startBroker();
+    await using client = await connected(broker.port);
+    broker.inlet.failure = "QUEUE_FULL";
+    const count = 1200;
+    for (let n = 1; n <= count; n++) client.publish(topic, "small", { qos: 1, packetId: n });
+    await until(
+      () => broker.connector.report(),
+      ({ state }) => state === "degraded",
+    );
+    const message = publishPacket(topic, "x".repeat(40_000), { qos: 1, packetId: count + 1 });
+    for (let at = 0; at < message.length; at += 1000) {
+      client.write(message.subarray(at, at + 1000));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    broker.inlet.failure = undefined;
+    await client.received(packetType.puback, count + 1);
+    expect(broker.inlet.bodies).toHaveLength(count + 1);
   });
 
   it("do not hold others up: another client's pings are answered and its messages taken", async () => {
