@@ -3,9 +3,11 @@ import { httpConnector } from "./connector/http.ts";
 import { mqttBrokerConnector, mqttConnector } from "./connector/mqtt.ts";
 import { odooConnector, odooOperations, odooSources } from "./connector/odoo.ts";
 import { opcuaConnector } from "./connector/opcua.ts";
-import { topicFilter } from "./connector/shared.ts";
+import { connectorTypes, topicFilter } from "./connector/shared.ts";
+import { effect, onExhausted, retry } from "./delivery-class.ts";
 import { duration } from "./measure.ts";
-import { queuePolicy } from "./queue-policy.ts";
+import { type Partly, partly } from "./policy/partial.ts";
+import { type Settings, saidSettings } from "./policy/settings.ts";
 import { identifier, text } from "./types/common.ts";
 
 /** The name of a document, connector, flow or parameter. */
@@ -65,12 +67,6 @@ export type FromPoll = z.infer<typeof fromPoll>;
 export type FromItems = z.infer<typeof fromItems>;
 export type FromSource = z.infer<typeof fromSource>;
 
-/**
- * What a repeat does at the receiver. `idempotent`: nothing more. `checkable`: it doubles, but the receiver can be asked whether it has it.
- * `once`: it doubles and nobody can tell; an unknown outcome is a person's to decide (P3).
- */
-const effect = z.enum(["idempotent", "checkable", "once"]);
-
 /** The receiver's own yes, where a transport's acknowledgement is not acceptance. */
 const accepted = z.strictObject({
   topic: topicFilter,
@@ -94,6 +90,9 @@ const expires = z
   })
   .optional();
 
+/** How one destination is tried, where it is not as its flow says. */
+const delivering = { retry: partly(retry).optional(), onExhausted: onExhausted.optional() };
+
 export const toCentral = z.strictObject({ central: z.literal(true) });
 export const toSite = z.strictObject({ site: expression, noSite: z.literal("exception").default("exception") });
 export const toTopic = z.strictObject({
@@ -104,6 +103,7 @@ export const toTopic = z.strictObject({
   body: expression.optional().meta({ description: "JSONata over data and message; default: data." }),
   accepted: accepted.optional(),
   effect: effect.default("idempotent"),
+  ...delivering,
   expires,
 });
 export const toPost = z.strictObject({
@@ -111,6 +111,7 @@ export const toPost = z.strictObject({
   post: pathTemplate,
   body: expression.optional(),
   effect: effect.default("idempotent"),
+  ...delivering,
   expires,
 });
 export const toWrite = z.strictObject({
@@ -118,6 +119,7 @@ export const toWrite = z.strictObject({
   write: z.string().min(1),
   value: expression,
   effect: effect.default("checkable"),
+  ...delivering,
   expires,
 });
 export const toOperation = z.strictObject({
@@ -125,6 +127,7 @@ export const toOperation = z.strictObject({
   operation: z.enum(odooOperations),
   serialize: expression.optional().meta({ description: "Only one at a time per value of this; default: the ordering key." }),
   effect: effect.default("checkable"),
+  ...delivering,
   expires,
 });
 export const localDestination = z.union([toTopic, toPost, toWrite, toOperation]);
@@ -151,16 +154,8 @@ export const flowConfig = z.strictObject({
   to: z.array(z.union([toCentral, toSite, toTopic, toPost, toWrite, toOperation])).min(1),
   /** `key`: messages of one ordering key are delivered in order, a failing one holds the later ones. `none`: each stands alone (P4). */
   order: z.enum(["key", "none"]).default("key"),
-  /** Attempts that a receiver which is up may fail before a delivery counts as exhausted; an outage uses none up. */
-  retry: z
-    .strictObject({
-      attempts: z.int().min(1).max(10_000).default(20),
-      base: duration.default("500ms"),
-      cap: duration.default("30s"),
-    })
-    .prefault({}),
-  /** What becomes of an exhausted delivery. `block`: tried on at `cap`. `park`: tried no more until a person decides. Its key waits. */
-  onExhausted: z.enum(["block", "park"]).default("block"),
+  retry: retry.prefault({}),
+  onExhausted: onExhausted.default("block"),
   examples: z.array(exampleRef).optional(),
 });
 export type FlowConfig = z.infer<typeof flowConfig>;
@@ -207,6 +202,27 @@ export const template = z.strictObject({
 });
 export type Template = z.infer<typeof template>;
 
+/** Which deliveries are meant: all that are left out may be any. */
+const deliveryRule = z.strictObject({
+  connector: name.optional().meta({ description: "Of this connector, or of all instances of a forEach of this name." }),
+  type: z.enum(connectorTypes).optional().meta({ description: "Of connectors of this type." }),
+  flow: name.optional().meta({ description: "Of this flow, or of all instances of a forEach of this name." }),
+  retry: partly(retry).optional(),
+  onExhausted: onExhausted.optional(),
+  effect: effect.optional(),
+});
+export type DeliveryRule = z.infer<typeof deliveryRule>;
+
+/** What a policy says, and a site of itself: any of it. */
+const said = {
+  ...(saidSettings.shape as Record<keyof Settings, z.ZodType>),
+  deliveries: z.array(deliveryRule).min(1).max(100).optional().meta({
+    description: "How deliveries are tried, by connector, its type or flow; of several rules the one that names more.",
+  }),
+} as {
+  [Key in keyof Settings]-?: z.ZodOptional<z.ZodType<Partly<Settings[Key]>>>;
+} & { deliveries: z.ZodOptional<z.ZodArray<typeof deliveryRule>> };
+
 /** One site: which template it runs, with what, and what it may send and receive. */
 export const site = z.strictObject({
   apiVersion: z.literal("plantgate/v1"),
@@ -214,12 +230,60 @@ export const site = z.strictObject({
   metadata,
   spec: z.strictObject({
     template: name,
-    timeZone: z.string().default("UTC"),
+    timeZone: z.string().default("UTC").meta({ description: "IANA time zone, such as Europe/Paris." }),
     parameters: z.record(name, z.json()).default({}),
     grants: z.strictObject({ send: z.array(identifier).default([]), receive: z.array(identifier).default([]) }),
-    queue: queuePolicy.optional(),
+    ...said,
   }),
 });
 export type Site = z.infer<typeof site>;
 
-export type Document = Template | Site;
+/** What many sites have in common. Which of several policies a value is taken from: {@link compareRank}. */
+export const policy = z.strictObject({
+  apiVersion: z.literal("plantgate/v1"),
+  kind: z.literal("Policy"),
+  metadata,
+  spec: z.strictObject({
+    selector: z
+      .strictObject({
+        labels: z.record(z.string().min(1).max(64), z.string().min(1).max(256)).default({}).meta({
+          description:
+            "Sites that have all of these labels: environment, region, businessUnit or any other; site: the one of this name.",
+        }),
+      })
+      .meta({ description: "Which sites it is for. {}: all." }),
+    priority: z.int().min(-1000).max(1000).default(0).meta({
+      description: "Between policies that select equally specifically: the higher one is heard.",
+    }),
+    enforce: z.boolean().default(false).meta({
+      description:
+        "It is heard before what templates say, and before policies that do not enforce. A Site document is heard before it.",
+    }),
+    ...said,
+    review: z.strictObject({ required: z.boolean() }).optional().meta({
+      description:
+        "Whether changes of an environment are read by a second person before they reach it; for policies that select by environment alone. Without one: in all but dev.",
+    }),
+  }),
+});
+export type Policy = z.infer<typeof policy>;
+
+/** That there is a secret, whose it is and how often it changes. Its value never stands in a document: `plantgate secret set`. */
+export const secret = z.strictObject({
+  apiVersion: z.literal("plantgate/v1"),
+  kind: z.literal("Secret"),
+  metadata,
+  spec: z
+    .strictObject({
+      rotate: z
+        .strictObject({
+          every: duration.meta({ description: "It is to be given a new value when the newest is so old." }),
+          warnBefore: duration.default("14d").meta({ description: "How long before that, or before it expires, one is warned." }),
+        })
+        .optional(),
+    })
+    .default({}),
+});
+export type Secret = z.infer<typeof secret>;
+
+export type Document = Template | Policy | Site | Secret;

@@ -17,6 +17,7 @@ export * from "./document.ts";
 export * from "./flow/index.ts";
 export * from "./keys.ts";
 export * from "./message.ts";
+export * from "./policy/index.ts";
 export * from "./problem.ts";
 export * from "./quantity.ts";
 export * from "./queue-defaults.ts";

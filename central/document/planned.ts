@@ -11,7 +11,7 @@ export interface DocumentRef {
 /** What one site is to run, rendered from documents: all of a revision but its number. */
 export interface Planned {
   readonly site: string;
-  readonly bundle: Omit<Bundle, "revision" | "createdAt">;
+  readonly bundle: Omit<Bundle, "revision">;
   /** SHA-256 of what it says: the same content is the same revision. */
   readonly content: string;
   /** Of the site's document. */

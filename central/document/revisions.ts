@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { CompactSign } from "jose";
 import type { Insertable } from "kysely";
-import { type Bundle, buildBundle, type Clock, type DocumentProblem, type SourceFile, toInstant } from "../../protocol/index.ts";
+import { type Bundle, type Clock, type DocumentProblem, renderSite, type SourceFile } from "../../protocol/index.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Schema } from "../storage/schema.ts";
@@ -51,10 +51,9 @@ export class Revisions {
   async #tryPush(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome | undefined> {
     const { storage, clock } = this.#deps;
     const files = completePush(pushed, await this.#lastFiles(site));
-    const createdAt = toInstant(clock.now());
     const desired = await this.#desired(site);
     const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
-    const built = await buildBundle({ files, site, revision, createdAt });
+    const built = await renderSite({ files, site, revision });
     if (!built.ok) return { kind: "invalid", problems: built.problems };
     const content = contentOf(built.bundle, built.siteDocument.metadata.labels ?? {});
     if (desired?.content === content) return { kind: "unchanged", revision: desired.revision, digest: desired.digest };
@@ -70,7 +69,7 @@ export class Revisions {
         jws,
         files: JSON.stringify(files),
         labels: JSON.stringify(built.siteDocument.metadata.labels ?? {}),
-        created_at: Date.parse(createdAt),
+        created_at: clock.now(),
       };
       if (!(await insertRevision(tx, row))) return false;
       await this.desire(tx, site, revision);
@@ -96,17 +95,16 @@ export class Revisions {
         .limit(1)
         .executeTakeFirst();
       if (same) return same;
-      const createdAt = toInstant(clock.now());
       const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
       const { apiVersion, kind, site: name, ...says } = planned.bundle;
-      const bundle: Bundle = { apiVersion, kind, site: name, revision, createdAt, ...says };
+      const bundle: Bundle = { apiVersion, kind, site: name, revision, ...says };
       const { payload, jws, digest } = await this.#signed(bundle);
       const row = {
         ...{ site, revision, content: planned.content, digest, bundle: payload, jws, change },
         files: JSON.stringify(planned.files),
         labels: JSON.stringify(planned.labels),
         origins: JSON.stringify({ documents: planned.documents, values: planned.origins }),
-        created_at: Date.parse(createdAt),
+        created_at: clock.now(),
       };
       // another replica, or a push, took the number meanwhile
       if (await storage.transaction().execute((tx) => insertRevision(tx, row))) return { revision, digest };
@@ -202,9 +200,9 @@ export class Revisions {
   }
 }
 
-/** What a revision says, whatever its number and date: the bundle, and what only central reads of the site's document. */
+/** What a revision says, whatever its number: the bundle, and what only central reads of the site's document. */
 export function contentOf(bundle: Planned["bundle"] & Partial<Bundle>, labels: Planned["labels"]): string {
-  const { revision: _, createdAt: __, ...says } = bundle;
+  const { revision: _, ...says } = bundle;
   return createHash("sha256")
     .update(JSON.stringify([says, labels]))
     .digest("hex");

@@ -197,7 +197,7 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
   revisions: {
     site: string;
     revision: number;
-    /** SHA-256 of what the revision says, without its number and date: the same content pushed again is the same revision. */
+    /** SHA-256 of what the revision says, without its number: the same content pushed again is the same revision. */
     content: string;
     digest: string;
     bundle: string;

@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+export const connectorTypes = ["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const;
+
 /** A secret by name: read from the file `secrets/<name>` of the gateway's data folder. Never a value. */
 export const secretRef = z.strictObject({
   secret: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, "a secret's name: letters, digits, dot, dash"),

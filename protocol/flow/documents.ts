@@ -1,21 +1,41 @@
 import { PlantgateError } from "../base/error.ts";
 import { type Bundle, bundle as bundleSchema } from "../bundle.ts";
-import { type Site, site as siteSchema, type Template, template as templateSchema } from "../document.ts";
+import type { Document, Policy, Secret, Site, Template } from "../document.ts";
 import { describeIssues } from "../message.ts";
-import { documentName, grantsOf, Judge, problemAt, type ReadDocuments, type ReadExample, type Sourced } from "./judge.ts";
-import { Mender } from "./mend.ts";
-import { didYouMean, nearest } from "./suggest.ts";
-import { type DocumentProblem, parseSource, type SourceFile } from "./yaml-source.ts";
+import { effectiveConfiguration } from "../policy/effective.ts";
+import { judgePolicies } from "../policy/judge.ts";
+import type { EffectiveValue } from "../policy/origin.ts";
+import { type SecretUse, secretsIn } from "../policy/secret-uses.ts";
+import { Voices } from "../policy/voices.ts";
+import { documentName, grantsOf, Judge, type ReadDocuments, type ReadExample, type Sourced } from "./judge.ts";
+import type { Mender } from "./mend.ts";
+import { readDocuments } from "./read-documents.ts";
+import type { DocumentProblem, SourceFile } from "./yaml-source.ts";
 
 export interface Validation {
   readonly problems: readonly DocumentProblem[];
-  /** Templates and sites of the right shape. */
+  /** What is possible and probably not meant. */
+  readonly warnings: readonly DocumentProblem[];
+  /** Documents of the right shape. */
   readonly templates: readonly Template[];
   readonly sites: readonly Site[];
+  readonly policies: readonly Policy[];
+  readonly secrets: readonly Secret[];
 }
 
-export type BuiltBundle =
-  | { readonly ok: true; readonly bundle: Bundle; readonly template: Template; readonly siteDocument: Site }
+export type RenderedSite =
+  | {
+      readonly ok: true;
+      readonly bundle: Bundle;
+      /** Where each of its values comes from: every path once. */
+      readonly origins: readonly EffectiveValue[];
+      /** What was used: the template, the site, the policies that select it, and the documents of the secrets that it names. */
+      readonly documents: readonly { readonly kind: Document["kind"]; readonly name: string }[];
+      readonly secrets: readonly SecretUse[];
+      readonly template: Template;
+      readonly siteDocument: Site;
+      readonly warnings: readonly DocumentProblem[];
+    }
   | { readonly ok: false; readonly problems: readonly DocumentProblem[] };
 
 /**
@@ -34,24 +54,27 @@ export async function validateDocuments(options: {
     for (const site of sites.length > 0 ? sites : [undefined]) await judge.template(template, site);
   }
   for (const site of read.sites) judge.site(site);
+  const policies = judgePolicies(read);
   return {
-    problems: sorted([...read.problems, ...judge.problems], options.files),
-    templates: read.templates.filter(isSound).map(({ value }) => value),
-    sites: read.sites.filter(isSound).map(({ value }) => value),
+    problems: sorted([...read.problems, ...judge.problems, ...policies.problems], options.files),
+    warnings: sorted(policies.warnings, options.files),
+    templates: soundOf(read.templates),
+    sites: soundOf(read.sites),
+    policies: soundOf(read.policies),
+    secrets: soundOf(read.secrets),
   };
 }
 
 /**
- * What one site runs. The same documents, revision and time give the same bundle, byte for byte. Groups are expanded: every source
- * and destination names one connector.
+ * What one site runs: its template, filled in, with the policies that select it. Pure: the same documents and revision give the same bundle,
+ * byte for byte, in whatever order the files and their policies come. Groups are expanded: every source and destination names one connector.
  */
-export async function buildBundle(options: {
+export async function renderSite(options: {
   readonly files: readonly SourceFile[];
   readonly site: string;
   readonly revision: number;
-  readonly createdAt: string;
   readonly readExample?: ReadExample;
-}): Promise<BuiltBundle> {
+}): Promise<RenderedSite> {
   const read = readDocuments(options.files);
   const judge = new Judge(read, options);
   const site = read.sites.find(({ value }) => value.metadata.name === options.site);
@@ -66,85 +89,52 @@ export async function buildBundle(options: {
       message: `there is no Site "${options.site}" among the documents`,
     });
   else judge.site(site);
-  const rendered = template ? await judge.template(template, site) : undefined;
-  const problems = sorted([...read.problems, ...judge.problems], options.files);
-  if (problems.length > 0 || !site || !template || !rendered) return { ok: false, problems };
+  const judged = template ? await judge.template(template, site) : undefined;
+  const policies = judgePolicies(read);
+  const problems = sorted([...read.problems, ...judge.problems, ...policies.problems], options.files);
+  if (problems.length > 0 || !site || !template || !judged) return { ok: false, problems };
+  const voices = new Voices(
+    site.value,
+    read.policies.map(({ value }) => value),
+  );
+  const effective = effectiveConfiguration({ site: site.value, template: template.value, judged, voices });
   const bundle = bundleSchema.safeParse({
     apiVersion: "plantgate/v1",
     kind: "Bundle",
     site: options.site,
     revision: options.revision,
-    createdAt: options.createdAt,
     grants: grantsOf(site.value),
     codes: template.value.spec.codes,
-    connectors: rendered.connectors,
-    flows: rendered.flows,
-    ...(site.value.spec.queue === undefined ? {} : { queue: site.value.spec.queue }),
+    connectors: judged.connectors,
+    flows: effective.flows,
+    ...effective.settings,
   });
   if (!bundle.success)
     throw new PlantgateError("INVARIANT", `a bundle without problems has the wrong shape: ${describeIssues(bundle.error)}`);
-  return { ok: true, bundle: bundle.data, template: template.value, siteDocument: site.value };
+  const secrets = secretsIn(bundle.data);
+  const used = new Set(secrets.map(({ name }) => name));
+  return {
+    ok: true,
+    bundle: bundle.data,
+    origins: effective.values,
+    documents: [
+      { kind: "Template", name: template.value.metadata.name },
+      { kind: "Site", name: options.site },
+      ...named("Policy", voices.policies),
+      ...named(
+        "Secret",
+        read.secrets.map(({ value }) => value).filter(({ metadata }) => used.has(metadata.name)),
+      ),
+    ],
+    secrets,
+    template: template.value,
+    siteDocument: site.value,
+    warnings: sorted(policies.warnings, options.files),
+  };
 }
 
-/**
- * Documents of known kind, mended where their shape is wrong, so that one fault hides no other; JSON files without an `apiVersion`
- * are examples.
- */
-function readDocuments(files: readonly SourceFile[]): ReadDocuments {
-  const templates: Sourced<Template>[] = [];
-  const sites: Sourced<Site>[] = [];
-  const problems: DocumentProblem[] = [];
-  const seen = new Set<string>();
-  let incomplete = false;
-  for (const file of files) {
-    if (isExample(file)) continue;
-    const parsed = parseSource(file);
-    problems.push(...parsed.problems);
-    incomplete ||= parsed.documents.length === 0;
-    for (const source of parsed.documents) {
-      const { kind: written, spec } = (source.value ?? {}) as { kind?: unknown; spec?: unknown };
-      const kind = kindOf(written, spec);
-      const faulty = kind !== written;
-      if (faulty) {
-        const message =
-          written === undefined
-            ? '"kind" is missing: Template or Site'
-            : `unknown kind "${String(written)}"${didYouMean(String(written), kinds) || ": Template or Site"}`;
-        problems.push(problemAt(source, written === undefined ? [] : ["kind"], message));
-      }
-      if (kind === undefined) {
-        incomplete = true;
-        continue;
-      }
-      const mender = new Mender();
-      const value = faulty ? { ...(source.value as object), kind } : source.value;
-      const name = (): string => mended.value.metadata.name;
-      const mended: Sourced<Template> | Sourced<Site> =
-        kind === "Template"
-          ? { value: mender.mend(templateSchema, value, []) as Template, source, mender }
-          : { value: mender.mend(siteSchema, value, []) as Site, source, mender };
-      for (const { path, message, ...point } of mender.problems)
-        problems.push(problemAt(source, mender.written(path), message, point));
-      const identity = `${kind} "${name()}"`;
-      if (seen.has(identity) && !mender.isStandIn(documentName))
-        problems.push(problemAt(source, mender.written(documentName), `${identity} is there twice`));
-      seen.add(identity);
-      if (kind === "Template") templates.push(mended as Sourced<Template>);
-      else sites.push(mended as Sourced<Site>);
-    }
-  }
-  return { templates, sites, problems, incomplete };
-}
-
-const kinds = ["Template", "Site"] as const;
-
-/** A document whose kind is misspelt or left out is known by what it has. */
-function kindOf(written: unknown, spec: unknown): (typeof kinds)[number] | undefined {
-  const named = typeof written === "string" ? nearest(written, kinds) : undefined;
-  const known = kinds.find((kind) => kind === named);
-  if (known || typeof spec !== "object" || spec === null) return known;
-  if ("flows" in spec || "connectors" in spec) return "Template";
-  return "template" in spec || "grants" in spec ? "Site" : undefined;
+function named<Kind extends Document["kind"]>(kind: Kind, documents: readonly Document[]): { kind: Kind; name: string }[] {
+  return documents.map(({ metadata }) => ({ kind, name: metadata.name })).toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** The sites that run a template; those whose template is not among the documents run the one that has no proper name. */
@@ -155,12 +145,8 @@ function sitesOf(template: Sourced<Template>, { templates, sites }: ReadDocument
     : sites.filter(({ value }) => value.spec.template === template.value.metadata.name);
 }
 
-function isSound({ mender }: { readonly mender: Mender }): boolean {
-  return mender.problems.length === 0;
-}
-
-function isExample(file: SourceFile): boolean {
-  return file.name.endsWith(".json") && !/"apiVersion"\s*:/.test(file.text);
+function soundOf<Value>(documents: readonly { readonly value: Value; readonly mender: Mender }[]): Value[] {
+  return documents.filter(({ mender }) => mender.problems.length === 0).map(({ value }) => value);
 }
 
 function sorted(problems: readonly DocumentProblem[], files: readonly SourceFile[]): DocumentProblem[] {

@@ -11,7 +11,7 @@ export {
 export { decodeJson, decodeJsonText, maxInputDepth } from "./decode.ts";
 export { type Delivery, expectedAnswer, type ReadAnswer, readAnswer, renderDelivery } from "./deliver.ts";
 export { describeDestination } from "./destinations.ts";
-export { type BuiltBundle, buildBundle, type Validation, validateDocuments } from "./documents.ts";
+export { type RenderedSite, renderSite, type Validation, validateDocuments } from "./documents.ts";
 export { flowFunctions } from "./functions.ts";
 export type { ReadExample } from "./judge.ts";
 export { joinKey } from "./key.ts";

@@ -1,8 +1,9 @@
 import type { Bundle } from "../bundle.ts";
-import { type ConnectorConfig, connectorConfig, type FlowConfig, type Site, type Template } from "../document.ts";
+import { type ConnectorConfig, connectorConfig, type Policy, type Secret, type Site, type Template } from "../document.ts";
+import type { ExpandedFlow } from "../policy/deliveries.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
 import { compileFlow } from "./compile.ts";
-import { type CompiledFlow, expandFlow, type FlowContext, type FlowProblem, shortName } from "./compiled-flow.ts";
+import { type CompiledFlow, expandFlow, type FlowContext, type FlowProblem, instancesOf, shortName } from "./compiled-flow.ts";
 import { doubledDestinations } from "./destinations.ts";
 import { runExample } from "./examples.ts";
 import { mendFlow } from "./flow-shape.ts";
@@ -26,9 +27,19 @@ export interface Sourced<Value> {
 export interface ReadDocuments {
   readonly templates: readonly Sourced<Template>[];
   readonly sites: readonly Sourced<Site>[];
+  readonly policies: readonly Sourced<Policy>[];
+  readonly secrets: readonly Sourced<Secret>[];
   readonly problems: readonly DocumentProblem[];
   /** A file could not be read as YAML: what is missing may be in it. */
   readonly incomplete: boolean;
+}
+
+/** A template as it comes out for one site. */
+export interface JudgedTemplate {
+  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly rendered: RenderedTemplate;
+  readonly connectors: Bundle["connectors"];
+  readonly flows: readonly ExpandedFlow[];
 }
 
 export interface ExampleFiles {
@@ -80,7 +91,7 @@ export class Judge {
   }
 
   /** Renders a template for a site, or with samples, and judges all that comes out. */
-  async template(template: Sourced<Template>, site: Sourced<Site> | undefined): Promise<Pick<Bundle, "connectors" | "flows">> {
+  async template(template: Sourced<Template>, site: Sourced<Site> | undefined): Promise<JudgedTemplate> {
     const { value, source } = template;
     const sayOf: Say = (path, problem) => {
       if (!template.mender.isStandIn(path)) this.#say(source, template.mender.written(path), problem);
@@ -106,7 +117,7 @@ export class Judge {
       limits: exampleLimits,
       ...(site ? { grants: judgedGrants(site) } : {}),
     });
-    return { connectors, flows };
+    return { parameters, rendered, connectors, flows };
   }
 
   /** A site's values; what it leaves out or has wrong is a problem of the site, and the template is judged with a sample in its place. */
@@ -183,13 +194,10 @@ export class Judge {
     return { connectors, openItems };
   }
 
-  async #flows(
-    template: Sourced<Template>,
-    rendered: RenderedTemplate,
-    context: FlowContext,
-  ): Promise<Record<string, FlowConfig>> {
-    const flows: Record<string, FlowConfig> = {};
-    for (const part of rendered.flows) {
+  async #flows(template: Sourced<Template>, rendered: RenderedTemplate, context: FlowContext): Promise<ExpandedFlow[]> {
+    const flows: ExpandedFlow[] = [];
+    for (const written of rendered.flows) {
+      const part = withModeAsWord(written);
       const base = ["spec", "flows", part.group];
       const mender = this.#mender(part, rendered);
       const config = mendFlow(part.value, base, mender);
@@ -207,7 +215,11 @@ export class Judge {
       await this.#runExamples(template, flow, problems, base, isStandIn, say);
       const expanded = expandFlow(config, context.connectors);
       // a site whose list of machines is empty has no such flow
-      if ((!Array.isArray(expanded.from) || expanded.from.length > 0) && expanded.to.length > 0) flows[part.name] = expanded;
+      if ((Array.isArray(expanded.from) && expanded.from.length === 0) || expanded.to.length === 0) continue;
+      const writtenAs = config.to.flatMap((to, index) =>
+        "connector" in to ? instancesOf(to.connector, context.connectors).map(() => index) : [index],
+      );
+      flows.push({ name: part.name, part, config: expanded, writtenAs });
     }
     return flows;
   }
@@ -261,6 +273,11 @@ export class Judge {
     if (!this.#said.has(said)) this.problems.push(problem);
     this.#said.add(said);
   }
+}
+
+/** YAML 1.1 reads `off` as a boolean, and so may whatever wrote the JSON. */
+function withModeAsWord(part: RenderedPart): RenderedPart {
+  return part.value.mode === false ? { ...part, value: { ...part.value, mode: "off" } } : part;
 }
 
 /** What `${…}` can name of a site beside its parameters. */

@@ -9,6 +9,8 @@ export interface DocumentProblem {
   readonly line: number;
   readonly column: number;
   readonly message: string;
+  /** What stands there may be secret: it is not to be shown or kept. */
+  readonly confidential?: true;
 }
 
 export interface SourceFile {

@@ -20,11 +20,11 @@ import { Queue } from "../../gateway/queue/queue.ts";
 import { openLogger } from "../../gateway/telemetry/logger.ts";
 import {
   type Bundle,
-  buildBundle,
   type Clock,
   type ConnectorConfig,
   type ConnectorKindName,
   type Document,
+  renderSite,
   systemClock,
   toInstant,
 } from "../../protocol/index.ts";
@@ -81,7 +81,7 @@ export class TestConnector implements Connector {
 
 export async function bundleOf(documents: readonly Document[], site: string, revision = 1): Promise<Bundle> {
   const files = documents.map((document) => ({ name: `${document.kind}.json`, text: JSON.stringify(document) }));
-  const built = await buildBundle({ files, site, revision, createdAt: "2026-11-24T00:00:00.000Z" });
+  const built = await renderSite({ files, site, revision });
   if (!built.ok) throw new Error(built.problems.map((problem) => problem.message).join("\n"));
   return built.bundle;
 }

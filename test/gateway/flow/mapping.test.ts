@@ -5,11 +5,11 @@ import { type MapJob, type Mapping, type MapResult, openMapping } from "../../..
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import {
   type Bundle,
-  buildBundle,
   type CloudEvent,
   type ErrorCode,
   flowConfig,
   makeEvent,
+  renderSite,
   systemClock,
 } from "../../../protocol/index.ts";
 
@@ -20,7 +20,7 @@ const files = [
   "sites/lyon.yaml",
   ...readdirSync(join(folder, "examples")).map((name) => `examples/${name}`),
 ].map(read);
-const built = await buildBundle({ files, site: "lyon", revision: 1, createdAt: "2026-11-24T00:00:00.000Z" });
+const built = await renderSite({ files, site: "lyon", revision: 1 });
 if (!built.ok) throw new Error(JSON.stringify(built.problems));
 const demo = built.bundle;
 

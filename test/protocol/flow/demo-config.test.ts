@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { buildBundle, bundle, compileBundle, validateDocuments } from "../../../protocol/index.ts";
+import { bundle, compileBundle, renderSite, validateDocuments } from "../../../protocol/index.ts";
 
 const folder = join(import.meta.dirname, "../../../packaging/demo/config");
 const read = (name: string): { name: string; text: string } => ({ name, text: readFileSync(join(folder, name), "utf8") });
@@ -39,11 +39,10 @@ describe("the demo's configuration", () => {
     ["porto", 5, 9],
     ["hq", 1, 6],
   ])("gives %s a bundle that a gateway takes", async (site, connectors, flows) => {
-    const built = await buildBundle({
+    const built = await renderSite({
       files: [...documents, ...examples],
       site,
       revision: 1,
-      createdAt: "2026-11-24T00:00:00.000Z",
     });
     if (!built.ok) throw new Error(JSON.stringify(built.problems));
     expect(bundle.parse(JSON.parse(JSON.stringify(built.bundle)))).toEqual(built.bundle);
@@ -55,7 +54,7 @@ describe("the demo's configuration", () => {
   });
 
   it("maps without JSONata's evaluator what does not need it: samples, and business messages made of paths", async () => {
-    const built = await buildBundle({ files: documents, site: "lyon", revision: 1, createdAt: "2026-11-24T00:00:00.000Z" });
+    const built = await renderSite({ files: documents, site: "lyon", revision: 1 });
     if (!built.ok) throw new Error(JSON.stringify(built.problems));
     const { flows } = compileBundle(built.bundle);
     expect([...flows.values()].filter(({ fast, type }) => fast && type).map(({ name }) => name)).toEqual([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { buildBundle, validateDocuments } from "../../../protocol/index.ts";
+import { renderSite, validateDocuments } from "../../../protocol/index.ts";
 
 const faulty = `apiVersion: plantgate/v1
 kind: Template
@@ -175,14 +175,13 @@ spec:
 `;
   const two = "{ port: 1883, presses: [{ name: p1, endpoint: opc.tcp://a:1 }, { name: p2, endpoint: opc.tcp://b:2 }] }";
   const build = (siteText: string, template = good) =>
-    buildBundle({
+    renderSite({
       files: [
         { name: "t.yaml", text: template },
         { name: "s.yaml", text: siteText },
       ],
       site: "lyon",
       revision: 3,
-      createdAt: "2026-11-24T00:00:00.000Z",
     });
   const problemsOf = async (siteText: string, template = good): Promise<string[]> => {
     const built = await build(siteText, template);
@@ -244,11 +243,10 @@ spec:
   it("refuses a list where text is written around a placeholder, and an unknown site", async () => {
     const problems = await problemsOf(site(two), good.replace(`For \${site.name}`, `For \${presses}`));
     expect(problems).toEqual([expect.stringMatching(/^t\.yaml:13:\d+ \$\{presses\} is not one value/)]);
-    const built = await buildBundle({
+    const built = await renderSite({
       files: [{ name: "t.yaml", text: good }],
       site: "lyon",
       revision: 1,
-      createdAt: "2026-11-24T00:00:00.000Z",
     });
     expect(built.ok ? [] : built.problems.map(({ message }) => message)).toEqual(['there is no Site "lyon" among the documents']);
   });

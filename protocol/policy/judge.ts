@@ -1,0 +1,198 @@
+import { durationMs } from "../base/duration.ts";
+import { sizeBytes } from "../base/size.ts";
+import type { DeliveryRule, Policy, Secret, Site } from "../document.ts";
+import { problemAt, type ReadDocuments, type Sourced } from "../flow/judge.ts";
+import type { Path } from "../flow/render.ts";
+import { didYouMean } from "../flow/suggest.ts";
+import type { DocumentProblem, Point } from "../flow/yaml-source.ts";
+import { valueAt } from "./effective-settings.ts";
+import { leavesOf } from "./partial.ts";
+import { haveEqualRank, labelsOf, rankedLabels, selectorOf, selects } from "./precedence.ts";
+import { settings } from "./settings.ts";
+
+interface Found {
+  readonly problems: DocumentProblem[];
+  readonly warnings: DocumentProblem[];
+}
+type Say = (path: Path, message: string, point?: Point) => void;
+
+/** What the centre keeps as bounds of values whose shape is right. */
+const leastBytesPerSecond = 1024;
+const longestLingerMs = 60_000;
+const longestWatchMs = 86_400_000;
+
+const leaves = leavesOf(settings);
+
+/** Judges what policies, sites and secrets say beside their shape. */
+export function judgePolicies(read: ReadDocuments): Found {
+  const found: Found = { problems: [], warnings: [] };
+  for (const policy of read.policies) {
+    const say = sayer(policy, found.problems);
+    const warn = sayer(policy, found.warnings);
+    judgeSaid(policy.value.spec, say);
+    judgeReview(policy.value, say);
+    judgeSelector(policy.value, read, warn);
+    judgeRules(policy.value.spec.deliveries ?? [], read, warn);
+    const { selector: _selector, priority: _priority, enforce: _enforce, ...says } = policy.value.spec;
+    if (Object.keys(says).length === 0 && policy.mender.problems.length === 0)
+      warn(["spec"], "this policy says nothing: queue, link, keys, watch, logLevel, deliveries or review", { key: true });
+  }
+  for (const site of read.sites) {
+    judgeSaid(site.value.spec, sayer(site, found.problems));
+    judgeRules(site.value.spec.deliveries ?? [], read, sayer(site, found.warnings));
+    const label = site.value.metadata.labels?.site;
+    if (label !== undefined && label !== site.value.metadata.name)
+      sayer(site, found.problems)(
+        ["metadata", "labels", "site"],
+        `the label "site" is the site's name, "${site.value.metadata.name}"`,
+      );
+  }
+  for (const secret of read.secrets) judgeSecret(secret.value, sayer(secret, found.problems));
+  warnOfEquals(read, found.warnings);
+  return found;
+}
+
+function sayer({ source, mender }: Sourced<unknown>, into: DocumentProblem[]): Say {
+  return (path, message, point = { value: true }) => {
+    if (!mender.isStandIn(path)) into.push(problemAt(source, mender.written(path), message, point));
+  };
+}
+
+function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
+  const { keys, link, watch } = spec;
+  const ms = (text: string | undefined): number | undefined => (text === undefined ? undefined : durationMs(text));
+  const [every, overlap] = [ms(keys?.rotateEvery), ms(keys?.overlap)];
+  if (every === 0) say(["spec", "keys", "rotateEvery"], "a key lives longer than that");
+  else if (every !== undefined && overlap !== undefined && overlap >= every)
+    say(
+      ["spec", "keys", "overlap"],
+      `has to be shorter than rotateEvery, ${keys?.rotateEvery}: only two keys are taken at a time`,
+    );
+  if (link?.bytesPerSecond !== undefined && sizeBytes(link.bytesPerSecond) < leastBytesPerSecond)
+    say(["spec", "link", "bytesPerSecond"], "at least 1KiB: a slower way counts as none");
+  if (link?.batch?.bytes !== undefined && sizeBytes(link.batch.bytes) === 0)
+    say(["spec", "link", "batch", "bytes"], "a batch holds something");
+  for (const [lane, wait] of Object.entries(link?.linger ?? {}))
+    if (durationMs(String(wait)) > longestLingerMs)
+      say(["spec", "link", "linger", lane], "at most 1m: what waits here is known nowhere else");
+  if (watch?.for !== undefined && durationMs(watch.for) > longestWatchMs) say(["spec", "watch", "for"], "at most 1d");
+  (spec.deliveries ?? []).forEach((rule, index) => {
+    const path = ["spec", "deliveries", index];
+    if (!rule.retry && !rule.onExhausted && !rule.effect) say(path, "this rule says nothing: retry, onExhausted or effect");
+    const [base, cap] = [ms(rule.retry?.base), ms(rule.retry?.cap)];
+    if (base !== undefined && cap !== undefined && cap < base)
+      say([...path, "retry", "cap"], `the longest pause is shorter than the first, ${rule.retry?.base}`);
+  });
+}
+
+function judgeReview({ spec, metadata: _metadata }: Policy, say: Say): void {
+  if (!spec.review) return;
+  const labels = spec.selector.labels;
+  const others = Object.keys(labels).filter((label) => label !== "environment");
+  if (others.length > 0)
+    say(
+      ["spec", "review"],
+      `review is asked for by environment: a policy that says so selects by nothing else, not by ${others.join(", ")}`,
+    );
+  else if (!spec.review.required && (labels.environment === undefined || labels.environment === "prod"))
+    say(
+      ["spec", "review", "required"],
+      labels.environment === undefined
+        ? "review can be left out for a named environment only: select by environment"
+        : "changes of prod are always read by a second person",
+    );
+}
+
+/** Of labels that no site has: only where sites are among the documents. */
+function judgeSelector(policy: Policy, { sites, incomplete }: ReadDocuments, warn: Say): void {
+  if (sites.length === 0 || incomplete) return;
+  const all = sites.map(({ value }) => labelsOf(value));
+  const known = new Set([...rankedLabels, ...all.flatMap((labels) => Object.keys(labels))]);
+  let missing = false;
+  for (const [label, value] of Object.entries(selectorOf(policy))) {
+    const path = ["spec", "selector", "labels", label];
+    const values = new Set(all.flatMap((labels) => (Object.hasOwn(labels, label) ? [labels[label] ?? ""] : [])));
+    if (values.has(value)) continue;
+    missing = true;
+    if (values.size === 0) warn(path, `no site has a label "${label}"${didYouMean(label, known)}`, { key: true });
+    else if (label === "site") warn(path, `there is no site "${value}"${didYouMean(value, values)}`);
+    else
+      warn(
+        path,
+        `no site has ${label}=${value}${didYouMean(value, values) || `; there is ${[...values].toSorted().join(", ")}`}`,
+      );
+  }
+  if (!missing && !all.some((labels) => selects(policy, labels)))
+    warn(["spec", "selector", "labels"], "no site has all of these labels", { key: true });
+}
+
+/** Of what no template has: only where templates are among the documents. */
+function judgeRules(rules: readonly DeliveryRule[], { templates, incomplete }: ReadDocuments, warn: Say): void {
+  if (templates.length === 0 || incomplete) return;
+  for (const [index, rule] of rules.entries()) {
+    for (const field of ["connector", "flow"] as const) {
+      const name = rule[field];
+      if (name === undefined) continue;
+      const parts = templates.flatMap(({ value }) => Object.entries(value.spec[`${field}s`]));
+      const exists = parts.some(([part, { forEach }]) => part === name || (forEach !== undefined && name.startsWith(`${part}.`)));
+      if (!exists) {
+        const near = didYouMean(
+          name,
+          parts.map(([part]) => part),
+        );
+        warn(["spec", "deliveries", index, field], `no template has a ${field} "${name}"${near}`);
+      }
+    }
+  }
+}
+
+function judgeSecret({ spec: { rotate } }: Secret, say: Say): void {
+  if (!rotate) return;
+  if (durationMs(rotate.every) === 0) say(["spec", "rotate", "every"], "a secret lives longer than that");
+  else if (durationMs(rotate.warnBefore) >= durationMs(rotate.every)) {
+    const message = `warns ${rotate.warnBefore} before it is due, and it is due every ${rotate.every}: that would be always`;
+    say(["spec", "rotate", "warnBefore"], message);
+  }
+}
+
+/** Two policies that one site could obey, that say different things, and of which nothing but the name tells which is heard. */
+function warnOfEquals({ policies, sites }: ReadDocuments, warnings: DocumentProblem[]): void {
+  const sorted = policies.toSorted((a, b) => (a.value.metadata.name < b.value.metadata.name ? -1 : 1));
+  for (const [index, later] of sorted.entries()) {
+    const warn = sayer(later, warnings);
+    for (const { value: first } of sorted.slice(0, index)) {
+      const second = later.value;
+      if (first.metadata.name === second.metadata.name || !haveEqualRank(first, second) || !canMeet(first, second, sites))
+        continue;
+      for (const { path } of leaves) {
+        const [heard, unheard] = [valueAt(first.spec, path), valueAt(second.spec, path)];
+        if (heard === undefined || unheard === undefined || heard === unheard) continue;
+        const message = `policy "${first.metadata.name}" says ${String(heard)} with the same rank, and is heard first by its name alone: give one of them a priority`;
+        warn(["spec", ...path], message);
+      }
+      (second.spec.deliveries ?? []).forEach((rule, at) => {
+        const same = (first.spec.deliveries ?? []).find((other) => contradicts(other, rule));
+        if (same)
+          warn(
+            ["spec", "deliveries", at],
+            `policy "${first.metadata.name}" says something else of the same deliveries with the same rank, and is heard first by its name alone: give one of them a priority`,
+          );
+      });
+    }
+  }
+}
+
+function canMeet(a: Policy, b: Policy, sites: ReadDocuments["sites"]): boolean {
+  const [one, other] = [selectorOf(a), selectorOf(b)];
+  if (Object.entries(one).some(([label, value]) => Object.hasOwn(other, label) && other[label] !== value)) return false;
+  return sites.length === 0 || sites.some(({ value }) => selects(a, labelsOf(value)) && selects(b, labelsOf(value)));
+}
+
+function contradicts(a: DeliveryRule, b: DeliveryRule): boolean {
+  if (a.connector !== b.connector || a.type !== b.type || a.flow !== b.flow) return false;
+  const paths = [["retry", "attempts"], ["retry", "base"], ["retry", "cap"], ["onExhausted"], ["effect"]];
+  return paths.some((path) => {
+    const [one, other] = [valueAt(a, path), valueAt(b, path)];
+    return one !== undefined && other !== undefined && one !== other;
+  });
+}
