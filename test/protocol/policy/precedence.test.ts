@@ -14,7 +14,7 @@ async function effective(path: string, files: readonly SourceFile[]): Promise<Ef
 }
 
 describe("which document a value is taken from", () => {
-  const log = (level: string): object => ({ logLevel: level });
+  const log = (level: string): Record<string, unknown> => ({ logLevel: level });
   const plant = [templateFile(), siteFile("lyon", labels)];
 
   // each one beats the next, whatever its name and priority
