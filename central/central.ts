@@ -172,6 +172,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
+      reading,
       overview,
       liveOverview: new LiveOverview({ overview, clock }),
       orders: new OrderSearch(reading),

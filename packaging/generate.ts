@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { bundle, cloudEvent, messageTypes, policy, schemaId, secret, site, template } from "../protocol/index.ts";
+import { cloudEvent, documentSchema, documentSchemaKinds, messageTypes, schemaId } from "../protocol/index.ts";
 
 /**
  * Writes the JSON Schemas (2020-12) of messages and documents from their zod schemas into packaging/schemas, never by hand.
@@ -21,11 +21,8 @@ function schemas(): Map<string, string> {
   };
   for (const type of messageTypes) add(type.type, schemaId(type.type), type.data, type.purpose);
   add("cloudevent", "urn:plantgate:schema:cloudevent", cloudEvent, "CloudEvents 1.0 with Plantgate's extensions");
-  add("template", "urn:plantgate:schema:template", template, "A template, before it is rendered for a site");
-  add("site", "urn:plantgate:schema:site", site, "One site: its template, parameters and grants");
-  add("policy", "urn:plantgate:schema:policy", policy, "What many sites have in common, selected by their labels");
-  add("secret", "urn:plantgate:schema:secret", secret, "That there is a secret, and how often it changes; never its value");
-  add("bundle", "urn:plantgate:schema:bundle", bundle, "What one site runs, rendered");
+  for (const kind of documentSchemaKinds)
+    files.set(`${kind.toLowerCase()}.schema.json`, `${JSON.stringify(documentSchema(kind), null, 2)}\n`);
   return files;
 }
 

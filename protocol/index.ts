@@ -14,6 +14,7 @@ export type { OdooConnectorConfig } from "./connector/odoo.ts";
 export type { OpcuaConnectorConfig } from "./connector/opcua.ts";
 export { filterCovers, isTopicFilter, type SecretRef, topicMatches } from "./connector/shared.ts";
 export * from "./document.ts";
+export { type DocumentSchemaKind, documentSchema, documentSchemaKinds } from "./document-schemas.ts";
 export * from "./flow/index.ts";
 export * from "./keys.ts";
 export * from "./message.ts";

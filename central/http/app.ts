@@ -13,14 +13,20 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type ActorEnv, type GatewayEnv, type Guards, gatewayOnly, signedIn } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
 import type { Calls } from "./calls.ts";
+import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
 import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
+import { schemaRoutes } from "./schema-routes.ts";
 import { signinRoutes } from "./signin-routes.ts";
 
-export interface AppDeps extends GatewayRouteDeps, Omit<ReadRouteDeps, "guards">, Omit<AdminRouteDeps, "signingKey" | "guards"> {
+export interface AppDeps
+  extends GatewayRouteDeps,
+    Omit<ReadRouteDeps, "guards">,
+    Omit<EffectiveRouteDeps, "guards">,
+    Omit<AdminRouteDeps, "signingKey" | "guards"> {
   readonly tokens: GatewayTokens;
   readonly calls: Calls;
   readonly identity: Identity;
@@ -93,6 +99,8 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   const guards: Guards = { signedIn: signed, body: [signed, json] };
   app.route("/v1", adminRoutes({ ...deps, guards, signingKey: identity.signing.publicKey }));
   app.route("/v1", readRoutes({ ...deps, guards }));
+  app.route("/v1", schemaRoutes());
+  app.route("/v1", effectiveRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);
   for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
   for (const path of ["lanes/*", "bundles/*"]) app.use(`/v1/sites/:site/${path}`, gateway as never);

@@ -23,7 +23,9 @@ export const effectiveView = z
     reportedRevision: z.int(),
     digest: z.string().nullable(),
     change: z.int().nullable(),
-    documents: z.array(z.object({ kind: documentKind, name: z.string(), revision: z.int() })),
+    documents: z
+      .array(z.object({ kind: documentKind, name: z.string(), revision: z.int() }))
+      .meta({ description: "What it was rendered from; revision 0: pushed, and not kept as a document." }),
     values: z.array(
       z.object({
         path: z.string(),
@@ -32,7 +34,15 @@ export const effectiveView = z
         overrides: z.array(z.object({ value: z.unknown(), origin: valueOrigin })),
       }),
     ),
-    secrets: z.array(z.object({ name: z.string(), version: z.int().nullable(), missing: z.boolean() })),
+    secrets: z.array(
+      z.object({
+        name: z.string(),
+        version: z.int().nullable(),
+        missing: z.boolean().meta({ description: "Central has none: a file of the gateway's data folder may serve." }),
+        paths: z.array(z.string()).meta({ description: "Where it is named: connectors.wms.password" }),
+      }),
+    ),
+    unexplained: z.string().optional().meta({ description: "Why there are no values." }),
   })
   .meta({ id: "EffectiveConfiguration" });
 export type EffectiveView = z.infer<typeof effectiveView>;

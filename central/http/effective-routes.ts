@@ -1,0 +1,42 @@
+import { createRoute } from "@hono/zod-openapi";
+import { z } from "zod";
+import { effectiveView as readEffective } from "../document/effective.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Guards } from "./access.ts";
+import { effectiveView } from "./api/sites.ts";
+import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
+import { ProblemError } from "./problem.ts";
+
+export interface EffectiveRouteDeps {
+  readonly guards: Guards;
+  /** For what is only read. */
+  readonly reading: Storage;
+}
+
+/** What a site runs and why: whoever is signed in may read it. */
+export function effectiveRoutes({ guards, reading }: EffectiveRouteDeps) {
+  const app = makeRouter();
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/sites/{site}/effective",
+      operationId: "getEffectiveConfiguration",
+      summary: "A site's configuration as it should run, and which document each value comes from",
+      tags: ["sites"],
+      security: security.reads,
+      middleware: guards.signedIn,
+      request: { params: z.object({ site: z.string().max(128) }) },
+      responses: {
+        200: jsonAnswer("Every value once, with what it overrides", effectiveView),
+        ...problems(...callerProblems, "site-unknown"),
+      },
+    }),
+    async (c) => {
+      const { site } = c.req.valid("param");
+      const view = await readEffective(reading, site);
+      if (!view) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      return c.json(view, 200);
+    },
+  );
+  return app;
+}
