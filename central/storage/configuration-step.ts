@@ -35,12 +35,12 @@ export const configuration = [
     since INTEGER NOT NULL, PRIMARY KEY (environment, kind, name)) WITHOUT ROWID`,
   `CREATE TABLE rollouts (
     number INTEGER PRIMARY KEY, change INTEGER NOT NULL REFERENCES changes, environment TEXT NOT NULL, state TEXT NOT NULL,
-    plan TEXT NOT NULL, wave INTEGER NOT NULL, held_ms INTEGER NOT NULL, reason TEXT, created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL, ended_at INTEGER, driver TEXT NOT NULL, driver_until INTEGER NOT NULL)`,
+    plan TEXT NOT NULL, wave INTEGER NOT NULL, held_ms INTEGER NOT NULL, reason TEXT, ending TEXT,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, ended_at INTEGER, driver TEXT NOT NULL, driver_until INTEGER NOT NULL)`,
   `CREATE TABLE rollout_sites (
     rollout INTEGER NOT NULL REFERENCES rollouts, site TEXT NOT NULL, wave INTEGER NOT NULL, from_revision INTEGER NOT NULL,
-    to_revision INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, in_state_ms INTEGER NOT NULL, baseline TEXT,
-    updated_at INTEGER NOT NULL, PRIMARY KEY (rollout, site)) WITHOUT ROWID`,
+    to_revision INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, in_state_ms INTEGER NOT NULL, away_ms INTEGER NOT NULL,
+    unwell_ms INTEGER NOT NULL, baseline TEXT, updated_at INTEGER NOT NULL, PRIMARY KEY (rollout, site)) WITHOUT ROWID`,
   `CREATE TABLE rollout_events (
     rollout INTEGER NOT NULL REFERENCES rollouts, number INTEGER NOT NULL, at INTEGER NOT NULL, site TEXT NOT NULL,
     kind TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (rollout, number)) WITHOUT ROWID`,

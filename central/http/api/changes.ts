@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { durationPattern } from "../../../protocol/index.ts";
 import { documentKind, documentName, documentProblemView, environmentName, instantText, valueDifference } from "./common.ts";
 import { sourceFiles } from "./documents.ts";
 
@@ -19,7 +20,7 @@ export const changeStates = [
 export const changeState = z.enum(changeStates);
 export type ChangeState = (typeof changeStates)[number];
 
-const durationText = z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, "a duration: 30s, 10m");
+const durationText = z.string().regex(durationPattern, "a duration: 30s, 10m");
 
 /** How a change reaches its sites. Every wave waits until those before it have held their gate. */
 export const rolloutStrategy = z

@@ -5,12 +5,14 @@ export interface RolloutTables {
     change: number;
     environment: string;
     state: string;
-    /** Waves with their sites, gates and limits, as planned when it began. */
+    /** Waves, gates and limits, as planned when it began; empty while it is queued. */
     plan: string;
     wave: number;
     /** How long the wave's gate has held, by running time. */
     held_ms: number;
     reason: string | null;
+    /** What it ends as once its sites are put back: `aborted` or `rolled-back`; null: they are not put back. */
+    ending: string | null;
     created_at: number;
     updated_at: number;
     ended_at: number | null;
@@ -29,7 +31,10 @@ export interface RolloutTables {
     reason: string | null;
     /** How long it has been in this state, by running time. */
     in_state_ms: number;
-    /** What its health is compared with: counters when it was told. */
+    /** How long it was out of reach since it was told, and how long it was not well, by running time. */
+    away_ms: number;
+    unwell_ms: number;
+    /** What its health is compared with: counters when it was told, and what was seen of it since. */
     baseline: string | null;
     updated_at: number;
   };
