@@ -23,6 +23,8 @@ const kinds = {
   overtaken: { severity: "error", sentence: "messages of a repaired batch were not sent behind later ones of their key" },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
+  "revision-failed": { severity: "error", sentence: "a site did not do well with a revision that was rolled out" },
+  "rolled-back": { severity: "error", sentence: "a rollout was put back by itself" },
   disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },
 } as const satisfies Record<string, AlarmMeaning>;
 export type AlarmKind = keyof typeof kinds;

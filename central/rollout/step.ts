@@ -322,7 +322,7 @@ class Work {
           "gate-broke",
           `the gate held for ${seconds(heldMs)}: ${ailing?.reason ?? "a site is told"}`,
         );
-      this.#rollout = { ...this.#rollout, heldMs: 0 };
+      if (heldMs > 0) this.#rollout = { ...this.#rollout, heldMs: 0 };
       return;
     }
     const held = open.every(({ site }) => this.#wellBefore.has(site)) ? heldMs + this.#elapsedMs : 0;

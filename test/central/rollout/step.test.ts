@@ -105,7 +105,12 @@ describe("a rollout", () => {
     world.plant("b").online = false;
     world.run();
     expect(world.rollout).toMatchObject({ state: "paused", wave: 0 });
-    const resumed = decide("resume", { rollout: world.rollout, sites: world.sites, facts: world.facts(), text: "the line is down until Monday" });
+    const resumed = decide("resume", {
+      rollout: world.rollout,
+      sites: world.sites,
+      facts: world.facts(),
+      text: "the line is down until Monday",
+    });
     if (resumed) world.take(resumed);
     world.run();
     expect(world.rollout.state).toBe("done");
@@ -266,14 +271,14 @@ describe("behind a rollout that has ended", () => {
     world.plant("b").online = false;
     world.plant("c").online = false;
     world.run();
-    const after = (name: string) => lookAfter("done", world.site(name), world.facts().get(name) ?? expect.fail());
-    expect(after("b")).toBeUndefined();
+    const behind = (name: string) => lookAfter("done", world.site(name), world.facts().get(name) ?? expect.fail());
+    expect(behind("b")).toBeUndefined();
     world.plant("b").online = true;
     Object.assign(world.plant("c"), { online: true, behaviour: "gives-back" });
     world.look();
-    expect(after("b")).toMatchObject({ site: { state: "healthy" } });
-    expect(after("c")).toMatchObject({ site: { state: "failed", reason: "its gateway gave it back: it does not work" } });
+    expect(behind("b")).toMatchObject({ site: { state: "healthy" } });
+    expect(behind("c")).toMatchObject({ site: { state: "failed", reason: "its gateway gave it back: it does not work" } });
     world.plant("c").desired = 3;
-    expect(after("c")).toBeUndefined();
+    expect(behind("c")).toBeUndefined();
   });
 });

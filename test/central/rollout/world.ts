@@ -3,7 +3,15 @@ import type { RolloutLimits } from "../../../central/rollout/planner.ts";
 import { type RolloutRecord, type SiteRecord, type StepOutcome, step, toSiteRecord } from "../../../central/rollout/step.ts";
 
 /** How a simulated gateway takes a new revision. */
-export type Behaviour = "good" | "refuses" | "gives-back" | "dead-letters" | "connector-down" | "crashes" | "never" | "falls-silent";
+export type Behaviour =
+  | "good"
+  | "refuses"
+  | "gives-back"
+  | "dead-letters"
+  | "connector-down"
+  | "crashes"
+  | "never"
+  | "falls-silent";
 
 export interface Plant {
   readonly site: string;

@@ -1,0 +1,314 @@
+import { randomUUID } from "node:crypto";
+import { type Clock, describeError } from "../../protocol/index.ts";
+import type { Alarms } from "../alert/alarms.ts";
+import type { RollingChange, RollingChanges } from "../change/rolling.ts";
+import type { Planned } from "../document/planned.ts";
+import type { Revisions } from "../document/revisions.ts";
+import type { Hints } from "../router/hints.ts";
+import { isPostgres, locking } from "../storage/dialect.ts";
+import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { type AffectedSite, limitsOf, oneWave, planWaves } from "./planner.ts";
+import { readSites, toRollout, writeOutcome } from "./records.ts";
+import type { Opened, Rollouts } from "./rollouts.ts";
+import { lookAfter, type RolloutPlan, type SiteRecord, step, terminalStates, toSiteRecord } from "./step.ts";
+
+/** Who drives waits for this; no site has such a name. */
+export const rolloutHint = "the rollouts";
+
+export interface EngineDeps {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly alarms: Alarms;
+  readonly hints: Hints;
+  readonly rollouts: Rollouts;
+  readonly revisions: Pick<Revisions, "store">;
+  readonly changes: Pick<RollingChanges, "plan">;
+}
+
+const lookEveryMs = 1000;
+/** Pending sites of rollouts that ended. */
+const lookAfterEveryMs = 5000;
+/** A replica that drives says so anew with each look; another takes over when it has not for so long. */
+const leaseMs = 10_000;
+/** Time that nobody looked at counts for no more than this: a gate holds while somebody sees that it does. */
+const longestLookMs = 5000;
+
+/**
+ * Drives the rollouts of all environments, one of each at a time. Nothing of a rollout is in memory but when it was looked at last: each look is one
+ * transaction under the lock of the rollout's row, with what it moves, its events and its audit entries. So central may die anywhere, and
+ * whichever process looks next goes on. The lease in the row keeps two replicas from both counting the time that passes.
+ */
+export class RolloutEngine {
+  readonly #deps: EngineDeps;
+  readonly #replica = randomUUID();
+  /** When this process looked at each of its rollouts, by running time. */
+  readonly #lookedAt = new Map<number, number>();
+  readonly #failing = new Map<number, string>();
+  #lookedAfterAt = Number.NEGATIVE_INFINITY;
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { hints, log } = this.#deps;
+    while (!signal.aborted) {
+      try {
+        await this.look(signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        log[isOutage(err) ? "warn" : "error"]({ event: "rollout.look.failed", err }, "rollouts stand still, tried again");
+      }
+      await hints.wait(rolloutHint, lookEveryMs, signal);
+    }
+  }
+
+  /** One look at each environment's rollout. */
+  async look(signal: AbortSignal): Promise<void> {
+    for (const { number, state } of await this.#current()) {
+      if (signal.aborted) return;
+      try {
+        if (state === "queued") await this.#begin(number);
+        else await this.#step(number);
+        this.#failing.delete(number);
+      } catch (error) {
+        if (isOutage(error)) throw error;
+        this.#tellFailure(number, error);
+      }
+    }
+    const now = this.#deps.clock.monotonic();
+    if (now - this.#lookedAfterAt < lookAfterEveryMs) return;
+    await this.#lookAfter();
+    this.#lookedAfterAt = now;
+  }
+
+  /** One rollout cannot be looked at: those of other environments go on. */
+  #tellFailure(number: number, error: unknown): void {
+    const text = describeError(error);
+    if (this.#failing.get(number) === text) return;
+    this.#failing.set(number, text);
+    this.#deps.log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
+  }
+
+  /** Of each environment the one that runs, else the one that is next: urgent ones first, then in the order they were started. */
+  async #current(): Promise<{ number: number; state: string }[]> {
+    const rows = await this.#deps.storage
+      .selectFrom("rollouts")
+      .innerJoin("changes", "changes.number", "rollouts.change")
+      .select(["rollouts.number", "rollouts.environment", "rollouts.state", "changes.expedited"])
+      .where("rollouts.state", "not in", [...terminalStates])
+      .orderBy("rollouts.number")
+      .execute();
+    return [...Map.groupBy(rows, ({ environment }) => environment).values()].flatMap((own) => {
+      const next = own.find(({ state }) => state !== "queued") ?? own.find(({ expedited }) => expedited === 1) ?? own[0];
+      return next ? [next] : [];
+    });
+  }
+
+  /** Plans a rollout that is next: what its change makes of its environment's sites as they are now. */
+  async #begin(number: number): Promise<void> {
+    const { storage, rollouts, changes, log } = this.#deps;
+    const queued = await storage.selectFrom("rollouts").select("change").where("number", "=", number).executeTakeFirstOrThrow();
+    const planned = await changes.plan(queued.change);
+    if (planned.kind === "refused") {
+      await storage.transaction().execute(async (tx) => {
+        const row = await this.#lockNext(tx, number);
+        if (row) await rollouts.giveUp(tx, row, planned.reason);
+      });
+      log.warn({ event: "rollout.begin.refused", rollout: number, reason: planned.reason }, "a rollout cannot begin");
+      return;
+    }
+    const targets = await this.#store(planned.sites, queued.change);
+    await storage.transaction().execute(async (tx) => {
+      const row = await this.#lockNext(tx, number);
+      if (!row) return;
+      const facts = await rollouts.facts(tx, targets);
+      const affected = targets.map(({ site }): AffectedSite => ({ site, isReachable: facts.get(site)?.link === "reachable" }));
+      const waves = wavesOf(planned.change, affected);
+      const plan: RolloutPlan = { limits: limitsOf(planned.change.strategy), waves: waves.map(({ title }) => ({ title })) };
+      const before = { row, rollout: toRollout(row), sites: [], facts };
+      const sites = waves.flatMap(({ sites: names }, wave) =>
+        targets
+          .filter(({ site }) => names.includes(site))
+          .map((each) => toSiteRecord({ ...each, from: { revision: facts.get(each.site)?.desired ?? 0, digest: null } }, wave)),
+      );
+      const text = `${sites.length} ${sites.length === 1 ? "site" : "sites"} in ${waves.length} ${waves.length === 1 ? "wave" : "waves"}`;
+      await rollouts.keep(tx, before, {
+        rollout: { ...before.rollout, state: "running", plan },
+        sites,
+        desires: [],
+        events: [{ site: "", kind: "began", text }],
+        asksForNewcomers: false,
+      });
+    });
+    await this.#step(number);
+  }
+
+  /** The rows of an environment are locked together: two replicas begin no two rollouts there. */
+  async #lockNext(tx: StorageTransaction, number: number) {
+    const { environment } = await tx
+      .selectFrom("rollouts")
+      .select("environment")
+      .where("number", "=", number)
+      .executeTakeFirstOrThrow();
+    const open = tx
+      .selectFrom("rollouts")
+      .selectAll()
+      .where("environment", "=", environment)
+      .where("state", "not in", [...terminalStates])
+      .orderBy("number");
+    const rows = await locking(tx, open).execute();
+    const isFree = rows.every(({ state }) => state === "queued");
+    return isFree ? rows.find((row) => row.number === number) : undefined;
+  }
+
+  /** Gives what sites are to run its numbers; what they run stays. */
+  async #store(planned: readonly Planned[], change: number): Promise<Pick<SiteRecord, "site" | "to">[]> {
+    const targets: Pick<SiteRecord, "site" | "to">[] = [];
+    for (const each of planned) targets.push({ site: each.site, to: await this.#deps.revisions.store(each.site, each, change) });
+    return targets;
+  }
+
+  async #step(number: number): Promise<void> {
+    const asks = await this.#look(number);
+    if (asks === undefined) return;
+    // the last wave has passed: who came meanwhile?
+    const { storage, changes, rollouts } = this.#deps;
+    const { environment } = asks.row;
+    const before = await sitesOf(storage, environment);
+    const planned = await changes.plan(asks.row.change);
+    if (planned.kind === "refused") {
+      this.#deps.log.warn(
+        { event: "rollout.newcomers.refused", rollout: number, reason: planned.reason },
+        "nobody joins a rollout",
+      );
+    }
+    const known = new Set(asks.sites.map(({ site }) => site));
+    const fresh = planned.kind === "planned" ? planned.sites.filter(({ site }) => !known.has(site)) : [];
+    const targets = await this.#store(fresh, asks.row.change);
+    const facts = await rollouts.facts(storage, targets);
+    const newcomers = targets.map((each) => ({ ...each, from: { revision: facts.get(each.site)?.desired ?? 0, digest: null } }));
+    await this.#look(number, { sites: newcomers, of: before });
+  }
+
+  /** @returns what was read, where it asks for newcomers: nothing is kept then */
+  async #look(
+    number: number,
+    newcomers?: { readonly sites: readonly Pick<SiteRecord, "site" | "from" | "to">[]; readonly of: string },
+  ): Promise<Opened | undefined> {
+    const { storage, rollouts, clock } = this.#deps;
+    const now = clock.monotonic();
+    let after = (): void => {};
+    const asks = await storage.transaction().execute(async (tx) => {
+      const opened = await rollouts.open(tx, number);
+      if (!opened || !(await this.#isMine(tx, opened))) {
+        this.#lookedAt.delete(number);
+        return undefined;
+      }
+      const lookedAt = this.#lookedAt.get(number);
+      const elapsedMs = lookedAt === undefined ? 0 : Math.min(now - lookedAt, longestLookMs);
+      // somebody came between: asked again at the next look
+      const isCurrent = newcomers && newcomers.of === (await sitesOf(tx, opened.row.environment));
+      const outcome = step({ ...opened, elapsedMs, newcomers: isCurrent ? newcomers.sites : undefined });
+      if (outcome.asksForNewcomers) return opened;
+      after = await rollouts.keep(tx, opened, outcome);
+      await this.#take(tx, number);
+      return undefined;
+    });
+    if (asks) return asks;
+    this.#lookedAt.set(number, now);
+    after();
+    return undefined;
+  }
+
+  /** Whether this process may drive it now. */
+  async #isMine(tx: StorageTransaction, { row, rollout }: Opened): Promise<boolean> {
+    if (terminalStates.includes(rollout.state) || rollout.state === "queued") return false;
+    // on SQLite there is no other process: what has another name is this one before its start
+    if (row.driver === this.#replica || row.driver === "" || !isPostgres(tx)) return true;
+    const left = row.driver_until - (await this.#deps.rollouts.now(tx));
+    // a lease that lasts longer than any is none
+    return left <= 0 || left > leaseMs * 2;
+  }
+
+  async #take(tx: StorageTransaction, number: number): Promise<void> {
+    const until = (await this.#deps.rollouts.now(tx)) + leaseMs;
+    await tx.updateTable("rollouts").set({ driver: this.#replica, driver_until: until }).where("number", "=", number).execute();
+  }
+
+  /** Sites that were left behind by rollouts that ended: what became of them. */
+  async #lookAfter(): Promise<void> {
+    const { storage, rollouts } = this.#deps;
+    const left = await storage
+      .selectFrom("rollout_sites as each")
+      .innerJoin("rollouts", "rollouts.number", "each.rollout")
+      .innerJoin("sites", "sites.name", "each.site")
+      .select(["each.rollout", "each.site"])
+      .where("rollouts.state", "in", [...terminalStates])
+      .where("each.state", "in", ["pending", "putting-back", "failed"])
+      .where((eb) =>
+        eb.or([
+          eb("sites.desired_revision", "=", eb.ref("each.to_revision")),
+          eb("sites.desired_revision", "=", eb.ref("each.from_revision")),
+        ]),
+      )
+      .execute();
+    if (left.length === 0) return;
+    for (const [number, own] of Map.groupBy(left, ({ rollout }) => rollout)) {
+      const facts = await rollouts.facts(storage, own);
+      const sites = (await readSites(storage, number)).filter(({ site }) => facts.has(site));
+      const { state } = await storage
+        .selectFrom("rollouts")
+        .select("state")
+        .where("number", "=", number)
+        .executeTakeFirstOrThrow();
+      if (sites.some((site) => look(state, site, facts) !== undefined)) await this.#settle(number);
+    }
+  }
+
+  async #settle(number: number): Promise<void> {
+    const { storage, rollouts, clock, alarms } = this.#deps;
+    const raised = await storage.transaction().execute(async (tx) => {
+      const opened = await rollouts.open(tx, number);
+      if (!opened) return [];
+      const left = opened.sites.filter(({ state }) => state === "pending" || state === "putting-back" || state === "failed");
+      const facts = await rollouts.facts(tx, left);
+      const found = left.flatMap((site) => look(opened.rollout.state, site, facts) ?? []);
+      const changed = new Map(found.map(({ site }) => [site.site, site]));
+      const sites = opened.sites.map((site) => changed.get(site.site) ?? site);
+      const events = found.map(({ event }) => event);
+      await writeOutcome(tx, number, opened, { rollout: opened.rollout, sites, events }, clock.now());
+      for (const { site, state } of changed.values())
+        if (state !== "failed") await alarms.end(tx, { site, kind: "revision-failed", target: `rollout ${number}` });
+      const failed = found.filter(({ site }) => site.state === "failed");
+      return alarms.raise(
+        tx,
+        failed.map(({ site, event }) => ({
+          site: site.site,
+          kind: "revision-failed" as const,
+          target: `rollout ${number}`,
+          count: 1,
+          reason: `rollout ${number}: ${event.text}`,
+        })),
+      );
+    });
+    alarms.log(raised);
+  }
+}
+
+function look(state: string, site: SiteRecord, facts: ReadonlyMap<string, Parameters<typeof lookAfter>[2]>) {
+  const own = facts.get(site.site);
+  return own && lookAfter(state as "done" | "aborted" | "rolled-back", site, own);
+}
+
+function wavesOf({ expedited, strategy }: RollingChange, affected: readonly AffectedSite[]) {
+  return expedited ? oneWave(affected) : planWaves(strategy, affected);
+}
+
+/** The sites of an environment, as one text: whether others came. */
+async function sitesOf(db: Storage | StorageTransaction, environment: string): Promise<string> {
+  const rows = await db.selectFrom("sites").select("name").where("environment", "=", environment).orderBy("name").execute();
+  return rows.map(({ name }) => name).join("\n");
+}

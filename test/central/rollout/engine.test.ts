@@ -1,0 +1,197 @@
+import { describe, expect, it } from "vitest";
+import { Audit } from "../../../central/audit/audit.ts";
+import type { Storage } from "../../../central/storage/storage.ts";
+import { addSites, Fleet, openRollouts, snapshot, start, stateOf, type TestRollouts, until } from "../../support/rollouts.ts";
+import { openTestStorage, storages } from "../../support/storages.ts";
+
+const sites = ["a", "b", "c", "d", "e"];
+const quick = { waves: [{ count: 1 }, { percent: 60 }], gate: { window: "5s", settle: "10s" } };
+
+describe.each(await storages())("rollouts on %s", (kind) => {
+  it("go wave by wave to all sites, and leave a chain of audit entries", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, sites);
+    const { change, rollout } = await start(test, "second", { strategy: quick });
+    const waves: number[] = [];
+    await until(test, fleet, async () => {
+      const told = await test.storage.selectFrom("sites").select("name").where("desired_revision", "=", 2).execute();
+      if (told.length !== waves.at(-1)) waves.push(told.length);
+      return (await stateOf(test, rollout)) === "done";
+    });
+    expect(waves).toEqual([1, 3, 5]);
+    expect(await changeState(test, change)).toBe("done");
+    expect(test.woken).toEqual(sites);
+    expect(await actions(test)).toEqual([
+      "rollout.queued",
+      "rollout.began",
+      "rollout.waveBegan",
+      "rollout.waveBegan",
+      "rollout.waveBegan",
+      "rollout.ended",
+    ]);
+    expect(await new Audit(test.clock).verify(test.storage)).toMatchObject({ badAt: null });
+  });
+
+  it("are stopped at a canary that dead-letters, and put back, with an alarm", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    fleet.manners.set("a", "dead-letters");
+    await addSites(test, sites);
+    const { change, rollout } = await start(test, "bad", { strategy: quick });
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "rolled-back");
+    await fleet.turn();
+    expect(fleet.ran).toEqual(new Map(sites.map((site) => [site, site === "a" ? [1, 2, 1] : [1]])));
+    expect(await changeState(test, change)).toBe("rolled-back");
+    const alarms = await test.storage.selectFrom("exceptions").select(["site", "kind", "reason"]).orderBy("site").execute();
+    expect(alarms).toEqual([
+      { site: "", kind: "rolled-back", reason: `rollout 1 (change ${change}) is put back: a: 1 new dead letter, 0 allowed` },
+      { site: "a", kind: "revision-failed", reason: "rollout 1: 1 new dead letter, 0 allowed; it goes back to revision 1" },
+    ]);
+  });
+
+  it("are one at a time in an environment, urgent ones first, and do not wait for other environments", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b"]);
+    await addSites(test, ["t"], "test");
+    await fleet.turn();
+    const first = await start(test, "second", { strategy: quick });
+    await test.look();
+    const second = await start(test, "third", { strategy: quick });
+    const urgent = await start(test, "urgent", { strategy: quick, expedited: true });
+    const other = await start(test, "other", { environment: "test", strategy: quick });
+    await test.look();
+    expect((await snapshot(test)).rollouts.map(({ state }) => state)).toEqual(["running", "queued", "queued", "running"]);
+    const order: number[] = [];
+    await until(test, fleet, async () => {
+      for (const { number, state } of (await snapshot(test)).rollouts)
+        if (state === "done" && !order.includes(number)) order.push(number);
+      return order.length === 4;
+    });
+    expect(order.filter((number) => number !== other.rollout)).toEqual([first.rollout, urgent.rollout, second.rollout]);
+    // the last that was approved is what they run in the end
+    expect(fleet.ran.get("a")).toEqual([1, 2, 3, 4]);
+  });
+
+  it("are paused, resumed and aborted by people, whose names and reasons stay", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, sites);
+    await fleet.turn();
+    const { rollout } = await start(test, "second", { strategy: quick });
+    await test.look();
+    const decide = (decision: "pause" | "resume" | "abort", reason: string) =>
+      test.rollouts.decide(rollout, decision, { actor: "grace", reason });
+    expect(await decide("pause", "the shift changes")).toEqual({ kind: "done" });
+    for (let second = 0; second < 20; second++) {
+      await fleet.turn();
+      test.clock.pass(1000);
+      await test.look();
+    }
+    expect(await desired(test)).toEqual([2, 1, 1, 1, 1]);
+    expect(await decide("pause", "again")).toEqual({ kind: "refused", state: "paused" });
+    await decide("resume", "");
+    await until(test, fleet, async () => (await desired(test)).filter((revision) => revision === 2).length === 3);
+    await decide("abort", "wrong plant");
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "aborted");
+    expect(await desired(test)).toEqual([1, 1, 1, 1, 1]);
+    expect(await decide("resume", "")).toEqual({ kind: "refused", state: "aborted" });
+    expect(await test.rollouts.decide(99, "abort", { actor: "grace", reason: "x" })).toEqual({ kind: "unknown" });
+    const entries = (await test.storage.selectFrom("audit").select("entry").execute()).map(({ entry }) => JSON.parse(entry));
+    expect(entries.filter(({ actor }) => actor === "grace").map(({ action, detail }) => [action, detail.text])).toEqual([
+      ["rollout.paused", "the shift changes (grace)"],
+      ["rollout.resumed", "by grace"],
+      ["rollout.aborted", "wrong plant (grace)"],
+      ["rollout.putBack", "3 sites to go back: wrong plant (grace)"],
+    ]);
+  });
+
+  it("take up sites that are registered meanwhile before they end", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b"]);
+    await fleet.turn();
+    const { rollout } = await start(test, "second", { strategy: quick });
+    await test.look();
+    await addSites(test, ["new"]);
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect((await snapshot(test)).sites.map(({ site, wave, state }) => [site, wave, state])).toEqual([
+      ["a", 0, "healthy"],
+      ["b", 1, "healthy"],
+      ["new", 2, "healthy"],
+    ]);
+  });
+
+  it("end with those out of reach pending; who returns is done, or fails with an alarm", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b", "c"]);
+    await fleet.turn();
+    fleet.silent.add("b").add("c");
+    test.clock.pass(60_000);
+    await fleet.turn();
+    const strategy = { waves: [], gate: { window: "5s", settle: "10s" }, unreachable: { after: "20s" } };
+    const { rollout } = await start(test, "bad for c", { strategy });
+    fleet.manners.set("a", "good").set("b", "good");
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect((await snapshot(test)).sites.map(({ state }) => state)).toEqual(["healthy", "pending", "pending"]);
+    expect(await desired(test)).toEqual([2, 2, 2]);
+    fleet.silent.clear();
+    await until(test, fleet, async () => (await snapshot(test)).sites.every(({ state }) => state !== "pending"));
+    expect((await snapshot(test)).sites.map(({ state }) => state)).toEqual(["healthy", "healthy", "failed"]);
+    expect(await standing(test.storage)).toEqual([["c", "revision-failed"]]);
+    // it never goes to an older one than the newest
+    expect(await desired(test)).toEqual([2, 2, 2]);
+  });
+
+  it("are given up, with the reason, when their change cannot be planned any more", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    await addSites(test, ["a"]);
+    const { change, rollout } = await start(test, "second");
+    test.changes.refused = "document Template/press moved meanwhile";
+    await test.look();
+    expect(await stateOf(test, rollout)).toBe("aborted");
+    expect(await changeState(test, change)).toBe("aborted");
+  });
+
+  it("leave alone what was pushed meanwhile", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b"]);
+    await fleet.turn();
+    const { rollout } = await start(test, "second", { strategy: { waves: [], gate: { window: "5s" } } });
+    await test.look();
+    await test.storage.updateTable("sites").set({ desired_revision: 1 }).where("name", "=", "b").execute();
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect((await snapshot(test)).sites.map(({ state, reason }) => [state, reason])).toEqual([
+      ["healthy", null],
+      ["pending", "revision 1 was pushed meanwhile"],
+    ]);
+  });
+});
+
+async function desired({ storage }: TestRollouts): Promise<number[]> {
+  return (await storage.selectFrom("sites").select("desired_revision").orderBy("name").execute()).map(
+    (row) => row.desired_revision,
+  );
+}
+async function changeState({ storage }: TestRollouts, change: number): Promise<string> {
+  return (await storage.selectFrom("changes").select("state").where("number", "=", change).executeTakeFirstOrThrow()).state;
+}
+async function actions({ storage }: TestRollouts): Promise<string[]> {
+  const rows = await storage.selectFrom("audit").select("entry").orderBy("number").execute();
+  return rows.map(({ entry }) => (JSON.parse(entry) as { action: string }).action);
+}
+async function standing(storage: Storage): Promise<string[][]> {
+  const rows = await storage.selectFrom("exceptions").select(["site", "kind"]).where("ended_at", "is", null).execute();
+  return rows.map(({ site, kind }) => [site, kind]);
+}
