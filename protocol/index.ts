@@ -23,6 +23,7 @@ export * from "./problem.ts";
 export * from "./quantity.ts";
 export * from "./queue-defaults.ts";
 export * from "./queue-policy.ts";
+export * from "./rehearsal.ts";
 export * from "./sync.ts";
 export * from "./types/equipment.ts";
 export { findMessageType, gatewayTypes, messageTypeOf, messageTypes } from "./types/index.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { sealKey } from "../../../protocol/index.ts";
+import { dryRunResult, sealKey, shadowFlow } from "../../../protocol/index.ts";
 import { documentKind, instantText, valueDifference } from "./common.ts";
 
 /** Where a value of a site's configuration comes from. */
@@ -59,7 +59,7 @@ export const bundleDiff = z.object({ from: z.unknown(), to: z.unknown(), differe
 
 /** `POST /v1/sites/{site}/dry-runs` */
 export const dryRunBody = z.object({ change: z.int(), messages: z.int().min(1).max(10_000).default(1000) });
-/** `GET /v1/sites/{site}/dry-runs/{id}`. A difference without `before` is a message that only the candidate makes, and the other way round. */
+/** `GET /v1/sites/{site}/dry-runs/{id}` */
 export const dryRunView = z
   .object({
     id: z.string(),
@@ -70,30 +70,15 @@ export const dryRunView = z
     askedBy: z.string(),
     endedAt: instantText.nullable(),
     reason: z.string().nullable(),
-    result: z
-      .object({
-        inputs: z.int(),
-        same: z.int(),
-        different: z.int(),
-        flows: z.array(
-          z.object({
-            flow: z.string(),
-            inputs: z.int(),
-            different: z.int(),
-            /** Field by field, how often and one example each. */
-            fields: z.array(
-              z.object({ path: z.string(), count: z.int(), before: z.unknown().optional(), after: z.unknown().optional() }),
-            ),
-            refusedBefore: z.int(),
-            refusedAfter: z.int(),
-            reasons: z.array(z.object({ code: z.string(), count: z.int(), message: z.string() })),
-          }),
-        ),
-      })
-      .nullable(),
+    result: dryRunResult.nullable(),
   })
   .meta({ id: "DryRun" });
 export type DryRunView = z.infer<typeof dryRunView>;
+/** `GET /v1/sites/{site}/dry-runs`: the newest first, without their results. */
+export const dryRunsAnswer = z.object({ dryRuns: z.array(dryRunView.omit({ result: true })) });
+
+/** `GET /v1/sites/{site}/shadow`: of each flow in shadow its last report. */
+export const shadowAnswer = z.object({ flows: z.array(shadowFlow.extend({ reportedAt: instantText })) });
 
 /** `GET /v1/sites/{site}/keys` */
 export const gatewayKeyView = z.object({
