@@ -2,8 +2,10 @@ import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import { type Clock, Scope, systemClock } from "../protocol/index.ts";
 import { Alarms } from "./alert/alarms.ts";
+import { Audit } from "./audit/audit.ts";
+import { logHeads } from "./audit/heads.ts";
 import { GatewayTokens } from "./auth/gateway-token.ts";
-import { Operators } from "./auth/operators.ts";
+import { makePeople, type People } from "./auth/people.ts";
 import { Revisions } from "./document/revisions.ts";
 import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
@@ -156,7 +158,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       clock,
       leaseSeconds: settings.leaseSeconds,
     });
+    const audit = new Audit(clock);
+    const people = makePeople({ storage, clock, audit, adminToken: identity.adminToken });
     const app = makeApp({
+      ...people,
+      audit,
+      auditStorage: reading,
+      trustedProxies: settings.trustedProxies,
       identity,
       incarnation,
       leaseSeconds: settings.leaseSeconds,
@@ -168,7 +176,6 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       presence,
       revisions,
       tokens: new GatewayTokens({ registry, clock }),
-      operators: new Operators({ storage, clock, adminToken: identity.adminToken }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
@@ -192,9 +199,10 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const projecting = projector.run(stopping.signal);
     const saving = savePresence(presence, clock, log, stopping.signal);
     const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
+    const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, saving, watching]);
+      await Promise.all([projecting, saving, watching, noting]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });
@@ -218,6 +226,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       },
       "central is up",
     );
+    await inviteFirst(people.signIn, address, log);
     return { url: address, failed: gate.failed, stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();
@@ -235,6 +244,18 @@ async function savePresence(presence: Presence, clock: Clock, log: Logger, signa
       .save()
       .catch((err: unknown) => log.warn({ event: "presence.save.failed", err }, "last heard times were not saved"));
   }
+}
+
+/** While there is nobody who could sign in, whoever reads this log may become the first admin. */
+async function inviteFirst(signIn: People["signIn"], address: string, log: Logger): Promise<void> {
+  const code = await signIn.makeFirstLink();
+  if (code === undefined) return;
+  const url = new URL("/signin", address);
+  url.searchParams.set("code", code);
+  log.warn(
+    { event: "central.firstLink.made", url: url.href },
+    "nobody can sign in yet: open this link, once and within a day, to become admin and set a password",
+  );
 }
 
 function makeServer(fetch: Parameters<typeof createAdaptorServer>[0]["fetch"]): Server {

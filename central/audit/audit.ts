@@ -27,7 +27,10 @@ export class Audit {
     this.#clock = clock;
   }
 
-  /** Appends, in the transaction of what it speaks of; entries of other transactions wait for this one. */
+  /**
+   * Appends, in the transaction of what it speaks of. Entries of other transactions wait for this one to end: append last, so that nobody who
+   * waits here holds what this one still wants.
+   */
   async append(tx: StorageTransaction, { actor, action, subject, detail }: AuditEvent): Promise<void> {
     const { value: number } = await tx
       .updateTable("counters")
@@ -54,27 +57,66 @@ export class Audit {
       .execute();
   }
 
-  /** Goes through the whole log. `badAt`: the first number that does not fit what stands before it; `head`: the hash to keep elsewhere. */
-  async verify(storage: Storage): Promise<{ readonly entries: number; readonly head: string; readonly badAt: number | null }> {
+  /**
+   * Goes through the whole log. `badAt`: the first number that does not fit what stands before it, or what was kept elsewhere of it (`kept`: entry
+   * `at` had the hash `head`); without that, who rewrites the log whole, or cuts its end off with the counter, is not found. `head`: what to keep.
+   */
+  async verify(storage: Storage, kept?: { readonly head: string; readonly at: number }): Promise<Verification> {
+    const before = await countOf(storage);
     let [number, hash] = [0, genesis];
-    for (;;) {
-      const rows = await storage
-        .selectFrom("audit")
-        .selectAll()
-        .where("number", ">", number)
-        .orderBy("number")
-        .limit(1000)
-        .execute();
+    const bad = (): Verification => ({ entries: number, head: hash, badAt: number + 1 });
+    for await (const rows of pagesOf(storage, 0)) {
       for (const row of rows) {
-        if (row.number !== number + 1 || row.hash !== chained(hash, row.entry))
-          return { entries: number, head: hash, badAt: number + 1 };
+        if (row.number !== number + 1 || row.hash !== chained(hash, row.entry)) return bad();
+        if (kept?.at === row.number && kept.head !== row.hash) return bad();
         [number, hash] = [row.number, row.hash];
       }
-      if (rows.length === 0) break;
     }
-    const { value } = await storage.selectFrom("counters").select("value").where("name", "=", "audit").executeTakeFirstOrThrow();
-    // entries that were cut off at the end leave the counter ahead
-    return { entries: number, head: hash, badAt: value === number ? null : number + 1 };
+    // entries may come meanwhile; those that were cut off at the end leave the counter ahead, those that were added there behind
+    const after = await countOf(storage);
+    if (number < before || number < (kept?.at ?? 0)) return bad();
+    return { entries: number, head: hash, badAt: number > after ? after + 1 : null };
+  }
+
+  /** The last entry's number and hash: what to keep elsewhere. */
+  async head(storage: Storage): Promise<{ readonly entries: number; readonly head: string }> {
+    const last = await storage
+      .selectFrom("audit")
+      .select(["number", "hash"])
+      .orderBy("number", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    return { entries: last?.number ?? 0, head: last?.hash ?? genesis };
+  }
+}
+
+export interface Verification {
+  readonly entries: number;
+  readonly head: string;
+  readonly badAt: number | null;
+}
+
+async function countOf(storage: Storage): Promise<number> {
+  const { value } = await storage.selectFrom("counters").select("value").where("name", "=", "audit").executeTakeFirstOrThrow();
+  return value;
+}
+
+const pageRows = 500;
+
+/** The log's rows behind a number, in their order. */
+async function* pagesOf(storage: Storage, after: number) {
+  for (let number = after; ; ) {
+    const rows = await storage
+      .selectFrom("audit")
+      .selectAll()
+      .where("number", ">", number)
+      .orderBy("number")
+      .limit(pageRows)
+      .execute();
+    const last = rows.at(-1);
+    if (!last) return;
+    yield rows;
+    number = last.number;
   }
 }
 

@@ -1,83 +1,41 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Clock } from "../../protocol/index.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { ProblemCode } from "../../protocol/index.ts";
 import type { Actor } from "./actor.ts";
+import { ApiTokens } from "./api-tokens.ts";
+import type { BrowserSession, BrowserSessions } from "./browser-sessions.ts";
+import { isSame } from "./secret-text.ts";
+import { actorOf } from "./users.ts";
 
-const codeLifeMs = 10 * 60_000;
-export const sessionLifeMs = 12 * 3_600_000;
+/** Who calls. `session`: by a browser's cookie. */
+export type Identified =
+  | { readonly ok: true; readonly actor: Actor; readonly session?: BrowserSession }
+  | { readonly ok: false; readonly code: ProblemCode; readonly detail: string };
 
-/** People and their tools: the admin token for the CLI and the API, one-time links that begin a session in a browser. */
+/** The admin token of the data folder: it sets things up, and is nobody who could approve. */
+const key: Actor = { kind: "key", name: "admin-token", roles: ["viewer", "operator", "engineer", "admin"], environments: ["*"] };
+
+/** People and their tools: who it is that calls. */
 export class Operators {
-  readonly #deps: { readonly storage: Storage; readonly clock: Clock; readonly adminToken: string };
+  readonly #deps: { readonly adminToken: string; readonly tokens: ApiTokens; readonly sessions: BrowserSessions };
 
-  constructor(deps: { readonly storage: Storage; readonly clock: Clock; readonly adminToken: string }) {
+  constructor(deps: { readonly adminToken: string; readonly tokens: ApiTokens; readonly sessions: BrowserSessions }) {
     this.#deps = deps;
   }
 
-  isAdmin(authorization: string | undefined): boolean {
-    const token = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1];
-    // hashes have one length, so that the comparison tells nothing about the token
-    return token !== undefined && timingSafeEqual(hash(token), hash(this.#deps.adminToken));
+  /** A token is what counts where there is one, whatever cookie comes with it. */
+  async identify(authorization: string | undefined, cookie: string | undefined): Promise<Identified> {
+    if (authorization !== undefined) return this.#byToken(/^Bearer (\S+)$/i.exec(authorization)?.[1]);
+    const session = cookie === undefined ? undefined : await this.#deps.sessions.find(cookie);
+    if (session) return { ok: true, actor: actorOf(session.user), session };
+    return no("not-signed", "sign in, or send Authorization: Bearer with an API token");
   }
 
-  /** Who calls; undefined: nobody known. */
-  async identify(authorization: string | undefined, session: string | undefined): Promise<Actor | undefined> {
-    const everywhere = ["*"];
-    if (authorization !== undefined)
-      return this.isAdmin(authorization)
-        ? { kind: "key", name: "admin-token", roles: ["viewer", "operator", "engineer", "admin"], environments: everywhere }
-        : undefined;
-    if (!(await this.hasSession(session))) return undefined;
-    return { kind: "key", name: "signed-in", roles: ["viewer"], environments: everywhere };
-  }
-
-  /** A code for one sign-in within ten minutes; only its hash is kept. */
-  async makeCode(): Promise<string> {
-    const code = randomBytes(24).toString("base64url");
-    const { storage, clock } = this.#deps;
-    await storage.deleteFrom("signin_codes").where("expires_at", "<", clock.now()).execute();
-    await storage
-      .insertInto("signin_codes")
-      .values({ hash: hex(code), expires_at: clock.now() + codeLifeMs })
-      .execute();
-    return code;
-  }
-
-  /** Turns a code into a session's secret; undefined where the code is unknown, used or too old. */
-  async signIn(code: string): Promise<string | undefined> {
-    const { storage, clock } = this.#deps;
-    const secret = randomBytes(32).toString("base64url");
-    return storage.transaction().execute(async (tx) => {
-      const used = await tx
-        .deleteFrom("signin_codes")
-        .where("hash", "=", hex(code))
-        .where("expires_at", ">=", clock.now())
-        .executeTakeFirst();
-      if (used.numDeletedRows === 0n) return undefined;
-      await tx.deleteFrom("operator_sessions").where("expires_at", "<", clock.now()).execute();
-      await tx
-        .insertInto("operator_sessions")
-        .values({ hash: hex(secret), created_at: clock.now(), expires_at: clock.now() + sessionLifeMs })
-        .execute();
-      return secret;
-    });
-  }
-
-  async hasSession(secret: string | undefined): Promise<boolean> {
-    if (secret === undefined) return false;
-    const { storage, clock } = this.#deps;
-    const row = await storage
-      .selectFrom("operator_sessions")
-      .select("expires_at")
-      .where("hash", "=", hex(secret))
-      .executeTakeFirst();
-    return row !== undefined && row.expires_at > clock.now();
+  async #byToken(token: string | undefined): Promise<Identified> {
+    if (token === undefined) return no("token-invalid", "send Authorization: Bearer with an API token");
+    if (ApiTokens.isOne(token)) return this.#deps.tokens.judge(token);
+    return isSame(token, this.#deps.adminToken) ? { ok: true, actor: key } : no("token-invalid", "not a token of this central");
   }
 }
 
-function hash(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
-}
-function hex(text: string): string {
-  return hash(text).toString("hex");
+function no(code: ProblemCode, detail: string): Identified {
+  return { ok: false, code, detail };
 }

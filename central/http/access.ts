@@ -1,8 +1,10 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
 import { type Actor, may, type Role } from "../auth/actor.ts";
+import type { BrowserSession } from "../auth/browser-sessions.ts";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Operators } from "../auth/operators.ts";
+import { isSame } from "../auth/secret-text.ts";
 import type { Presence } from "../site/presence.ts";
 import type { SiteRow } from "../site/registry.ts";
 import { ProblemError } from "./problem.ts";
@@ -11,7 +13,7 @@ export const sessionCookie = "plantgate-session";
 export const csrfHeader = "plantgate-csrf";
 
 /** What a call carries once {@link signedIn} let it through. */
-export type ActorEnv = { Variables: { actor: Actor } };
+export type ActorEnv = { Variables: { actor: Actor; session?: BrowserSession | undefined } };
 
 /** What stands before a route of people and their tools, as its `middleware`. */
 export interface Guards {
@@ -20,24 +22,42 @@ export interface Guards {
   readonly body: MiddlewareHandler<ActorEnv>[];
 }
 
-/** Knows who calls: by the admin token, an API token or a signed-in browser's cookie. */
+/**
+ * Knows who calls: by an API token, the admin key or a signed-in browser's cookie. With a cookie whatever may change something has to carry the
+ * session's CSRF token, and must not come from another origin's page.
+ */
 export function signedIn(operators: Operators): MiddlewareHandler<ActorEnv> {
   return async (c, next) => {
-    const authorization = c.req.header("authorization");
-    const actor = await operators.identify(authorization, getCookie(c, sessionCookie));
-    if (!actor) throw refusal(authorization);
-    if (authorization === undefined && c.req.method !== "GET" && c.req.method !== "HEAD")
-      throw new ProblemError("not-allowed", "a signed-in browser may only read");
-    c.set("actor", actor);
+    const found = await operators.identify(c.req.header("authorization"), getCookie(c, sessionCookie));
+    if (!found.ok) throw new ProblemError(found.code, found.detail);
+    if (found.session && !isSafe(c.req.method)) {
+      requireOwnPage(c);
+      if (!isSame(c.req.header(csrfHeader) ?? "", found.session.csrf))
+        throw new ProblemError("not-allowed", `send ${csrfHeader} with csrf of GET /v1/session`);
+    }
+    c.set("actor", found.actor);
+    c.set("session", found.session);
     await next();
   };
+}
+
+/** @throws ProblemError not-allowed for a call that a browser makes for a page of another origin */
+export function requireOwnPage(c: Context): void {
+  const from = c.req.header("sec-fetch-site");
+  if (from !== undefined && from !== "same-origin" && from !== "none")
+    throw new ProblemError("not-allowed", "a page of another origin may not do this");
+}
+
+function isSafe(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 /** @throws ProblemError not-allowed, naming the role that is missing */
 export function requireRole(actor: Actor, wanted: Role | readonly Role[], environment?: string): void {
   if (may(actor, wanted, environment)) return;
   const any = typeof wanted === "string" ? [wanted] : wanted;
-  const where = environment === undefined ? "" : ` in environment "${environment}"`;
+  const where =
+    environment === undefined ? "" : environment === "*" ? " in every environment" : ` in environment "${environment}"`;
   throw new ProblemError(
     "not-allowed",
     `this takes the role ${any.join(" or ")}${where}; "${actor.name}" has ${actor.roles.join(", ") || "none"}`,
@@ -58,9 +78,4 @@ export function gatewayOnly(deps: {
     c.set("site", judged.site);
     await next();
   };
-}
-
-function refusal(authorization: string | undefined): ProblemError {
-  if (authorization !== undefined) return new ProblemError("token-invalid", "not central's admin token");
-  return new ProblemError("not-signed", "sign in with a link from the command line, or send the admin token");
 }

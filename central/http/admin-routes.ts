@@ -1,6 +1,5 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import type { Operators } from "../auth/operators.ts";
 import type { Revisions } from "../document/revisions.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { type Guards, requireRole } from "./access.ts";
@@ -9,7 +8,6 @@ import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problem
 import { ProblemError } from "./problem.ts";
 
 export interface AdminRouteDeps {
-  readonly operators: Operators;
   readonly registry: SiteRegistry;
   readonly revisions: Revisions;
   readonly signingKey: string;
@@ -51,6 +49,8 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
     async (c) => {
       requireRole(c.var.actor, "admin");
       const { name, publicKey } = c.req.valid("json");
+      const known = await deps.registry.find(name);
+      if (known) requireRole(c.var.actor, "admin", known.environment);
       const outcome = await deps.registry.add(name, publicKey);
       if (outcome.kind === "key-invalid") throw new ProblemError("invalid", "publicKey: an Ed25519 public key in PEM (SPKI)");
       if (outcome.kind === "conflict")
@@ -78,6 +78,8 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
     async (c) => {
       requireRole(c.var.actor, "admin");
       const { site } = c.req.valid("param");
+      const known = await deps.registry.find(site);
+      if (known) requireRole(c.var.actor, "admin", known.environment);
       if (!(await deps.registry.revoke(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
       deps.siteChanged(site);
       return c.json({ site, revoked: true }, 200);
@@ -119,29 +121,6 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       deps.siteChanged(site);
       const { revision, digest, kind } = outcome;
       return c.json({ site, revision, digest, created: kind === "created" }, kind === "created" ? 201 : 200);
-    },
-  );
-
-  app.openapi(
-    createRoute({
-      method: "post",
-      path: "/signin-links",
-      operationId: "makeSigninLink",
-      summary: "Make a link that signs a browser in, once, within ten minutes",
-      tags: ["people"],
-      security: security.changes,
-      middleware: guards.signedIn,
-      responses: {
-        201: jsonAnswer("Give it to nobody but its person", z.object({ url: z.string() })),
-        ...problems(...callerProblems),
-      },
-    }),
-    async (c) => {
-      requireRole(c.var.actor, "admin");
-      const code = await deps.operators.makeCode();
-      const url = new URL("/signin", c.req.url);
-      url.searchParams.set("code", code);
-      return c.json({ url: url.href }, 201);
     },
   );
 

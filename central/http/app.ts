@@ -7,26 +7,36 @@ import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import { z } from "zod";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
+import type { Operators } from "../auth/operators.ts";
 import type { Identity } from "../storage/folder.ts";
 import { isOutage } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ActorEnv, type GatewayEnv, type Guards, gatewayOnly, signedIn } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
+import { type AuditRouteDeps, auditRoutes } from "./audit-routes.ts";
 import type { Calls } from "./calls.ts";
 import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
 import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
+import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
 import { schemaRoutes } from "./schema-routes.ts";
-import { signinRoutes } from "./signin-routes.ts";
+import { type SessionRouteDeps, sessionRoutes } from "./session-routes.ts";
+import { sourcesBehind } from "./source.ts";
 
 export interface AppDeps
   extends GatewayRouteDeps,
     Omit<ReadRouteDeps, "guards">,
     Omit<EffectiveRouteDeps, "guards">,
-    Omit<AdminRouteDeps, "signingKey" | "guards"> {
+    Omit<AdminRouteDeps, "signingKey" | "guards">,
+    Omit<PeopleRouteDeps, "guards">,
+    Omit<SessionRouteDeps, "guards" | "sourceOf">,
+    Omit<AuditRouteDeps, "guards"> {
+  readonly operators: Operators;
+  /** Proxies of ours, whose word on where a call comes from counts. */
+  readonly trustedProxies: readonly string[];
   readonly tokens: GatewayTokens;
   readonly calls: Calls;
   readonly identity: Identity;
@@ -89,7 +99,6 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
     }),
     (c) => c.json({ kid: identity.signing.kid, algorithm: "EdDSA" as const, publicKey: identity.signing.publicKey }, 200),
   );
-  app.route("/", signinRoutes(deps.operators));
   app.use("/v1/*", async (c, next) => {
     c.header("cache-control", "no-store");
     await next();
@@ -97,6 +106,9 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   const json = jsonBodies(callerOf);
   const signed = signedIn(deps.operators);
   const guards: Guards = { signedIn: signed, body: [signed, json] };
+  app.route("/", sessionRoutes({ ...deps, guards, sourceOf: sourcesBehind(deps.trustedProxies) }));
+  app.route("/v1", peopleRoutes({ ...deps, guards }));
+  app.route("/v1", auditRoutes({ ...deps, guards }));
   app.route("/v1", adminRoutes({ ...deps, guards, signingKey: identity.signing.publicKey }));
   app.route("/v1", readRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());

@@ -39,3 +39,16 @@ export function jsonBodies(callerOf: (variables: object) => string): MiddlewareH
     }
   };
 }
+
+/** Admits a stranger's body: a small one, as nobody knows yet who sends it. */
+export function smallBody(maxBytes: number): MiddlewareHandler {
+  return async (c, next) => {
+    if (c.req.header("transfer-encoding") !== undefined)
+      throw new ProblemError("invalid", "a body of JSON says its Content-Length");
+    if (Number(c.req.header("content-length") ?? 0) > maxBytes)
+      throw new ProblemError("too-large", `this body has ${maxBytes} bytes at most`);
+    if (!(c.req.header("content-type") ?? "").startsWith("application/json"))
+      throw new ProblemError("unsupported-media", "send application/json");
+    await next();
+  };
+}

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 
 /** What central is told at its start; all else lies in its data folder. */
@@ -36,7 +37,17 @@ export const centralSettings = z.strictObject({
     unit: "messages",
     description: "Recorded messages of a site that may wait for projection before its samples and bulk data are refused.",
   }),
+  trustedProxies: z
+    .array(z.string().refine(isNetwork, "an address or a network such as 10.0.0.0/8"))
+    .default(["127.0.0.1", "::1"])
+    .meta({ description: "Proxies before central: what they say in X-Forwarded-For is where a call comes from." }),
   consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });
 export type CentralSettings = z.infer<typeof centralSettings>;
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const longest = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return more.length === 0 && longest > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= longest));
+}

@@ -6,7 +6,9 @@ export const configuration = [
   "ALTER TABLE revisions ADD COLUMN origins TEXT",
   "ALTER TABLE revisions ADD COLUMN labels TEXT",
   `ALTER TABLE signin_codes ADD COLUMN "user" TEXT NOT NULL DEFAULT ''`,
+  "ALTER TABLE signin_codes ADD COLUMN kind TEXT NOT NULL DEFAULT 'sign-in'",
   `ALTER TABLE operator_sessions ADD COLUMN "user" TEXT NOT NULL DEFAULT ''`,
+  "ALTER TABLE operator_sessions ADD COLUMN sets_password INTEGER NOT NULL DEFAULT 0",
   "ALTER TABLE operator_sessions ADD COLUMN csrf TEXT NOT NULL DEFAULT ''",
   `CREATE TABLE users (
     name TEXT PRIMARY KEY, password TEXT, roles TEXT NOT NULL, environments TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -62,3 +64,20 @@ export const configuration = [
   `CREATE TABLE shadow_reports (
     site TEXT NOT NULL, flow TEXT NOT NULL, at INTEGER NOT NULL, report TEXT NOT NULL, PRIMARY KEY (site, flow, at)) WITHOUT ROWID`,
 ];
+
+/** The audit log is only ever appended to, whoever asks for something else. */
+export const appendOnly = {
+  sqlite: [
+    "CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END",
+    "CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END",
+    // INSERT OR REPLACE deletes without asking the trigger above
+    `CREATE TRIGGER audit_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)
+      BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END`,
+  ],
+  postgres: [
+    `CREATE FUNCTION audit_only_appended() RETURNS trigger LANGUAGE plpgsql AS
+      'BEGIN RAISE EXCEPTION ''the audit log is only appended to''; END'`,
+    `CREATE TRIGGER audit_rows BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_only_appended()`,
+    `CREATE TRIGGER audit_whole BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_only_appended()`,
+  ],
+};

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
 import type { Migration, MigrationProvider } from "kysely/migration";
-import { configuration } from "./configuration-step.ts";
+import { appendOnly, configuration } from "./configuration-step.ts";
 import { isPostgres } from "./dialect.ts";
 
 /** Steps of the schema, in order; a step that was released is never changed. */
@@ -9,7 +9,9 @@ const steps: Record<string, Migration> = {
   "0002-held-sites": { up: (db) => run(db, heldSites) },
   "0003-session-order": { up: (db) => run(db, sessionOrder) },
   "0004-set-aside": { up: (db) => run(db, setAside) },
-  "0005-configuration": { up: (db) => run(db, configuration) },
+  "0005-configuration": {
+    up: (db) => run(db, [...configuration, ...(isPostgres(db) ? appendOnly.postgres : appendOnly.sqlite)]),
+  },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 

@@ -211,9 +211,17 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
     /** Of the site's document; null for what was pushed before they were kept with it. */
     labels: string | null;
   };
-  /** `user`: whose link it is; empty: whoever holds the admin token. */
-  signin_codes: { hash: string; expires_at: number; user: Generated<string> };
-  operator_sessions: { hash: string; created_at: number; expires_at: number; user: Generated<string>; csrf: Generated<string> };
+  /** One-time links. `kind`: `sign-in`, `password` (its user then sets one), `first` (its user comes to be by it). */
+  signin_codes: { hash: string; expires_at: number; user: Generated<string>; kind: Generated<string> };
+  /** Signed-in browsers. `sets_password` 1: begun by a link that lets its user set one without the one before. */
+  operator_sessions: {
+    hash: string;
+    created_at: number;
+    expires_at: number;
+    user: Generated<string>;
+    csrf: Generated<string>;
+    sets_password: Generated<number>;
+  };
 }
 
 /**

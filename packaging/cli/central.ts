@@ -26,6 +26,10 @@ export function addCentralCommand(program: Command, done: Run): void {
       parseBacklog,
       "5000000",
     )
+    .option(
+      "--trusted-proxy <networks...>",
+      "addresses or networks of proxies before central, whose X-Forwarded-For counts; default: this machine",
+    )
     .option("--console <folder>", "the built console; default: dist/console of this program")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText(
@@ -33,9 +37,18 @@ export function addCentralCommand(program: Command, done: Run): void {
       "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file." +
         "\nA database's password is read from PGPASSFILE or PGPASSWORD. Replicas of one database share admin.token and signing-key.json.",
     )
-    .action(async (options: Record<string, string>) => {
+    .action(async (options: Record<string, string> & { trustedProxy?: string[] }) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
-      const { data, database: databaseUrl, recoveryPoint, lease, maxBacklog, console: consoleDir, ...rest } = options;
+      const {
+        data,
+        database: databaseUrl,
+        recoveryPoint,
+        lease,
+        maxBacklog,
+        console: consoleDir,
+        trustedProxy,
+        ...rest
+      } = options;
       const code = await runCentral({
         ...rest,
         dataDir: data,
@@ -43,6 +56,7 @@ export function addCentralCommand(program: Command, done: Run): void {
         recoveryPointSeconds: Number(recoveryPoint),
         leaseSeconds: Number(lease),
         maxBacklogMessages: Number(maxBacklog),
+        trustedProxies: trustedProxy,
         consoleDir: consoleDir ?? builtConsole(),
       });
       // its ledger was replaced: nothing that still runs may answer anybody

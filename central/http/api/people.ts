@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { roles } from "../../auth/actor.ts";
-import { instantText } from "./common.ts";
+import { environmentName, instantText } from "./common.ts";
 
 const role = z.enum(roles);
 export const userName = z.string().regex(/^[a-z0-9][a-z0-9._@-]{0,127}$/, "a user's name: lower-case letters, digits, . _ - @");
-const environments = z.array(z.string().min(1).max(32)).default(["*"]);
+const environment = z.union([z.literal("*"), environmentName]);
+const environments = z.array(environment).min(1).max(50).default(["*"]).meta({ description: "Where; `*`: everywhere." });
 
 /** `POST /v1/session`; `GET` says who one is. Calls by cookie that change something carry `plantgate-csrf`. */
 export const signInBody = z.object({ user: userName, password: z.string().min(1).max(1024) });
@@ -14,13 +15,16 @@ export const sessionView = z
     kind: z.enum(["user", "token", "key"]),
     roles: z.array(role),
     environments: z.array(z.string()),
-    csrf: z.string().nullable(),
-    /** Set by a one-time link: the first thing to do. */
-    mustSetPassword: z.boolean(),
+    csrf: z.string().nullable().meta({ description: "For `plantgate-csrf`; null: no browser's session." }),
+    mustSetPassword: z.boolean().meta({ description: "Signed in by a link that sets a password: the first thing to do." }),
   })
   .meta({ id: "Session" });
 export type SessionView = z.infer<typeof sessionView>;
-export const passwordBody = z.object({ current: z.string().max(1024).optional(), next: z.string().min(12).max(1024) });
+/** `PUT /v1/session/password`. Ends all other sessions of the user. */
+export const passwordBody = z.object({
+  current: z.string().max(1024).optional().meta({ description: "Not asked for after a link that sets a password." }),
+  next: z.string().min(12, "at least 12 characters").max(1024),
+});
 
 /** `GET /v1/users`, `POST /v1/users`, `PATCH /v1/users/{name}` */
 export const userView = z
@@ -36,13 +40,20 @@ export const userView = z
   })
   .meta({ id: "User" });
 export type UserView = z.infer<typeof userView>;
+export const usersAnswer = z.object({ users: z.array(userView) });
 export const newUser = z.object({ name: userName, roles: z.array(role).min(1), environments });
 export const userEdit = z.object({
   roles: z.array(role).min(1).optional(),
-  environments: z.array(z.string()).optional(),
+  environments: z.array(environment).min(1).max(50).optional(),
   disabled: z.boolean().optional(),
   unlock: z.literal(true).optional(),
 });
+
+/** `POST /v1/users/{name}/links` */
+export const newLink = z.object({
+  setsPassword: z.boolean().default(true).meta({ description: "false: it signs in, within ten minutes, and no more." }),
+});
+export const linkView = z.object({ url: z.string(), expiresAt: instantText });
 
 /** `GET /v1/tokens`, `POST /v1/tokens`: the token itself is in the answer of the POST alone. */
 export const newToken = z.object({
@@ -67,17 +78,48 @@ export const tokenView = z
     lastUsedAt: instantText.nullable(),
   })
   .meta({ id: "Token" });
+export type TokenView = z.infer<typeof tokenView>;
+export const tokensAnswer = z.object({ tokens: z.array(tokenView) });
+export const madeToken = z.object({ ...tokenView.shape, token: z.string().meta({ description: "Shown this once." }) });
 
-/** `GET /v1/audit?after=0&limit=200&actor=&action=&subject=`, newest last. */
-export const auditEntry = z.object({
-  number: z.int(),
-  at: instantText,
-  actor: z.string(),
-  action: z.string(),
-  subject: z.string(),
-  detail: z.record(z.string(), z.unknown()).optional(),
-  hash: z.string(),
+/**
+ * `GET /v1/audit?after=0&limit=200&actor=&action=&subject=`, newest last; with `before=N` (0: the end) those before N. `action=login` and
+ * `subject=user` also stand for all that begin with it and a dot or slash.
+ */
+export const auditQuery = z.object({
+  after: z.coerce.number().pipe(z.int().min(0)).default(0),
+  before: z.coerce.number().pipe(z.int().min(0)).optional(),
+  limit: z.coerce.number().pipe(z.int().min(1).max(1000)).default(200),
+  actor: z.string().max(128).optional(),
+  action: z.string().max(128).optional(),
+  subject: z.string().max(256).optional(),
 });
-export const auditAnswer = z.object({ entries: z.array(auditEntry), next: z.int() });
-/** `GET /v1/audit/verify` */
-export const auditVerification = z.object({ entries: z.int(), head: z.string(), badAt: z.int().nullable() });
+export const auditEntry = z
+  .object({
+    number: z.int(),
+    at: instantText,
+    actor: z.string(),
+    action: z.string(),
+    subject: z.string(),
+    detail: z.record(z.string(), z.unknown()).optional(),
+    hash: z.string(),
+  })
+  .meta({ id: "AuditEntry" });
+export type AuditEntry = z.infer<typeof auditEntry>;
+export const auditAnswer = z.object({
+  entries: z.array(auditEntry),
+  next: z.int().meta({ description: "`after`, or `before`, of the next page: all up to there was looked at." }),
+});
+/** `GET /v1/audit/verify?head=HASH&at=N`: also judges whether entry N had this hash when it was kept elsewhere. */
+export const verifyQuery = z.object({
+  head: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits")
+    .optional(),
+  at: z.coerce.number().pipe(z.int().min(1)).optional(),
+});
+export const auditVerification = z.object({
+  entries: z.int(),
+  head: z.string(),
+  badAt: z.int().nullable().meta({ description: "The first entry that is not what was written; null: all are." }),
+});

@@ -112,7 +112,8 @@ describe.skipIf((await postgresServer()) === undefined)("replicas on one databas
     expect((await plant.send(lane)).status).toBe(200);
     const found = await first.admin<MessagesAnswer>("GET", "/v1/messages?waitMs=10000");
     expect(found.body.messages).toHaveLength(1);
-    const link = await first.admin<{ url: string }>("POST", "/v1/signin-links");
+    await first.admin("POST", "/v1/users", { name: "anna", roles: ["viewer"] });
+    const link = await first.admin<{ url: string }>("POST", "/v1/users/anna/links", {});
     const signin = await fetch(link.body.url.replace(first.url, second.url), { redirect: "manual" });
     const headers = { cookie: (signin.headers.get("set-cookie") ?? "").split(";")[0] ?? "" };
     expect((await fetch(`${first.url}/v1/sites`, { headers })).status).toBe(200);
