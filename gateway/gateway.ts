@@ -31,6 +31,7 @@ import { lockFolder } from "./identity/folder-lock.ts";
 import { Identity, readCentralKey } from "./identity/identity.ts";
 import { runDownlink } from "./link/downlink.ts";
 import { LaneShares } from "./link/lane-shares.ts";
+import { LinkLimits } from "./link/link-limits.ts";
 import { LinkProgress } from "./link/progress.ts";
 import { type LinkState, Session } from "./link/session.ts";
 import { runStatus } from "./link/status.ts";
@@ -153,13 +154,15 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
     };
     const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
-    const shares = new LaneShares(weightsOf(defaultQueuePolicy));
+    const shares = new LaneShares(weightsOf(defaultQueuePolicy), clock);
+    const limits = new LinkLimits(shares);
+    const logLevel = { configure: ({ logLevel: level }: Bundle): void => log.setLevel(level) };
     const lanePolicy = async ({ queue: policy = defaultQueuePolicy }: Bundle): Promise<void> => {
       await queue.configure(policy);
       shares.configure(weightsOf(policy));
     };
     const configuration = new Configuration({
-      parts: [mapping, { configure: lanePolicy }, intake, attempts, expectations],
+      parts: [mapping, { configure: lanePolicy }, limits, logLevel, intake, attempts, expectations],
       host,
       dispatcher,
       changeover,
@@ -198,7 +201,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       ofUnknownAge: () => attempts.ofUnknownAge,
       expired: () => attempts.expired,
     };
-    const uplink = { site, queue, session, shares, progress, clock, log };
+    const uplink = { site, queue, session, shares, limits, progress, clock, log };
     const loops = [
       localAccess,
       session.run(signal),

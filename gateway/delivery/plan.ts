@@ -22,7 +22,8 @@ export async function planOf(delivery: Delivery, event: CloudEvent, bundle: Bund
   const rendered = await mapping.render(name, index, event);
   if (rendered.kind === "failed") return rendered;
   const answer = asksForAnswer(to) ? await expectedAnswer(mapping.expected(name, index, event)) : undefined;
-  const { retry, onExhausted } = flow;
+  const retry = { ...flow.retry, ...to.retry };
+  const { onExhausted = flow.onExhausted } = to;
   return { kind: "send", rendered, to, answer, retry, onExhausted };
 }
 

@@ -29,16 +29,19 @@ export function bytesOf({ frames }: Batch): number {
   return frames.reduce((sum, frame) => sum + frame.events.byteLength, 0);
 }
 
-/** As many of the frames as one batch takes: its header names them, and each begins where the one before ends. */
-export function fitting(frames: readonly StoredFrame[]): readonly StoredFrame[] {
+/** As many of the frames as one batch takes: its header names them, and each begins where the one before ends. One always goes. */
+export function fitting(frames: readonly StoredFrame[], maxMessages = Number.POSITIVE_INFINITY): readonly StoredFrame[] {
   let length = 0;
   let bytes = 0;
+  let messages = 0;
   const taken = frames.findIndex((frame, index) => {
     length += entryOf(frame).length + 1;
     bytes += frame.events.byteLength;
+    messages += frame.count;
     const before = frames[index - 1];
     const follows = before === undefined || before.first + before.count === frame.first;
-    return !follows || length > batchLimits.framesHeaderBytes || bytes > batchLimits.compressedBytes;
+    const isTooMuch = length > batchLimits.framesHeaderBytes || bytes > batchLimits.compressedBytes || messages > maxMessages;
+    return !follows || isTooMuch;
   });
   return taken === -1 ? frames : frames.slice(0, Math.max(1, taken));
 }

@@ -1,4 +1,5 @@
-import type { Lane } from "../../protocol/index.ts";
+import { type Clock, type Lane, systemClock } from "../../protocol/index.ts";
+import { ByteRate } from "./byte-rate.ts";
 
 /** Batches under way at once, of all lanes, and of one. */
 const maxTogether = 6;
@@ -12,22 +13,37 @@ interface Waiting {
 
 /**
  * Who may send next, while more want to than the link takes: each lane gets its weight's share of the bytes (weighted fair queueing), and a
- * transaction never waits while none is under way, so that a live one goes at once past a backlog of samples (P7).
+ * transaction never waits while none is under way, so that a live one goes at once past a backlog of samples (P7). Where the link is limited to so
+ * many bytes a second, a turn is given only when they are there: to a live transaction first.
  */
 export class LaneShares {
   readonly #waiting: Waiting[] = [];
   readonly #underWay = new Map<Lane, number>();
   /** Bytes sent, divided by the weight: the lane that is furthest behind goes next. */
   readonly #served = new Map<Lane, number>();
+  readonly #clock: Clock;
+  readonly #rate: ByteRate;
   #weights: Readonly<Record<Lane, number>>;
   #together = 0;
+  /** Ends the wait for bytes, while there is one. */
+  #pause: AbortController | undefined;
 
-  constructor(weights: Readonly<Record<Lane, number>>) {
+  constructor(weights: Readonly<Record<Lane, number>>, clock: Clock = systemClock) {
+    this.#weights = weights;
+    this.#clock = clock;
+    this.#rate = new ByteRate(clock);
+  }
+
+  /** Holds from the next turn on. */
+  configure(weights: Readonly<Record<Lane, number>>): void {
     this.#weights = weights;
   }
 
-  configure(weights: Readonly<Record<Lane, number>>): void {
-    this.#weights = weights;
+  /** Undefined: without a limit. Holds from the next turn on, also for those that wait. */
+  limit(bytesPerSecond: number | undefined): void {
+    this.#rate.configure(bytesPerSecond);
+    this.#endPause();
+    this.#grant();
   }
 
   /** Resolves with true when the lane may send one batch of `bytes`, with false when the signal aborts. */
@@ -37,6 +53,7 @@ export class LaneShares {
       const abort = (): void => {
         const at = this.#waiting.indexOf(entry);
         if (at !== -1) this.#waiting.splice(at, 1);
+        if (this.#waiting.length === 0) this.#endPause();
         resolve(false);
       };
       const entry: Waiting = {
@@ -66,12 +83,32 @@ export class LaneShares {
 
   #grant(): void {
     for (let next = this.#next(); next; next = this.#next()) {
+      const waitMs = this.#rate.waitMs();
+      if (waitMs > 0) return this.#grantIn(waitMs);
+      this.#rate.took(next.bytes);
       this.#waiting.splice(this.#waiting.indexOf(next), 1);
       this.#together += 1;
       this.#underWay.set(next.lane, (this.#underWay.get(next.lane) ?? 0) + 1);
       this.#served.set(next.lane, (this.#served.get(next.lane) ?? 0) + next.bytes / this.#weights[next.lane]);
       next.go();
     }
+  }
+
+  #grantIn(ms: number): void {
+    if (this.#pause) return;
+    const pause = new AbortController();
+    this.#pause = pause;
+    void this.#clock.sleep(ms, pause.signal).then(() => {
+      if (this.#pause !== pause) return;
+      this.#pause = undefined;
+      this.#grant();
+    });
+  }
+
+  #endPause(): void {
+    const pause = this.#pause;
+    this.#pause = undefined;
+    pause?.abort();
   }
 
   #next(): Waiting | undefined {

@@ -5,6 +5,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
 import { BatchSize } from "./batch-size.ts";
 import type { LaneShares } from "./lane-shares.ts";
+import type { LinkLimits } from "./link-limits.ts";
 import { isAnswered } from "./pauses.ts";
 import type { LinkProgress } from "./progress.ts";
 import type { OnlineLink, Session } from "./session.ts";
@@ -14,13 +15,12 @@ export interface UplinkDeps {
   readonly queue: Queue;
   readonly session: Session;
   readonly shares: LaneShares;
+  readonly limits: Pick<LinkLimits, "batch" | "lingerMs">;
   readonly progress: LinkProgress;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** Samples wait this long for company; transactions never wait. */
-const lingerMs: Readonly<Record<Lane, number>> = { transaction: 0, bulk: 200, telemetry: 250 };
 /** Before another epoch is begun, where one was a fork just before: that does not help. */
 const forksAgain = { baseMs: 1000, capMs: 300_000 };
 /** Before a batch is sent again that a predecessor was missing for. */
@@ -145,19 +145,28 @@ class LaneUplink {
       if (!batch) {
         if (this.#underWay.size === 0 && this.#ended.length === 0) this.#deps.progress.moved(this.#lane);
         await this.#wake.wait(this.#signal);
-        if (this.#underWay.size === 0 && this.#deps.session.isCurrent(online.session) && lingerMs[this.#lane] > 0)
-          await clock.sleep(lingerMs[this.#lane], this.#signal);
+        const lingerMs = this.#deps.limits.lingerMs(this.#lane);
+        if (this.#underWay.size === 0 && this.#deps.session.isCurrent(online.session) && lingerMs > 0)
+          await clock.sleep(lingerMs, this.#signal);
         return;
       }
       if (!(await shares.turn(this.#lane, bytesOf(batch), this.#signal))) return;
+      // a limited link may have been waited for longer than the session lasted
+      if (!session.isCurrent(online.session)) return shares.done(this.#lane);
       this.#sent = lastOf(batch);
       this.#send(batch, online);
     }
   }
 
   async #next(): Promise<Batch | undefined> {
-    const { queue, log } = this.#deps;
-    const { epoch, frames, chainUnknown } = await queue.next(this.#lane, this.#sent, { ...this.#size.limits, pin: true });
+    const { queue, limits, log } = this.#deps;
+    const size = this.#size.limits;
+    const { bytes, messages } = limits.batch;
+    const { epoch, frames, chainUnknown } = await queue.next(this.#lane, this.#sent, {
+      frames: size.frames,
+      bytes: Math.min(size.bytes, bytes),
+      pin: true,
+    });
     if (chainUnknown) {
       log.error(
         { event: "uplink.range.lostByReceiver", lane: this.#lane, epoch, first: this.#sent + 1 },
@@ -166,7 +175,7 @@ class LaneUplink {
       await queue.openEpoch(this.#lane);
       throw new PlantgateError("PEER_UNREACHABLE", "a new epoch has to be announced");
     }
-    const [first, ...rest] = fitting(frames);
+    const [first, ...rest] = fitting(frames, messages);
     if (first?.hole === "lost-by-receiver")
       log.error(
         { event: "uplink.range.lostByReceiver", lane: this.#lane, epoch, first: first.first, count: first.count },

@@ -18,7 +18,7 @@ type Say = (path: Path, message: string, point?: Point) => void;
 
 /** What the centre keeps as bounds of values whose shape is right. */
 const leastBytesPerSecond = 1024;
-const longestLingerMs = 60_000;
+const longestLingerMs = 10_000;
 const longestWatchMs = 86_400_000;
 
 const leaves = leavesOf(settings);
@@ -74,7 +74,7 @@ function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
     say(["spec", "link", "batch", "bytes"], "a batch holds something");
   for (const [lane, wait] of Object.entries(link?.linger ?? {}))
     if (durationMs(String(wait)) > longestLingerMs)
-      say(["spec", "link", "linger", lane], "at most 1m: what waits here is known nowhere else");
+      say(["spec", "link", "linger", lane], "at most 10s: a lane that sends nothing for longer counts as stuck");
   if (watch?.for !== undefined && durationMs(watch.for) > longestWatchMs) say(["spec", "watch", "for"], "at most 1d");
   (spec.deliveries ?? []).forEach((rule, index) => {
     const path = ["spec", "deliveries", index];

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runDownlink } from "../../gateway/link/downlink.ts";
 import { LaneShares } from "../../gateway/link/lane-shares.ts";
+import { LinkLimits } from "../../gateway/link/link-limits.ts";
 import { LinkProgress } from "../../gateway/link/progress.ts";
 import { Session } from "../../gateway/link/session.ts";
 import { Transport } from "../../gateway/link/transport.ts";
@@ -65,7 +66,7 @@ export class Plant {
     const session = new Session({ site, version: "0", transport, queue, clock, log, onFenced }, undefined);
     const shares = new LaneShares({ transaction: 8, bulk: 2, telemetry: 1 });
     const progress = new LinkProgress(clock, log);
-    const uplink = { site, queue, session, shares, progress, clock, log };
+    const uplink = { site, queue, session, shares, limits: new LinkLimits(shares), progress, clock, log };
     this.#loops = [
       session.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),

@@ -189,6 +189,18 @@ describe("an exhausted delivery", () => {
     expect(parts.connector("scheduler").attempts.filter(({ key }) => key === "hq-mo-1")).toHaveLength(3);
   });
 
+  it("is parked where its destination says so, after as many attempts as that says, whatever its flow says", async () => {
+    await using parts = await openParts({ receivers: { scheduler: failing(() => "up") } });
+    const to = { retry: { attempts: 2 }, onExhausted: "park" };
+    await parts.apply(await bundleOf(plant(to, { retry, onExhausted: "block" }), "lyon"));
+    await receive(parts, [order(1)]);
+    await until(
+      () => rows(parts),
+      (found) => found.some(({ state }) => state === "parked"),
+    );
+    expect(rows(parts)).toMatchObject([{ key: "hq-mo-1", state: "parked", failures: 2 }]);
+  });
+
   it("is tried on where the flow says block", async () => {
     await using parts = await openParts({ receivers: { scheduler: failing(() => "up") } });
     await parts.apply(await bundleOf(plant({}, { retry, onExhausted: "block" }), "lyon"));

@@ -1,13 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { LaneShares } from "../../../gateway/link/lane-shares.ts";
+import { LinkLimits } from "../../../gateway/link/link-limits.ts";
 import { LinkProgress } from "../../../gateway/link/progress.ts";
 import { Session } from "../../../gateway/link/session.ts";
 import type { LinkAnswer, LinkRequest, Transport } from "../../../gateway/link/transport.ts";
 import { runUplink } from "../../../gateway/link/uplink.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { type Clock, PlantgateError, systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import { type Clock, linkPolicy, PlantgateError, systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import { settableClock } from "../../support/clock.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
 
@@ -42,7 +45,7 @@ async function openUplink(
   const progress = new LinkProgress(clock, log);
   const stopping = new AbortController();
   const { signal } = stopping;
-  const uplink = { site: "lyon", queue, session, shares, progress, clock, log };
+  const uplink = { site: "lyon", queue, session, shares, limits: new LinkLimits(shares), progress, clock, log };
   const loops = [session.run(signal), runUplink(uplink, "transaction", signal)];
   await queue.commit({ messages: [{ lane: "transaction", line: "{}" }] });
   return {
@@ -160,4 +163,69 @@ it("uses a link that returns at once, and does not take the time without one for
   expect(open.seen.hellos).toBe(2);
   expect(open.progress.stalled("transaction")).toBeUndefined();
   answered.resolve(acknowledged);
+});
+
+it("keeps to so many bytes a second, whatever waits, and sends all of it", async () => {
+  const folder = temporaryFolder();
+  const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
+  const clock = settableClock();
+  clock.hold();
+  const perSecond = 32 * 1024;
+  const messages = 400;
+  for (let first = 0; first < messages; first += 20) {
+    const lines = Array.from({ length: 20 }, () => JSON.stringify({ noise: randomBytes(600).toString("hex") }));
+    await queue.commit({ messages: lines.map((line) => ({ lane: "telemetry" as const, line })) });
+  }
+  const sent: { at: number; bytes: number }[] = [];
+  let watermark = 0;
+  const transport = {
+    close: () => {},
+    centralNow: () => 0,
+    send: async ({ path, headers, body }: LinkRequest): Promise<LinkAnswer> => {
+      if (path.endsWith("/sessions")) return hello;
+      sent.push({ at: clock.monotonic(), bytes: body?.byteLength ?? 0 });
+      const last = Number(headers?.["plantgate-first-sequence"]) + Number(headers?.["plantgate-count"]) - 1;
+      watermark = Math.max(watermark, last);
+      return { kind: "ok", status: 200, body: { watermark: last, incarnation: "i" }, text: "" };
+    },
+  } as unknown as Transport;
+  const hello: LinkAnswer = {
+    kind: "ok",
+    status: 200,
+    body: { session: "s", incarnation: "i", leaseSeconds: 15, serverTime: toInstant(0), watermarks: [], recoveryPointSeconds: 0 },
+    text: "",
+  };
+  const log = openLogger({ level: "silent", site: "lyon" });
+  const session = new Session({ site: "lyon", version: "0", transport, queue, clock, log, onFenced: async () => {} }, undefined);
+  const shares = new LaneShares({ transaction: 8, bulk: 2, telemetry: 1 }, clock);
+  const limits = new LinkLimits(shares);
+  limits.configure({ link: linkPolicy.parse({ bytesPerSecond: "32KiB", batch: { messages: 100 } }) });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const uplink = { site: "lyon", queue, session, shares, limits, progress: new LinkProgress(clock, log), clock, log };
+  const loops = [session.run(signal), runUplink(uplink, "telemetry", signal)];
+  try {
+    await until(
+      () => {
+        clock.pass(100);
+        return watermark;
+      },
+      (last) => last === messages,
+    );
+    const largest = Math.max(...sent.map(({ bytes }) => bytes));
+    expect(largest).toBeLessThanOrEqual(perSecond);
+    for (const [index, from] of sent.entries()) {
+      let bytes = 0;
+      for (const to of sent.slice(index)) {
+        bytes += to.bytes;
+        expect(bytes).toBeLessThanOrEqual(perSecond + largest + ((to.at - from.at) / 1000) * perSecond + 1);
+      }
+    }
+    expect(sent.length).toBeGreaterThan(4);
+  } finally {
+    stopping.abort();
+    await Promise.all(loops);
+    await queue.close();
+    folder[Symbol.dispose]();
+  }
 });
