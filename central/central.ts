@@ -1,12 +1,20 @@
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
-import { type Clock, Scope, systemClock } from "../protocol/index.ts";
+import { type Clock, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
 import { Alarms } from "./alert/alarms.ts";
 import { Audit } from "./audit/audit.ts";
 import { logHeads } from "./audit/heads.ts";
 import { GatewayTokens } from "./auth/gateway-token.ts";
 import { makePeople, type People } from "./auth/people.ts";
+import { Changes } from "./change/changes.ts";
+import { ChangeDiffs } from "./change/diff.ts";
+import { Judge } from "./change/judged.ts";
+import { reviewRule } from "./change/review-rule.ts";
+import type { RolloutQueue } from "./change/rolling.ts";
+import { ChangeViews } from "./change/view.ts";
+import { Renderer } from "./document/renderer.ts";
 import { Revisions } from "./document/revisions.ts";
+import { DocumentStore } from "./document/store.ts";
 import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
 import { Calls } from "./http/calls.ts";
@@ -58,6 +66,10 @@ export interface CentralParts {
   readonly openDatabase?: OpenDatabase;
 }
 
+const noRollouts: RolloutQueue = {
+  enqueue: () => Promise.reject(new PlantgateError("INVARIANT", "there is no rollout engine yet")),
+  wake: () => {},
+};
 const saveEveryMs = 2000;
 /** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
 const requestTimeoutMs = 120_000;
@@ -106,7 +118,18 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const hints = new Hints();
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });
-    const revisions = new Revisions({ storage, clock, signing: identity.signing });
+    const audit = new Audit(clock);
+    const documents = new DocumentStore(clock);
+    const renderer = new Renderer({ clock });
+    scope.defer("renderer", () => renderer.stop());
+    const revisions = new Revisions({
+      storage,
+      clock,
+      signing: identity.signing,
+      reviewOf: (db, environment) => reviewRule(db, documents, environment),
+    });
+    const judge = new Judge({ storage, documents, renderer });
+    const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts: noRollouts });
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
     const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
@@ -158,7 +181,6 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       clock,
       leaseSeconds: settings.leaseSeconds,
     });
-    const audit = new Audit(clock);
     const people = makePeople({ storage, clock, audit, adminToken: identity.adminToken });
     const app = makeApp({
       ...people,
@@ -175,6 +197,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       registry,
       presence,
       revisions,
+      documents,
+      renderer,
+      changes,
+      changeViews: new ChangeViews({ storage, documents, changes, judge }),
+      changeDiffs: new ChangeDiffs({ storage, documents, changes, judge }),
       tokens: new GatewayTokens({ registry, clock }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,

@@ -30,7 +30,7 @@ export default defineConfig(({ outDir = "dist" }): Options[] => [
       // one folder deep, like gateway/main
       options.chunkNames = "chunks/[name]-[hash]";
     },
-    clean: ["packaging/**", "gateway/*", "central/**", "chunks/**"],
+    clean: ["packaging/**", "gateway/*", "central/*", "chunks/**"],
     async onSuccess() {
       const { copyFile } = await import("node:fs/promises");
       await copyFile("packaging/cli/launch.mjs", `${outDir}/packaging/cli/launch.mjs`);
@@ -42,9 +42,10 @@ export default defineConfig(({ outDir = "dist" }): Options[] => [
     entry: {
       "gateway/queue/worker": "gateway/queue/worker.ts",
       "gateway/flow/expression-worker": "gateway/flow/expression-worker.ts",
+      "central/document/render-worker": "central/document/render-worker.ts",
     },
     outDir,
     splitting: false,
-    clean: ["gateway/queue/**", "gateway/flow/**"],
+    clean: ["gateway/queue/**", "gateway/flow/**", "central/document/**"],
   },
 ]);

@@ -1,4 +1,4 @@
-import type { Bundle, SourceFile } from "../../protocol/index.ts";
+import type { Bundle, EffectiveValue, SourceFile } from "../../protocol/index.ts";
 import type { DocumentKind } from "../http/api/common.ts";
 
 /** One revision of a document. 0: none, or removed. */
@@ -17,7 +17,7 @@ export interface Planned {
   /** Of the site's document. */
   readonly labels: Readonly<Record<string, string>>;
   /** Where each value comes from. */
-  readonly origins: unknown;
+  readonly origins: readonly EffectiveValue[];
   /** What it was rendered from. */
   readonly documents: readonly DocumentRef[];
   /** The same as texts. */

@@ -1,38 +1,53 @@
 import { createHash } from "node:crypto";
 import { CompactSign } from "jose";
 import type { Insertable } from "kysely";
-import { type Bundle, type Clock, type DocumentProblem, renderSite, type SourceFile } from "../../protocol/index.ts";
+import type { z } from "zod";
+import { type Bundle, type Clock, type DocumentProblem, renderSite, type SourceFile, toInstant } from "../../protocol/index.ts";
+import type { siteRevisions } from "../http/api/sites.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Schema } from "../storage/schema.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { contentOf } from "./content.ts";
 import { completePush } from "./merge.ts";
 import type { Planned } from "./planned.ts";
+import { judgePush, plainReview, type ReviewOf } from "./push-rule.ts";
 
 export type PushOutcome =
   | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
-  | { readonly kind: "invalid"; readonly problems: readonly DocumentProblem[] };
+  | { readonly kind: "invalid"; readonly problems: readonly DocumentProblem[] }
+  /** It would skip a review, or give the site to another environment. */
+  | { readonly kind: "refused"; readonly reason: string };
 
 /** More revisions than any site ever has: a gateway that reports a higher number says nothing that could be true. */
 const mostRevisions = 1_000_000_000;
 
+export interface RevisionsDeps {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly signing: Identity["signing"];
+  /** Default: without policies. */
+  readonly reviewOf?: ReviewOf;
+}
+
 /** The revisions of the sites' configuration: built from documents, signed, numbered. */
 export class Revisions {
-  readonly #deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] };
+  readonly #deps: RevisionsDeps;
 
   /** One push at a time: a revision's number is chosen before it is built and signed. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(deps: { readonly storage: Storage; readonly clock: Clock; readonly signing: Identity["signing"] }) {
+  constructor(deps: RevisionsDeps) {
     this.#deps = deps;
   }
 
   /**
    * Makes the documents the site's desired revision. What says the same as the desired one is no new revision; what says the same as
    * an older one is (a way back). What the push does not bring stays as it was in the last revision. Durable on return.
+   * @param authorize throws for an environment that its caller may not push to
    */
-  push(site: string, files: readonly SourceFile[]): Promise<PushOutcome> {
-    const turn = this.#turn.then(() => this.#push(site, files));
+  push(site: string, files: readonly SourceFile[], authorize?: (environment: string) => void): Promise<PushOutcome> {
+    const turn = this.#turn.then(() => this.#push(site, files, authorize));
     this.#turn = turn.then(
       () => {},
       () => {},
@@ -40,26 +55,38 @@ export class Revisions {
     return turn;
   }
 
-  async #push(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome> {
+  async #push(site: string, pushed: readonly SourceFile[], authorize?: (environment: string) => void): Promise<PushOutcome> {
     for (;;) {
-      const outcome = await this.#tryPush(site, pushed);
+      const outcome = await this.#tryPush(site, pushed, authorize);
       // another replica took the number meanwhile
       if (outcome) return outcome;
     }
   }
 
-  async #tryPush(site: string, pushed: readonly SourceFile[]): Promise<PushOutcome | undefined> {
-    const { storage, clock } = this.#deps;
+  async #tryPush(
+    site: string,
+    pushed: readonly SourceFile[],
+    authorize?: (environment: string) => void,
+  ): Promise<PushOutcome | undefined> {
+    const { storage, clock, reviewOf = plainReview } = this.#deps;
     const files = completePush(pushed, await this.#lastFiles(site));
     const desired = await this.#desired(site);
     const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
     const built = await renderSite({ files, site, revision });
     if (!built.ok) return { kind: "invalid", problems: built.problems };
-    const content = contentOf(built.bundle, built.siteDocument.metadata.labels ?? {});
+    const labels = built.siteDocument.metadata.labels ?? {};
+    const judged = await judgePush(storage, { site, labels, reviewOf });
+    if ("refused" in judged) return { kind: "refused", reason: judged.refused };
+    authorize?.(judged.environment);
+    const content = contentOf(built.bundle, labels);
     if (desired?.content === content) return { kind: "unchanged", revision: desired.revision, digest: desired.digest };
 
     const { payload, jws, digest } = await this.#signed(built.bundle);
     const made = await storage.transaction().execute(async (tx) => {
+      await configurationChanged(tx);
+      // it may have been given an environment meanwhile
+      const still = await judgePush(tx, { site, labels, reviewOf });
+      if ("refused" in still) return still.refused;
       const row = {
         site,
         revision,
@@ -68,13 +95,14 @@ export class Revisions {
         bundle: payload,
         jws,
         files: JSON.stringify(files),
-        labels: JSON.stringify(built.siteDocument.metadata.labels ?? {}),
+        labels: JSON.stringify(labels),
         created_at: clock.now(),
       };
       if (!(await insertRevision(tx, row))) return false;
       await this.desire(tx, site, revision);
       return true;
     });
+    if (typeof made === "string") return { kind: "refused", reason: made };
     if (!made) return undefined;
     return { kind: "created", revision, digest };
   }
@@ -142,6 +170,36 @@ export class Revisions {
       .executeTakeFirst();
   }
 
+  /** A site's revisions, the newest first. */
+  async list(site: string): Promise<z.infer<typeof siteRevisions>["revisions"]> {
+    const { storage } = this.#deps;
+    const rows = await storage
+      .selectFrom("revisions")
+      .innerJoin("sites", "sites.name", "revisions.site")
+      .select(["revision", "digest", "revisions.created_at", "change", "sites.desired_revision"])
+      .where("site", "=", site)
+      .orderBy("revision", "desc")
+      .execute();
+    return rows.map((row) => ({
+      revision: row.revision,
+      digest: row.digest,
+      createdAt: toInstant(row.created_at),
+      change: row.change === 0 ? null : row.change,
+      desired: row.revision === row.desired_revision,
+    }));
+  }
+
+  /** What a revision says. */
+  async bundle(site: string, revision: number): Promise<Bundle | undefined> {
+    const row = await this.#deps.storage
+      .selectFrom("revisions")
+      .select("bundle")
+      .where("site", "=", site)
+      .where("revision", "=", revision)
+      .executeTakeFirst();
+    return row && (JSON.parse(row.bundle) as Bundle);
+  }
+
   /** The revision that the site should run: 0 before the first push. */
   async desired(site: string): Promise<{ revision: number; digest?: string }> {
     const desired = await this.#desired(site);
@@ -198,14 +256,6 @@ export class Revisions {
     const jws = await new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
     return { payload: payload.toString(), jws, digest: createHash("sha256").update(payload).digest("hex") };
   }
-}
-
-/** What a revision says, whatever its number: the bundle, and what only central reads of the site's document. */
-export function contentOf(bundle: Planned["bundle"] & Partial<Bundle>, labels: Planned["labels"]): string {
-  const { revision: _, ...says } = bundle;
-  return createHash("sha256")
-    .update(JSON.stringify([says, labels]))
-    .digest("hex");
 }
 
 /** @returns false where the number is taken */

@@ -1,15 +1,12 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import type { Revisions } from "../document/revisions.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { type Guards, requireRole } from "./access.ts";
-import { sourceFile } from "./api/documents.ts";
 import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface AdminRouteDeps {
   readonly registry: SiteRegistry;
-  readonly revisions: Revisions;
   readonly signingKey: string;
   readonly guards: Guards;
   /** Told with the site after its rights, routes or desired revision may have changed. */
@@ -22,8 +19,6 @@ export const siteName = z
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "a site's name: lower-case letters, digits and dashes, at most 63");
 const newSite = z.strictObject({ name: siteName, publicKey: z.string().min(1).max(2000) });
 const addedSite = z.object({ site: z.string(), signingKey: z.string() });
-const push = z.strictObject({ files: z.array(z.strictObject(sourceFile.shape)).min(1).max(500) });
-const pushed = z.object({ site: z.string(), revision: z.int(), digest: z.string(), created: z.boolean() });
 const sitePath = z.object({ site: z.string() });
 
 /** What sets sites up. */
@@ -83,44 +78,6 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       if (!(await deps.registry.revoke(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
       deps.siteChanged(site);
       return c.json({ site, revoked: true }, 200);
-    },
-  );
-
-  app.openapi(
-    createRoute({
-      method: "post",
-      path: "/sites/{site}/revisions",
-      operationId: "pushRevision",
-      summary: "Make documents the site's desired revision, at once",
-      tags: ["sites"],
-      security: security.changes,
-      middleware: guards.body,
-      request: { params: sitePath, body: jsonBody(push) },
-      responses: {
-        200: jsonAnswer("It says the same as the desired one", pushed),
-        201: jsonAnswer("A new revision is desired", pushed),
-        ...problems(...callerProblems, ...bodyProblems, "site-unknown"),
-      },
-    }),
-    async (c) => {
-      const { site } = c.req.valid("param");
-      requireRole(c.var.actor, "engineer");
-      const { files } = c.req.valid("json");
-      const known = await deps.registry.find(site);
-      if (!known) throw new ProblemError("site-unknown", `there is no site "${site}"`);
-      requireRole(c.var.actor, "engineer", known.environment);
-      const outcome = await deps.revisions.push(site, files);
-      if (outcome.kind === "invalid") {
-        const { problems } = outcome;
-        throw new ProblemError(
-          "invalid",
-          `the documents have ${problems.length} ${problems.length === 1 ? "problem" : "problems"}`,
-          { extra: { problems } },
-        );
-      }
-      deps.siteChanged(site);
-      const { revision, digest, kind } = outcome;
-      return c.json({ site, revision, digest, created: kind === "created" }, kind === "created" ? 201 : 200);
     },
   );
 

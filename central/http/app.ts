@@ -15,6 +15,8 @@ import { type ActorEnv, type GatewayEnv, type Guards, gatewayOnly, signedIn } fr
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit-routes.ts";
 import type { Calls } from "./calls.ts";
+import { type ChangeRouteDeps, changeRoutes } from "./change-routes.ts";
+import { type DocumentRouteDeps, documentRoutes } from "./document-routes.ts";
 import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
@@ -30,6 +32,8 @@ export interface AppDeps
   extends GatewayRouteDeps,
     Omit<ReadRouteDeps, "guards">,
     Omit<EffectiveRouteDeps, "guards">,
+    Omit<DocumentRouteDeps, "guards">,
+    Omit<ChangeRouteDeps, "guards">,
     Omit<AdminRouteDeps, "signingKey" | "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
@@ -111,6 +115,8 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", auditRoutes({ ...deps, guards }));
   app.route("/v1", adminRoutes({ ...deps, guards, signingKey: identity.signing.publicKey }));
   app.route("/v1", readRoutes({ ...deps, guards }));
+  app.route("/v1", documentRoutes({ ...deps, guards }));
+  app.route("/v1", changeRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);

@@ -9,9 +9,7 @@ const steps: Record<string, Migration> = {
   "0002-held-sites": { up: (db) => run(db, heldSites) },
   "0003-session-order": { up: (db) => run(db, sessionOrder) },
   "0004-set-aside": { up: (db) => run(db, setAside) },
-  "0005-configuration": {
-    up: (db) => run(db, [...configuration, ...(isPostgres(db) ? appendOnly.postgres : appendOnly.sqlite)]),
-  },
+  "0005-configuration": { up: configurationFromCentre },
 };
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
@@ -21,6 +19,16 @@ type AnySchema = Record<string, Record<string, unknown>>;
 async function ledger(db: Kysely<AnySchema>): Promise<void> {
   await run(db, ledgerStatements);
   if (isPostgres(db)) for (const statement of postgresStatements) await sql.raw(statement).execute(db);
+}
+
+async function configurationFromCentre(db: Kysely<AnySchema>): Promise<void> {
+  await run(db, [...configuration, ...(isPostgres(db) ? appendOnly.postgres : appendOnly.sqlite)]);
+  // sites that had a document before belong to the environment that it says
+  const sites = await db.selectFrom("sites").select(["name", "labels"]).execute();
+  for (const { name, labels } of sites as { name: string; labels: string }[]) {
+    const { environment } = JSON.parse(labels) as { environment?: string };
+    if (environment !== undefined) await db.updateTable("sites").set({ environment }).where("name", "=", name).execute();
+  }
 }
 
 async function run(db: Kysely<AnySchema>, statements: readonly string[]): Promise<void> {

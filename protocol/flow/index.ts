@@ -16,4 +16,4 @@ export { flowFunctions } from "./functions.ts";
 export type { ReadExample } from "./judge.ts";
 export { joinKey } from "./key.ts";
 export { type FlowInput, type Mapped, type MappedLine, mapInput, maxInputBytes, runSteps, runSync } from "./map.ts";
-export type { DocumentProblem, SourceFile } from "./yaml-source.ts";
+export { type DocumentProblem, parseSource, type SourceFile } from "./yaml-source.ts";

@@ -92,7 +92,7 @@ export function plantDocuments(options: { site: string; wmsUrl: string; map?: st
     {
       apiVersion: "plantgate/v1",
       kind: "Site",
-      metadata: metadata(options.site, "A plant", { environment: "prod" }),
+      metadata: metadata(options.site, "A plant", { environment: "dev" }),
       spec: {
         template: "small-plant",
         timeZone: "Europe/Paris",
@@ -132,7 +132,7 @@ export function erpDocuments(options: { erpUrl: string }): Document[] {
     {
       apiVersion: "plantgate/v1",
       kind: "Site",
-      metadata: metadata("hq", "The ERP"),
+      metadata: metadata("hq", "The ERP", { environment: "dev" }),
       spec: {
         template: "small-erp",
         timeZone: "UTC",

@@ -103,7 +103,7 @@ function plannedOf(site: string, environment: string, version: string): Planned 
     },
     content: createHash("sha256").update(`${site} ${version}`).digest("hex"),
     labels: { environment },
-    origins: {},
+    origins: [],
     documents: [],
     files: [],
   };

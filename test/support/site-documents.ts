@@ -1,4 +1,4 @@
-/** Documents of a small site, as YAML: `send` and `receive` by short name, `consumes` by flows of its own to a topic. */
+/** Documents of a small site of dev, where they may be pushed, as YAML: `send` and `receive` by short name, `consumes` by flows of its own to a topic. */
 export function siteDocuments(options: {
   site: string;
   send?: readonly string[];
@@ -28,7 +28,7 @@ export function siteDocuments(options: {
   const document = {
     apiVersion: "plantgate/v1",
     kind: "Site",
-    metadata: { name: site, owner: "integration", purpose: "test", labels },
+    metadata: { name: site, owner: "integration", purpose: "test", labels: { environment: "dev", ...labels } },
     spec: { template: `${site}-template`, grants: { send, receive } },
   };
   // JSON is YAML

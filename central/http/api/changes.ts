@@ -75,7 +75,16 @@ export const changeBody = z.object({
   strategy: rolloutStrategy,
   expedited: z.boolean().default(false),
 });
-export const changeEdit = changeBody.partial().extend({ version: z.int() });
+/** What is left out stays. `files` names all documents that the change carries from now on; files that they name stay where none is sent. */
+export const changeEdit = z.object({
+  version: z.int(),
+  title: changeBody.shape.title.optional(),
+  description: z.string().max(20_000).optional(),
+  files: sourceFiles.optional(),
+  removes: z.array(z.object({ kind: documentKind, name: documentName })).optional(),
+  strategy: rolloutStrategy.unwrap().optional(),
+  expedited: z.boolean().optional(),
+});
 
 export const changeSummary = z
   .object({

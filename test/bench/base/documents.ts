@@ -69,7 +69,7 @@ export function plantDocuments(ways: { readonly floorPort?: number; readonly pla
   const plant = {
     apiVersion: "plantgate/v1",
     kind: "Site",
-    metadata: metadata(site, "A plant under load"),
+    metadata: { ...metadata(site, "A plant under load"), labels: { environment: "dev" } },
     spec: {
       template: "bench-plant",
       timeZone: "Europe/Paris",

@@ -73,14 +73,20 @@ describe.each(await storages())("on %s", (storage) => {
 
     it("takes only from senders with the labels that a flow names", async () => {
       await using central = await startTestCentral({ storage });
-      const prod = await site(central, "plant-a", { send: ["pick.confirmed"], labels: { environment: "prod", region: "eu" } });
-      const test = await site(central, "plant-t", { send: ["pick.confirmed"], labels: { environment: "test", region: "eu" } });
+      const castings = await site(central, "plant-a", {
+        send: ["pick.confirmed"],
+        labels: { businessUnit: "castings", region: "eu" },
+      });
+      const forgings = await site(central, "plant-t", {
+        send: ["pick.confirmed"],
+        labels: { businessUnit: "forgings", region: "eu" },
+      });
       const hq = await site(central, "hq", {
         receive: ["pick.confirmed"],
-        consumes: [{ type: "pick.confirmed", sites: "environment=prod,region=eu" }],
+        consumes: [{ type: "pick.confirmed", sites: "businessUnit=castings,region=eu" }],
       });
-      await sendAll(prod, [pick("plant-a", "T-1")]);
-      await sendAll(test, [pick("plant-t", "T-1")]);
+      await sendAll(castings, [pick("plant-a", "T-1")]);
+      await sendAll(forgings, [pick("plant-t", "T-1")]);
       await recorded(central, 2);
       expect((await waiting(hq)).messages.map(({ event }) => (event as { site: string }).site)).toEqual(["plant-a"]);
       expect(await exceptions(central)).toMatchObject([{ site: "plant-t", type: "mfg.pick.confirmed.v1", count: 1 }]);

@@ -74,7 +74,7 @@ export function plantFiles(options: {
   const document = {
     apiVersion: "plantgate/v1",
     kind: "Site",
-    metadata: metadata(site, "A plant under fault"),
+    metadata: { ...metadata(site, "A plant under fault"), labels: { environment: "dev" } },
     spec: {
       template: "fault-plant",
       timeZone: "UTC",

@@ -1,0 +1,104 @@
+import { createHash } from "node:crypto";
+import { type DocumentProblem, PlantgateError } from "../../protocol/index.ts";
+import type { Planned } from "../document/planned.ts";
+import type { DocumentSource, ExampleResult, SiteRendering } from "../document/render-work.ts";
+import type { Renderer } from "../document/renderer.ts";
+import type { DocumentStore, InForce } from "../document/store.ts";
+import type { Storage } from "../storage/storage.ts";
+import { isTakenBy } from "./checks.ts";
+import type { ChangeRecord } from "./record.ts";
+
+/** What a change would do now: judged and rendered with what is in force. */
+export interface Judged {
+  /** Of its documents, and of the sites that do not render with them. */
+  readonly problems: readonly DocumentProblem[];
+  readonly examples: readonly ExampleResult[];
+  /** Sites of the environment that its documents have a part in. */
+  readonly sites: readonly SiteRendering[];
+}
+
+/** How many are kept: a change is looked at several times while it is read, and its bundles are large. */
+const kept = 8;
+
+/** Judges changes as a whole, each once as long as neither it nor what is in force moves. */
+export class Judge {
+  readonly #deps: { readonly storage: Storage; readonly documents: DocumentStore; readonly renderer: Renderer };
+  readonly #known = new Map<string, Promise<Judged>>();
+
+  constructor(deps: { readonly storage: Storage; readonly documents: DocumentStore; readonly renderer: Renderer }) {
+    this.#deps = deps;
+  }
+
+  /** Outside of any transaction. @throws PlantgateError INPUT_INVALID, PEER_BUSY, STOPPED as {@link Renderer.run} does */
+  judge(record: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
+    const key = `${record.row.number} ${record.row.digest} ${fingerprint(inForce)}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const judged = this.#judge(record, inForce).catch(tooMuch);
+    this.#known.set(key, judged);
+    judged.catch(() => this.#known.delete(key));
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > kept && oldest !== undefined) this.#known.delete(oldest);
+    return judged;
+  }
+
+  async #judge({ row, documents: carried }: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
+    const { storage, documents, renderer } = this.#deps;
+    const touched = new Set(carried.map(({ kind, name }) => `${kind}/${name}`));
+    const own = await documents.read(storage, carried);
+    const others = await documents.read(
+      storage,
+      inForce.filter(({ kind, name }) => !touched.has(`${kind}/${name}`)),
+    );
+    const { problems, examples } = await renderer.run({ kind: "judge", documents: own.map(plain), others: others.map(plain) });
+    const all = [...own, ...others].map(plain);
+    const rendered = await renderer.run({ kind: "render", documents: all, touched: [...touched] });
+    const sites = [];
+    for (const site of rendered.sites) {
+      const name = site.kind === "rendered" ? site.planned.site : site.site;
+      const registered = await this.#deps.storage.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
+      const carriedHere = touched.has(`Site/${name}`);
+      // what is in force of a site that belongs elsewhere, or is not there yet, is nothing to roll out
+      if (carriedHere || (registered && isTakenBy(row.environment, registered))) sites.push(site);
+    }
+    const said = new Set(problems.map((problem) => JSON.stringify(problem)));
+    const failed = sites.flatMap((site) => (site.kind === "failed" ? site.problems : []));
+    const further = failed.filter((problem) => !said.has(JSON.stringify(problem)) && said.add(JSON.stringify(problem)));
+    return { problems: [...problems, ...further], examples, sites };
+  }
+
+  /** Sites whose content is not what they desire. */
+  async affected({ row }: ChangeRecord, { sites }: Judged): Promise<Planned[]> {
+    const found: Planned[] = [];
+    for (const rendered of sites) {
+      if (rendered.kind === "failed") continue;
+      const { planned } = rendered;
+      const site = await this.#deps.storage
+        .selectFrom("sites")
+        .leftJoin("revisions", (join) =>
+          join.onRef("revisions.site", "=", "sites.name").onRef("revisions.revision", "=", "sites.desired_revision"),
+        )
+        .select(["sites.environment", "sites.desired_revision", "revisions.content"])
+        .where("sites.name", "=", planned.site)
+        .executeTakeFirst();
+      if (site && isTakenBy(row.environment, site) && site.content !== planned.content) found.push(planned);
+    }
+    return found;
+  }
+}
+
+/** What takes too long once takes too long again: it is a problem of the documents. @throws whatever else it is */
+function tooMuch(error: unknown): Judged {
+  if (!(error instanceof PlantgateError) || error.code !== "INPUT_INVALID") throw error;
+  return { problems: [{ file: "", path: "", line: 1, column: 1, message: error.message }], examples: [], sites: [] };
+}
+
+/** Tells one state of an environment from another. */
+export function fingerprint(inForce: readonly InForce[]): string {
+  const refs = inForce.map(({ kind, name, revision }) => [kind, name, revision]);
+  return createHash("sha256").update(JSON.stringify(refs)).digest("hex");
+}
+
+function plain({ kind, name, revision, text, attachments }: DocumentSource): DocumentSource {
+  return { kind, name, revision, text, attachments };
+}

@@ -1,0 +1,111 @@
+import { toInstant } from "../../protocol/index.ts";
+import type { Actor } from "../auth/actor.ts";
+import type { DocumentStore } from "../document/store.ts";
+import type { ChangeState, ChangeSummary, ChangeView } from "../http/api/changes.ts";
+import type { Storage } from "../storage/storage.ts";
+import { changeActions } from "./change-state.ts";
+import type { ChangeNow, Changes } from "./changes.ts";
+import type { Judge } from "./judged.ts";
+import type { ChangeRecord } from "./record.ts";
+
+export interface ChangeQuery {
+  readonly environment?: string | undefined;
+  readonly state?: readonly ChangeState[] | undefined;
+  /** Expedited ones that nobody has reviewed afterwards. */
+  readonly reviewOwed?: boolean | undefined;
+  readonly limit: number;
+}
+
+/** Changes as people and their tools read them. */
+export class ChangeViews {
+  readonly #deps: {
+    readonly storage: Storage;
+    readonly documents: DocumentStore;
+    readonly changes: Changes;
+    readonly judge: Judge;
+  };
+
+  constructor(deps: { storage: Storage; documents: DocumentStore; changes: Changes; judge: Judge }) {
+    this.#deps = deps;
+  }
+
+  /** The newest first. */
+  async list({ environment, state, reviewOwed, limit }: ChangeQuery): Promise<ChangeSummary[]> {
+    const { storage } = this.#deps;
+    let query = storage.selectFrom("changes").selectAll().orderBy("number", "desc").limit(limit);
+    if (environment !== undefined) query = query.where("environment", "=", environment);
+    if (state !== undefined) query = query.where("state", "in", [...state]);
+    if (reviewOwed) query = query.where("review_due_since", "is not", null);
+    const rows = await query.execute();
+    const rollouts = await this.#rollouts(rows.map(({ number }) => number));
+    return rows.map((row) => summary(row as ChangeRecord["row"], rollouts.get(row.number) ?? null));
+  }
+
+  /** @param actor who asks: what he may do is part of the answer */
+  async view(number: number, actor: Actor): Promise<ChangeView | undefined> {
+    const { storage, documents, changes } = this.#deps;
+    const now = await changes.now(number);
+    if (!now) return undefined;
+    const { record } = now;
+    const texts = new Map(
+      (await documents.read(storage, record.documents)).map(({ kind, name, text }) => [`${kind}/${name}`, text]),
+    );
+    const may: ChangeView["may"] = {};
+    for (const action of changeActions) may[action] = await changes.verdict(now, action, actor);
+    return {
+      ...summary(record.row, (await this.#rollouts([number])).get(number) ?? null),
+      description: record.row.description,
+      digest: record.row.digest,
+      version: record.row.version,
+      strategy: record.strategy,
+      reason: record.row.reason,
+      documents: record.documents.map((document) => ({
+        ...document,
+        text: texts.get(`${document.kind}/${document.name}`) ?? "",
+      })),
+      problems: await this.#problems(now),
+      events: record.events.map((event) => ({
+        number: event.number,
+        at: toInstant(event.at),
+        actor: event.actor,
+        kind: event.kind,
+        text: event.text,
+      })),
+      may,
+    };
+  }
+
+  /** Of what is still to begin. */
+  async #problems({ record, inForce }: ChangeNow): Promise<ChangeView["problems"]> {
+    if (!["draft", "review", "approved"].includes(record.row.state) || record.documents.length === 0) return [];
+    const { problems } = await this.#deps.judge.judge(record, inForce);
+    return [...problems];
+  }
+
+  async #rollouts(changes: readonly number[]): Promise<Map<number, number>> {
+    if (changes.length === 0) return new Map();
+    const rows = await this.#deps.storage
+      .selectFrom("rollouts")
+      .select(({ fn }) => ["change", fn.max("number").as("number")])
+      .where("change", "in", [...changes])
+      .groupBy("change")
+      .execute();
+    return new Map(rows.map(({ change, number }) => [change, number]));
+  }
+}
+
+function summary(row: ChangeRecord["row"], rollout: number | null): ChangeSummary {
+  return {
+    number: row.number,
+    title: row.title,
+    environment: row.environment,
+    state: row.state,
+    author: row.author,
+    expedited: row.expedited === 1,
+    reviewDueSince: row.review_due_since === null ? null : toInstant(row.review_due_since),
+    promotedFrom: row.promoted_from,
+    createdAt: toInstant(row.created_at),
+    updatedAt: toInstant(row.updated_at),
+    rollout,
+  };
+}
