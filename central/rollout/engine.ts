@@ -200,26 +200,26 @@ export class RolloutEngine {
   ): Promise<Opened | undefined> {
     const { storage, rollouts, clock } = this.#deps;
     const now = clock.monotonic();
-    let after = (): void => {};
-    const asks = await storage.transaction().execute(async (tx) => {
+    const found = await storage.transaction().execute(async (tx) => {
       const opened = await rollouts.open(tx, number);
-      if (!opened || !(await this.#isMine(tx, opened))) {
-        this.#lookedAt.delete(number);
-        return undefined;
-      }
+      if (!opened || !(await this.#isMine(tx, opened))) return "elsewhere";
       const lookedAt = this.#lookedAt.get(number);
       const elapsedMs = lookedAt === undefined ? 0 : Math.min(now - lookedAt, longestLookMs);
       // somebody came between: asked again at the next look
       const isCurrent = newcomers && newcomers.of === (await sitesOf(tx, opened.row.environment));
       const outcome = step({ ...opened, elapsedMs, newcomers: isCurrent ? newcomers.sites : undefined });
       if (outcome.asksForNewcomers) return opened;
-      after = await rollouts.keep(tx, opened, outcome);
+      const after = await rollouts.keep(tx, opened, outcome);
       await this.#take(tx, number);
-      return undefined;
+      return after;
     });
-    if (asks) return asks;
+    if (found === "elsewhere") {
+      this.#lookedAt.delete(number);
+      return undefined;
+    }
+    if (typeof found !== "function") return found;
     this.#lookedAt.set(number, now);
-    after();
+    found();
     return undefined;
   }
 

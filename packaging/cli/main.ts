@@ -8,6 +8,7 @@ import { addGatewayCommand } from "./gateway.ts";
 import { addKeyCommand } from "./key.ts";
 import { addPushCommand } from "./push.ts";
 import { addQueueCommand } from "./queue.ts";
+import { addRolloutCommand } from "./rollout.ts";
 import { addSiteCommand } from "./site.ts";
 import { addValidateCommand } from "./validate-command.ts";
 
@@ -31,6 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   addKeyCommand(program);
   addSiteCommand(program);
   addPushCommand(program, done);
+  addRolloutCommand(program, done);
   addQueueCommand(program);
   addDeliveryCommand(program);
   addValidateCommand(program, done);

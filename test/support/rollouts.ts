@@ -204,6 +204,21 @@ export async function until(test: TestRollouts, fleet: Fleet, done: () => Promis
   throw new Error(`not so after ${most} looks: ${JSON.stringify(await snapshot(test))}`);
 }
 
+/** Gateways and central go on until every rollout has ended. */
+export async function driveAll(test: TestRollouts, looking: (is: boolean) => void = () => {}): Promise<void> {
+  const fleet = new Fleet(test);
+  for (let second = 0; second < 200; second++) {
+    await fleet.turn();
+    test.clock.pass(1000);
+    looking(true);
+    await test.look();
+    looking(false);
+    const { rollouts } = await snapshot(test);
+    if (rollouts.every(({ state }) => ["done", "aborted", "rolled-back"].includes(state))) return fleet.turn();
+  }
+  throw new Error(`not over: ${JSON.stringify(await snapshot(test))}`);
+}
+
 export async function stateOf({ storage }: Pick<TestRollouts, "storage">, rollout: number): Promise<string> {
   return (await storage.selectFrom("rollouts").select("state").where("number", "=", rollout).executeTakeFirstOrThrow()).state;
 }

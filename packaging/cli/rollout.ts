@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Command } from "commander";
+import { z } from "zod";
+import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
+import type { Run } from "./main.ts";
+import { addOutputOption, type OutputOptions, print } from "./output.ts";
+
+// what these commands read of an answer; -o json and yaml print all of it
+const summary = z.looseObject({
+  number: z.int(),
+  change: z.int(),
+  title: z.string(),
+  environment: z.string(),
+  state: z.string(),
+  wave: z.int(),
+  waves: z.int(),
+  summary: z.string(),
+  reason: z.string().nullable(),
+});
+const list = z.looseObject({ rollouts: z.array(summary) });
+const view = summary.extend({
+  plan: z.array(
+    z.looseObject({
+      wave: z.int(),
+      title: z.string(),
+      state: z.string(),
+      heldMs: z.int(),
+      windowMs: z.int(),
+      sites: z.array(
+        z.looseObject({
+          site: z.string(),
+          state: z.string(),
+          reason: z.string().nullable(),
+          toRevision: z.int(),
+          reportedRevision: z.int(),
+        }),
+      ),
+    }),
+  ),
+});
+export type RolloutStatus = z.infer<typeof view>;
+type Options = ConnectionOptions & OutputOptions;
+
+const ended = ["done", "aborted", "rolled-back"];
+const watchEveryMs = 1000;
+
+export function addRolloutCommand(program: Command, done: Run): void {
+  const rollout = program.command("rollout").description("Changes on their way to the sites, wave by wave.");
+  addOutputOption(
+    addConnectionOptions(
+      rollout.command("list").description("Rollouts, the newest first.").option("--environment <name>", "of one environment"),
+    ),
+  ).action(async (options: Options & { environment?: string }) => {
+    const query = options.environment === undefined ? "" : `?environment=${encodeURIComponent(options.environment)}`;
+    const answer = await new CentralClient(options).call("GET", `/v1/rollouts${query}`);
+    const { rollouts } = list.parse(answer);
+    print(rollouts, options.output, ["number", "change", "environment", "state", "summary", "title"]);
+  });
+
+  addOutputOption(
+    addConnectionOptions(
+      rollout
+        .command("status")
+        .description("One rollout: its waves, and the sites that are not well. Ends with 1 for one that was put back.")
+        .argument("<number>", "number of the rollout")
+        .option("--watch", "go on until it has ended"),
+    ),
+  ).action(async (number: string, options: Options & { watch?: boolean }) => {
+    const client = new CentralClient(options);
+    let shown = "";
+    for (;;) {
+      const answer = view.parse(await client.call("GET", `/v1/rollouts/${encodeURIComponent(number)}`));
+      const isOver = ended.includes(answer.state);
+      if (options.output === "table") {
+        const text = drawRollout(answer);
+        if (text !== shown) process.stdout.write(`${shown === "" ? "" : "\n"}${text}\n`);
+        shown = text;
+      } else if (!options.watch || isOver) print(answer, options.output);
+      if (!options.watch || isOver) return done(answer.state === "rolled-back" || answer.state === "aborted" ? 1 : 0);
+      await sleep(watchEveryMs);
+    }
+  });
+
+  for (const [decision, description] of [
+    ["pause", "Tell no further site; sites that fail are put back all the same."],
+    ["resume", "Go on."],
+    ["abort", "Put back every site that was told. Needs --reason."],
+  ] as const) {
+    addOutputOption(
+      addConnectionOptions(
+        rollout
+          .command(decision)
+          .description(description)
+          .argument("<number>", "number of the rollout")
+          .option("--reason <text>", "why; it stays with the rollout and in the audit log", ""),
+      ),
+    ).action(async (number: string, options: Options & { reason: string }) => {
+      const { reason } = options;
+      const path = `/v1/rollouts/${encodeURIComponent(number)}/${decision}`;
+      const answer = view.parse(await new CentralClient(options).call("POST", path, { reason }));
+      if (options.output === "table") process.stdout.write(`${drawRollout(answer)}\n`);
+      else print(answer, options.output);
+    });
+  }
+}
+
+/** A rollout for a person: one line a wave, then the sites that are not well. */
+export function drawRollout(rollout: RolloutStatus): string {
+  const { number, change, title, environment, state, summary: said, reason } = rollout;
+  const head = `rollout ${number}  ${state}  ${said}\nchange ${change} to ${environment}: ${plain(title)}`;
+  const waves = rollout.plan.map(({ wave, title: name, state: at, heldMs, windowMs, sites }) => {
+    const held =
+      at === "watching" || at === "updating" ? `  gate ${bar(heldMs, windowMs)} ${seconds(heldMs)} of ${seconds(windowMs)}` : "";
+    return `  ${marks[at] ?? "?"} wave ${wave + 1}  ${name.padEnd(12)}  ${at.padEnd(8)}  ${tally(sites)}${held}`;
+  });
+  const ailing = rollout.plan
+    .flatMap(({ sites }) => sites)
+    .filter((site) => site.reason !== null)
+    .map(
+      (site) =>
+        `    ${site.site}  ${site.state}  runs ${site.reportedRevision} of ${site.toRevision}: ${plain(site.reason ?? "")}`,
+    );
+  return [head, ...(reason === null ? [] : [`reason: ${plain(reason)}`]), ...waves, ...ailing].join("\n");
+}
+
+const marks: Record<string, string> = { waiting: "·", updating: ">", watching: ">", passed: "+", failed: "x" };
+
+function tally(sites: readonly { readonly state: string }[]): string {
+  const counted = Map.groupBy(sites, ({ state }) => state);
+  return [...counted].map(([state, own]) => `${own.length} ${state}`).join(", ");
+}
+
+function bar(done: number, all: number): string {
+  const full = all === 0 ? 10 : Math.min(10, Math.floor((done / all) * 10));
+  return `[${"#".repeat(full)}${" ".repeat(10 - full)}]`;
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}
+
+/** What others wrote moves no cursor and colours nothing. */
+function plain(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ");
+}
