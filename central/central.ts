@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
+import { CompactSign } from "jose";
 import { type Clock, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
 import { Alarms } from "./alert/alarms.ts";
 import { Audit } from "./audit/audit.ts";
@@ -31,6 +32,9 @@ import { Timeline } from "./ledger/timeline.ts";
 import { Downlink } from "./router/downlink.ts";
 import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
+import { Keyring } from "./secret/keyring.ts";
+import { SecretSets, sealKeyOf } from "./secret/sets.ts";
+import { Vault } from "./secret/vault.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
 import { LiveOverview } from "./site/live-overview.ts";
 import { Overview } from "./site/overview.ts";
@@ -130,6 +134,14 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     });
     const judge = new Judge({ storage, documents, renderer });
     const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts: noRollouts });
+    const vault = new Vault({ storage, keyring: Keyring.open(settings.dataDir), audit, clock });
+    const secretSets = new SecretSets({
+      ...{ storage, vault, clock, log, sealKeyOf },
+      sign: (payload) =>
+        new CompactSign(payload)
+          .setProtectedHeader({ alg: "EdDSA", kid: identity.signing.kid })
+          .sign(identity.signing.privateKey),
+    });
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
     const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
@@ -205,8 +217,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       tokens: new GatewayTokens({ registry, clock }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
-      downlink: new Downlink({ storage, frames, damage, registry, revisions, hints, alarms, clock }),
       reading,
+      downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, clock }),
+      vault,
+      secretSets,
+      secretsChanged: () => hints.wakeEverybody(),
       overview,
       liveOverview: new LiveOverview({ overview, clock }),
       orders: new OrderSearch(reading),

@@ -39,6 +39,8 @@ import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
 import { Queue } from "./queue/queue.ts";
 import { queueFile } from "./queue/read.ts";
+import { SecretFollower } from "./secret/follow.ts";
+import { SecretStore } from "./secret/secret-store.ts";
 import { readDial } from "./settings/dial.ts";
 import type { GatewaySettings } from "./settings/schema.ts";
 import { openLogger } from "./telemetry/logger.ts";
@@ -107,6 +109,12 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     if (settings.unfence) fence.clear();
     const fencedBefore = fence.reason;
 
+    const secrets = await SecretStore.open({
+      ...{ site, dataDir, clock, log },
+      centralKeys,
+      sealingKeys: () => identity.sealingKeys,
+      centralNow: () => session.centralNow(),
+    });
     const progress = new LinkProgress(clock, log);
     const expectations = new Expectations(mapping, log, clock);
     const changeover = new Changeover();
@@ -127,6 +135,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const host = new ConnectorHost({
       site,
       dataDir,
+      secrets,
       kinds: connectorKinds,
       queue,
       intake,
@@ -169,7 +178,13 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       log,
       onSettled: (is) => listener.settled(is),
     });
-    const apply = (next: Bundle): Promise<void> => configuration.apply(next);
+    const onChanged = (): Promise<void> => configuration.refresh();
+    const secretFollower = new SecretFollower({ site, store: secrets, session, clock, log, onChanged });
+    const apply = async (next: Bundle): Promise<void> => {
+      // what it names may have been announced with it
+      await secretFollower.settled(signal);
+      await configuration.apply(next);
+    };
     const restore = (stored: Bundle, instead: boolean): Promise<void> => configuration.restore(stored, instead);
     const agent = new Agent({ site, centralKeys, documents, session, clock, log, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
@@ -195,7 +210,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       clock,
       log,
       connectors: () => host.reports(),
-      configuration: () => agent.report,
+      configuration: () => ({ ...agent.report, ...(secrets.set === "" ? {} : { secrets: secrets.set }) }),
       repeats: () => intake.repeats,
       progress,
       ofUnknownAge: () => attempts.ofUnknownAge,
@@ -207,12 +222,17 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       session.run(signal),
       dispatcher.run(signal),
       agent.run(signal),
+      secretFollower.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
         {
           ...{ site, queue, session, progress, clock, log },
           knownRevision: () => agent.desired,
-          onDesired: (desired) => agent.want(desired),
+          knownSecrets: () => secretFollower.known,
+          onDesired: (desired) => {
+            secretFollower.want(desired.secrets);
+            agent.want(desired);
+          },
         },
         signal,
       ),

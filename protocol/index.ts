@@ -17,6 +17,7 @@ export * from "./document.ts";
 export { type DocumentSchemaKind, documentSchema, documentSchemaKinds } from "./document-schemas.ts";
 export * from "./flow/index.ts";
 export * from "./keys.ts";
+export { duration } from "./measure.ts";
 export * from "./message.ts";
 export * from "./policy/index.ts";
 export * from "./problem.ts";

@@ -53,6 +53,8 @@ export const downlinkRequest = z.strictObject({
   ack: z.strictObject({ epoch: identifier.optional(), sequence }),
   /** The revision that the gateway knows as desired; an answer with another one comes at once. */
   knownRevision: z.int().min(0),
+  /** The set of secrets that the gateway holds or is fetching; empty: none. An answer with another one comes at once. */
+  knownSecrets: digest.or(z.literal("")).optional(),
   waitMs: z.int().min(0).max(30_000),
 });
 export type DownlinkRequest = z.infer<typeof downlinkRequest>;

@@ -25,6 +25,7 @@ import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
 import { schemaRoutes } from "./schema-routes.ts";
+import { gatewaySecretRoutes, type SecretRouteDeps, secretRoutes } from "./secret-routes.ts";
 import { type SessionRouteDeps, sessionRoutes } from "./session-routes.ts";
 import { sourcesBehind } from "./source.ts";
 
@@ -37,7 +38,8 @@ export interface AppDeps
     Omit<AdminRouteDeps, "signingKey" | "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
-    Omit<AuditRouteDeps, "guards"> {
+    Omit<AuditRouteDeps, "guards">,
+    Omit<SecretRouteDeps, "guards"> {
   readonly operators: Operators;
   /** Proxies of ours, whose word on where a call comes from counts. */
   readonly trustedProxies: readonly string[];
@@ -119,11 +121,13 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", changeRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));
+  app.route("/v1", secretRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);
   for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
-  for (const path of ["lanes/*", "bundles/*"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
+  for (const path of ["lanes/*", "bundles/*", "secrets"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
   for (const path of ["sessions", "downlink", "status"]) app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));
+  app.route("/v1/sites/:site", gatewaySecretRoutes(deps));
   serveOpenApi(app);
   app.all("/v1/*", (c) => c.notFound());
   if (deps.consoleDir !== undefined) serveConsole(app, deps.consoleDir);

@@ -4,6 +4,7 @@ import type { Revisions } from "../document/revisions.ts";
 import type { Damage } from "../ledger/damage.ts";
 import type { Frames } from "../ledger/frames.ts";
 import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
+import type { SecretSets } from "../secret/sets.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
@@ -25,6 +26,7 @@ export interface DownlinkDeps {
   readonly damage: Damage;
   readonly registry: SiteRegistry;
   readonly revisions: Revisions;
+  readonly secretSets: Pick<SecretSets, "digest">;
   readonly hints: Hints;
   readonly alarms: Alarms;
   readonly clock: Clock;
@@ -64,9 +66,16 @@ export class Downlink {
       acknowledged = true;
       const after = known ? request.ack.sequence : row.downlink_acked;
       const messages = after < row.downlink_last ? await this.#messages(site, after, row.downlink_acked) : [];
-      const desired = await this.#deps.revisions.desired(site);
+      const secrets = await this.#deps.secretSets.digest(row);
+      const desired = { ...(await this.#deps.revisions.desired(site)), ...(secrets === undefined ? {} : { secrets }) };
       const left = deadline - clock.monotonic();
-      if (messages.length > 0 || desired.revision !== request.knownRevision || left <= 0 || signal.aborted) {
+      if (
+        messages.length > 0 ||
+        desired.revision !== request.knownRevision ||
+        isNews(request.knownSecrets, secrets) ||
+        left <= 0 ||
+        signal.aborted
+      ) {
         return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired } };
       }
       await hints.wait(site, Math.min(left, lookEveryMs), signal);
@@ -168,4 +177,9 @@ function downlinkRows(tx: StorageTransaction, site: string, after: number) {
     .orderBy("downlink.sequence")
     .limit(answerLimits.messages)
     .execute();
+}
+
+/** A gateway that does not say which secrets it holds does not take them from central. */
+function isNews(known: string | undefined, desired: string | undefined): boolean {
+  return known !== undefined && desired !== undefined && known !== desired;
 }

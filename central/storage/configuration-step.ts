@@ -1,6 +1,6 @@
 /** Tables of people, documents, changes, rollouts, secrets and keys (`tables/`). "user" is a word of PostgreSQL's own, so it is quoted. */
 export const configuration = [
-  "INSERT INTO counters (name, value) VALUES ('audit', 0), ('change', 0), ('rollout', 0)",
+  "INSERT INTO counters (name, value) VALUES ('audit', 0), ('change', 0), ('rollout', 0), ('secrets', 0)",
   "ALTER TABLE sites ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
   "ALTER TABLE revisions ADD COLUMN change INTEGER NOT NULL DEFAULT 0",
   "ALTER TABLE revisions ADD COLUMN origins TEXT",

@@ -55,7 +55,7 @@ function lock(file: string): () => void {
 }
 
 /** The file's text; made, flushed and named at once where there is none, so that a crash leaves no half of it. */
-function keep(file: string, make: () => string): string {
+export function keep(file: string, make: () => string): string {
   if (!existsSync(file)) {
     const staged = `${file}.new`;
     const handle = openSync(staged, "w", 0o600);

@@ -34,6 +34,8 @@ export interface ConfigurationDeps {
 export class Configuration {
   readonly #deps: ConfigurationDeps;
   #current: Bundle | undefined;
+  /** One change at a time, in the order in which they are asked for. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(deps: ConfigurationDeps) {
     this.#deps = deps;
@@ -43,7 +45,11 @@ export class Configuration {
    * Whole or not at all.
    * @throws PlantgateError CONFIG_INVALID: the bundle before, if any, is in effect
    */
-  async apply(next: Bundle): Promise<void> {
+  apply(next: Bundle): Promise<void> {
+    return this.#inTurn(() => this.#apply(next));
+  }
+
+  async #apply(next: Bundle): Promise<void> {
     try {
       await this.#put(next, "whole");
     } catch (error) {
@@ -59,7 +65,20 @@ export class Configuration {
    * @throws PlantgateError CONFIG_INVALID
    */
   async restore(stored: Bundle, instead = false): Promise<void> {
-    await this.#put(stored, "runnable", instead);
+    await this.#inTurn(() => this.#put(stored, "runnable", instead));
+  }
+
+  /** The bundle in effect once more, for what it names and does not hold: only connectors to which that makes a difference begin anew. */
+  async refresh(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#current) await this.#put(this.#current, "runnable");
+    });
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(change);
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   async #put(bundle: Bundle, how: "whole" | "runnable", instead = false): Promise<void> {

@@ -159,6 +159,8 @@ export interface ConnectorDeps<Config extends ConnectorConfig = ConnectorConfig>
   readonly inlet: Inlet;
   /** @throws PlantgateError SECRET_MISSING */
   secret(ref: SecretRef): string;
+  /** Every value that is good now, the newest first; for judging what comes in. @throws PlantgateError SECRET_MISSING */
+  secrets(ref: SecretRef): readonly string[];
   readonly webhooks: WebhookHost;
   /** A folder of this connector's own (certificates), made on demand. */
   folder(): string;

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Bundle,
@@ -7,7 +7,7 @@ import {
   type ConnectorReport,
   describeError,
   PlantgateError,
-  type SecretRef,
+  secretsIn,
 } from "../../protocol/index.ts";
 import type { Attempts } from "../delivery/attempt.ts";
 import type { Expectations } from "../delivery/expectations.ts";
@@ -15,6 +15,7 @@ import { Runner } from "../delivery/runner.ts";
 import type { Receiver } from "../delivery/way.ts";
 import type { Intake } from "../flow/intake.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { SecretStore } from "../secret/secret-store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Connector, ConnectorDeps, WebhookHost } from "./connector.ts";
 import type { ConnectorKinds } from "./kinds.ts";
@@ -24,6 +25,7 @@ import { wiringOf } from "./wiring.ts";
 export interface HostDeps {
   readonly site: string;
   readonly dataDir: string;
+  readonly secrets: Pick<SecretStore, "get" | "all" | "mark">;
   readonly kinds: ConnectorKinds;
   readonly queue: Queue;
   readonly intake: Intake;
@@ -81,7 +83,7 @@ export class ConnectorHost {
 
   /** Ends the connectors that this bundle changes or does not have, while the one before is in effect: what they have in hand still comes in by that. */
   async retire(bundle: Bundle): Promise<void> {
-    const wanted = identitiesOf(bundle);
+    const wanted = identitiesOf(bundle, this.#deps.secrets);
     const gone = [...this.#hosted].filter(([name, { identity }]) => wanted.get(name) !== identity);
     await Promise.all(gone.map(([name]) => this.#stopOne(name)));
   }
@@ -96,7 +98,7 @@ export class ConnectorHost {
     this.#left.clear();
     await Promise.all(left.map((runner) => runner.stop()));
     const fresh = new Map<string, Fresh>();
-    for (const [name, identity] of identitiesOf(bundle)) {
+    for (const [name, identity] of identitiesOf(bundle, this.#deps.secrets)) {
       if (this.#hosted.has(name)) continue;
       const recipe = this.#recipe(bundle, name);
       fresh.set(name, { ...recipe, hosted: this.#host(name, identity, recipe, await madeOr(recipe)) });
@@ -173,14 +175,14 @@ export class ConnectorHost {
   async #replace(bundle: Bundle, name: string, reason: string): Promise<void> {
     await this.#end(name);
     const recipe = this.#recipe(bundle, name);
-    const identity = identitiesOf(bundle).get(name) as string;
+    const identity = identitiesOf(bundle, this.#deps.secrets).get(name) as string;
     const hosted = this.#host(name, identity, recipe, new StandIn(recipe.deps, reason, recipe.make));
     await this.#start(name, hosted);
   }
 
   #recipe(bundle: Bundle, name: string): Recipe {
     const config = bundle.connectors[name]?.config as ConnectorConfig;
-    const { site, clock, log, intake, webhooks, dataDir, kinds } = this.#deps;
+    const { site, clock, log, intake, webhooks, dataDir, secrets, kinds } = this.#deps;
     const stopping = new AbortController();
     const deps: ConnectorDeps = {
       site,
@@ -188,7 +190,8 @@ export class ConnectorHost {
       config,
       wiring: wiringOf(bundle, name),
       inlet: intake.inlet(name, stopping.signal),
-      secret: (ref) => readSecret(dataDir, ref),
+      secret: (ref) => secrets.get(ref),
+      secrets: (ref) => secrets.all(ref),
       webhooks,
       folder: () => ownFolder(dataDir, name),
       clock,
@@ -223,10 +226,18 @@ export class ConnectorHost {
   }
 }
 
+/** Read their secrets whenever they need them: a new value needs no new connector. */
+const rereads: ReadonlySet<ConnectorConfig["type"]> = new Set(["http", "odoo", "mqtt-broker"]);
+
 /** Of each connector of a bundle, what decides whether it has to be started anew. */
-function identitiesOf(bundle: Bundle): ReadonlyMap<string, string> {
+function identitiesOf(bundle: Bundle, secrets: HostDeps["secrets"]): ReadonlyMap<string, string> {
   return new Map(
-    Object.entries(bundle.connectors).map(([name, { config }]) => [name, JSON.stringify([config, wiringOf(bundle, name)])]),
+    Object.entries(bundle.connectors).map(([name, { config }]) => {
+      const names = rereads.has(config.type)
+        ? []
+        : secretsIn({ connectors: { [name]: { config } as never }, flows: {} }).map((use) => use.name);
+      return [name, JSON.stringify([config, wiringOf(bundle, name), secrets.mark(names)])];
+    }),
   );
 }
 
@@ -235,15 +246,6 @@ async function madeOr({ deps, make }: Recipe): Promise<Connector> {
     return await make();
   } catch (error) {
     return new StandIn(deps, describeError(error), make);
-  }
-}
-
-function readSecret(dataDir: string, ref: SecretRef): string {
-  const file = join(dataDir, "secrets", ref.secret);
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch (cause) {
-    throw new PlantgateError("SECRET_MISSING", `the secret "${ref.secret}" is missing: put it into ${file}`, { cause });
   }
 }
 

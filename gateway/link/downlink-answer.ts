@@ -12,7 +12,7 @@ export interface DownlinkMessage extends Omit<HandedDown, "centralAt"> {
 export interface ParsedDownlink {
   readonly epoch: string;
   readonly messages: readonly DownlinkMessage[];
-  readonly desired: { readonly revision: number; readonly digest?: string | undefined };
+  readonly desired: { readonly revision: number; readonly digest?: string | undefined; readonly secrets?: string | undefined };
 }
 
 /**
@@ -22,7 +22,11 @@ export interface ParsedDownlink {
 const { shape: desired } = downlinkAnswer.shape.desired;
 const answer = z.object({
   epoch: downlinkAnswer.shape.epoch,
-  desired: z.object({ revision: desired.revision, digest: desired.digest.catch(undefined) }),
+  desired: z.object({
+    revision: desired.revision,
+    digest: desired.digest.catch(undefined),
+    secrets: desired.secrets.catch(undefined),
+  }),
   messages: z.array(
     z.object({
       sequence: z.int().min(1),

@@ -19,6 +19,8 @@ export interface DownlinkDeps {
   readonly log: Logger;
   /** The desired revision that the configuration agent knows. */
   readonly knownRevision: () => number;
+  /** The set of secrets that is held, or on its way. */
+  readonly knownSecrets: () => string;
   /** What each answer says that central wants. */
   readonly onDesired: (desired: ParsedDownlink["desired"]) => void;
 }
@@ -40,13 +42,14 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
     const online = await session.online(signal);
     progress.back("downlink");
     if (!online) return;
+    const known = { knownRevision: deps.knownRevision(), knownSecrets: deps.knownSecrets() };
     try {
       const answer = await session.send(
         online.session,
         {
           method: "POST",
           path: `/v1/sites/${encodeURIComponent(deps.site)}/downlink`,
-          json: { session: online.session, ack: position, knownRevision: deps.knownRevision(), waitMs: pollMs },
+          json: { session: online.session, ack: position, ...known, waitMs: pollMs },
           silenceMs: pollMs + 10_000,
         },
         signal,

@@ -9,6 +9,7 @@ import { addKeyCommand } from "./key.ts";
 import { addPushCommand } from "./push.ts";
 import { addQueueCommand } from "./queue.ts";
 import { addRolloutCommand } from "./rollout.ts";
+import { addSecretCommand } from "./secret.ts";
 import { addSiteCommand } from "./site.ts";
 import { addValidateCommand } from "./validate-command.ts";
 
@@ -31,6 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   addDemoCommand(program, done);
   addKeyCommand(program);
   addSiteCommand(program);
+  addSecretCommand(program);
   addPushCommand(program, done);
   addRolloutCommand(program, done);
   addQueueCommand(program);

@@ -70,7 +70,10 @@ export class Plant {
     this.#loops = [
       session.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
-      runDownlink({ site, queue, session, progress, clock, log, knownRevision: () => 0, onDesired: () => {} }, signal),
+      runDownlink(
+        { site, queue, session, progress, clock, log, knownRevision: () => 0, knownSecrets: () => "", onDesired: () => {} },
+        signal,
+      ),
     ];
   }
 

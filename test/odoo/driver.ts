@@ -78,6 +78,7 @@ export function openConnector(setting: ConnectorSetting): Connector {
     },
     inlet: setting.inlet ?? new RecordingInlet(),
     secret: () => setting.apiKey,
+    secrets: () => [setting.apiKey],
     webhooks: { mount: () => () => {} },
     folder: () => {
       throw new Error("the connector needs no folder");

@@ -30,6 +30,7 @@ export function connectorDeps<Config extends ConnectorConfig>(options: {
     wiring: { topics: [], answers: [], webhooks: [], polls: [], items: [], sources: [], ...wiring },
     inlet,
     secret: ({ secret }) => secrets[secret] ?? "",
+    secrets: ({ secret }) => [secrets[secret] ?? ""],
     webhooks,
     folder: () => folder,
     clock,

@@ -28,6 +28,7 @@ import {
   systemClock,
   toInstant,
 } from "../../protocol/index.ts";
+import { fileSecrets } from "./file-secrets.ts";
 import { temporaryFolder } from "./folder.ts";
 
 /** What a test's receiver does with the n-th attempt. */
@@ -144,7 +145,19 @@ export async function openParts(
   };
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({
-    ...{ site: "lyon", dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log },
+    ...{
+      site: "lyon",
+      dataDir,
+      secrets: fileSecrets(dataDir),
+      kinds,
+      queue,
+      intake,
+      attempts,
+      expectations,
+      webhooks,
+      clock,
+      log,
+    },
     inOrder: () => dispatcher.caughtUp,
   });
   const dispatcher = new Dispatcher({

@@ -119,12 +119,16 @@ function tokenReader(bearer: SecretRef, secret: ConnectorDeps["secret"]): () => 
 }
 
 /** Several flows may take one path; a request has to satisfy each signature that any of them asks for. */
-function signaturesByPath({ wiring, secret }: ConnectorDeps<HttpConnectorConfig>): Map<string, Signature[]> {
+function signaturesByPath({ wiring, secrets }: ConnectorDeps<HttpConnectorConfig>): Map<string, Signature[]> {
   const paths = new Map<string, Signature[]>();
   for (const { webhook, verify } of wiring.webhooks) {
     const signatures = paths.get(webhook) ?? [];
     paths.set(webhook, signatures);
-    if (verify) signatures.push({ header: verify.hmac.header, secret: secret({ secret: verify.hmac.secret }) });
+    if (!verify) continue;
+    const { secret, header } = verify.hmac;
+    // missing now is said now, not with the first request
+    secrets({ secret });
+    signatures.push({ header, secrets: () => secrets({ secret }) });
   }
   return paths;
 }

@@ -9,7 +9,8 @@ import type { Standing } from "./standing.ts";
 /** A signature that a request has to carry: `sha256=<hex>` of the raw body. */
 export interface Signature {
   readonly header: string;
-  readonly secret: string;
+  /** All that are good now. */
+  readonly secrets: () => readonly string[];
 }
 
 export interface WebhookDeps {
@@ -105,8 +106,10 @@ class Refusals {
   }
 }
 
-function isSigned({ header, secret }: Signature, headers: WebhookRequest["headers"], body: Uint8Array): boolean {
+function isSigned({ header, secrets }: Signature, headers: WebhookRequest["headers"], body: Uint8Array): boolean {
   const given = Buffer.from(headers.get(header) ?? "");
-  const right = Buffer.from(`sha256=${createHmac("sha256", secret).update(body).digest("hex")}`);
-  return given.length === right.length && timingSafeEqual(given, right);
+  return secrets().some((secret) => {
+    const right = Buffer.from(`sha256=${createHmac("sha256", secret).update(body).digest("hex")}`);
+    return given.length === right.length && timingSafeEqual(given, right);
+  });
 }

@@ -44,7 +44,7 @@ export class MqttBrokerConnector implements Connector {
   constructor(deps: ConnectorDeps<MqttBrokerConnectorConfig>) {
     this.#deps = deps;
     this.#condition = new Condition(deps.name, "mqtt-broker", deps.clock);
-    this.#users = new Users(deps.config.users, deps.secret);
+    this.#users = new Users(deps.config.users, deps.secrets);
     this.#refusals = new Refusals(deps.clock, deps.log);
   }
 

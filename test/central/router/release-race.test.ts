@@ -49,7 +49,7 @@ describe.each(await storages())("on %s", (kind) => {
     await storage.updateTable("downlink").set({ parked_at: 1 }).where("sequence", "=", 1).execute();
     const other = await openStorage(own.target);
     const racing = afterFirstLook(storage, () => releaseParked(other));
-    const downlink = new Downlink({ ...ledger, storage: racing, revisions });
+    const downlink = new Downlink({ ...ledger, storage: racing, revisions, secretSets: { digest: async () => undefined } });
     const request = { session: hq, ack: { sequence: 0 }, knownRevision: 1, waitMs: 0 };
     const taken: string[] = [];
     let ack: { epoch?: string; sequence: number } = request.ack;

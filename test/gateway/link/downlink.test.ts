@@ -38,7 +38,16 @@ async function openDownlink(bodies: readonly unknown[]) {
   const log = { debug: () => {}, info: note, warn: note, error: note } as unknown as Logger;
   const stopping = new AbortController();
   const progress = new LinkProgress(systemClock, log);
-  const deps = { site: "lyon", queue, session, progress, clock: systemClock, log, knownRevision: () => 1 };
+  const deps = {
+    site: "lyon",
+    queue,
+    session,
+    progress,
+    clock: systemClock,
+    log,
+    knownRevision: () => 1,
+    knownSecrets: () => "",
+  };
   const running = runDownlink({ ...deps, onDesired: (wanted) => void desired.push(wanted) }, stopping.signal);
   const reading = <Value>(read: (reader: QueueReader) => Value): Value => {
     using reader = new QueueReader(file);

@@ -48,6 +48,7 @@ function connectorOf(url: string, clock: Clock): Connector {
       release: async () => {},
     },
     secret: () => "k3y",
+    secrets: () => ["k3y"],
     webhooks: { mount: () => () => {} },
     folder: () => "",
     clock,

@@ -103,6 +103,7 @@ export async function startConnector(
     },
     inlet: recorder,
     secret: () => "secret",
+    secrets: () => ["secret"],
     webhooks: { mount: () => () => {} },
     folder: () => folder,
     clock: systemClock,

@@ -13,6 +13,7 @@ import type { QueueStore } from "../../../../gateway/queue/store.ts";
 import { openLogger } from "../../../../gateway/telemetry/logger.ts";
 import { type Bundle, type Clock, type CompiledFlow, compileBundle, type Document, runSync } from "../../../../protocol/index.ts";
 import { plantDocuments } from "../../../support/documents.ts";
+import { fileSecrets } from "../../../support/file-secrets.ts";
 import { bundleOf } from "../../../support/gateway-parts.ts";
 import { type Peer, PeerConnector } from "./peer.ts";
 import { StoreQueue } from "./store-queue.ts";
@@ -187,7 +188,7 @@ export function startPlantGateway({ store, dataDir, clock, peers, centralNow }: 
   const kinds = { http: load("http"), mqtt: load("mqtt") } as never;
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({
-    ...{ site, dataDir, kinds, queue, intake, attempts, expectations, webhooks, clock, log },
+    ...{ site, dataDir, secrets: fileSecrets(dataDir), kinds, queue, intake, attempts, expectations, webhooks, clock, log },
     inOrder: () => dispatcher.caughtUp,
   });
   const dispatcher = new Dispatcher({
