@@ -1,14 +1,15 @@
-import { durationMs } from "../base/duration.ts";
-import { sizeBytes } from "../base/size.ts";
+import { durationMs, durationPattern } from "../base/duration.ts";
+import { sizeBytes, sizePattern } from "../base/size.ts";
 import type { DeliveryRule, Policy, Secret, Site } from "../document.ts";
 import { problemAt, type ReadDocuments, type Sourced } from "../flow/judge.ts";
 import type { Path } from "../flow/render.ts";
 import { didYouMean } from "../flow/suggest.ts";
 import type { DocumentProblem, Point } from "../flow/yaml-source.ts";
-import { valueAt } from "./effective-settings.ts";
+import { effectiveSettings, valueAt } from "./effective-settings.ts";
 import { leavesOf } from "./partial.ts";
 import { haveEqualRank, labelsOf, rankedLabels, selectorOf, selects } from "./precedence.ts";
 import { settings } from "./settings.ts";
+import { Voices } from "./voices.ts";
 
 interface Found {
   readonly problems: DocumentProblem[];
@@ -48,8 +49,31 @@ export function judgePolicies(read: ReadDocuments): Found {
       );
   }
   for (const secret of read.secrets) judgeSecret(secret.value, sayer(secret, found.problems));
+  judgeTogether(read, found.problems);
   warnOfEquals(read, found.warnings);
   return found;
+}
+
+/** What no document says wrongly by itself, and several do together. */
+function judgeTogether({ sites, policies }: ReadDocuments, problems: DocumentProblem[]): void {
+  const said = new Set<string>();
+  const all = policies.map(({ value }) => value);
+  for (const site of sites) {
+    const { values } = effectiveSettings(new Voices(site.value, all));
+    const [every, overlap] = ["keys.rotateEvery", "keys.overlap"].map((path) => values.find((value) => value.path === path));
+    const [everyMs, overlapMs] = [ms(every?.value), ms(overlap?.value)];
+    if (!every || !overlap || everyMs === undefined || overlapMs === undefined || overlapMs < everyMs) continue;
+    // one that says both was judged by itself
+    if (every.origin.document === overlap.origin.document) continue;
+    const [where, other] = overlap.origin.from === "default" ? [every, overlap] : [overlap, every];
+    const document = [...policies, ...sites].find(
+      ({ value }) => `${value.kind}/${value.metadata.name}` === where.origin.document,
+    );
+    const from = other.origin.document ?? "the default";
+    const message = `at site "${site.value.metadata.name}" keys would overlap for ${String(overlap.value)} and live for ${String(every.value)}, with ${other.path} of ${from}`;
+    if (document && !said.has(message)) sayer(document, problems)(["spec", ...where.path.split(".")], message);
+    said.add(message);
+  }
 }
 
 function sayer({ source, mender }: Sourced<unknown>, into: DocumentProblem[]): Say {
@@ -60,7 +84,6 @@ function sayer({ source, mender }: Sourced<unknown>, into: DocumentProblem[]): S
 
 function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
   const { keys, link, watch } = spec;
-  const ms = (text: string | undefined): number | undefined => (text === undefined ? undefined : durationMs(text));
   const [every, overlap] = [ms(keys?.rotateEvery), ms(keys?.overlap)];
   if (every === 0) say(["spec", "keys", "rotateEvery"], "a key lives longer than that");
   else if (every !== undefined && overlap !== undefined && overlap >= every)
@@ -68,14 +91,14 @@ function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
       ["spec", "keys", "overlap"],
       `has to be shorter than rotateEvery, ${keys?.rotateEvery}: only two keys are taken at a time`,
     );
-  if (link?.bytesPerSecond !== undefined && sizeBytes(link.bytesPerSecond) < leastBytesPerSecond)
+  const [perSecond, batch] = [bytes(link?.bytesPerSecond), bytes(link?.batch?.bytes)];
+  if (perSecond !== undefined && perSecond < leastBytesPerSecond)
     say(["spec", "link", "bytesPerSecond"], "at least 1KiB: a slower way counts as none");
-  if (link?.batch?.bytes !== undefined && sizeBytes(link.batch.bytes) === 0)
-    say(["spec", "link", "batch", "bytes"], "a batch holds something");
+  if (batch === 0) say(["spec", "link", "batch", "bytes"], "a batch holds something");
   for (const [lane, wait] of Object.entries(link?.linger ?? {}))
-    if (durationMs(String(wait)) > longestLingerMs)
+    if ((ms(wait) ?? 0) > longestLingerMs)
       say(["spec", "link", "linger", lane], "at most 10s: a lane that sends nothing for longer counts as stuck");
-  if (watch?.for !== undefined && durationMs(watch.for) > longestWatchMs) say(["spec", "watch", "for"], "at most 1d");
+  if ((ms(watch?.for) ?? 0) > longestWatchMs) say(["spec", "watch", "for"], "at most 1d");
   (spec.deliveries ?? []).forEach((rule, index) => {
     const path = ["spec", "deliveries", index];
     if (!rule.retry && !rule.onExhausted && !rule.effect) say(path, "this rule says nothing: retry, onExhausted or effect");
@@ -85,7 +108,16 @@ function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
   });
 }
 
-function judgeReview({ spec, metadata: _metadata }: Policy, say: Say): void {
+/** What stands in for a faulty value is no duration. */
+function ms(text: unknown): number | undefined {
+  return typeof text === "string" && durationPattern.test(text) ? durationMs(text) : undefined;
+}
+
+function bytes(text: string | undefined): number | undefined {
+  return text !== undefined && sizePattern.test(text) ? sizeBytes(text) : undefined;
+}
+
+function judgeReview({ spec }: Policy, say: Say): void {
   if (!spec.review) return;
   const labels = spec.selector.labels;
   const others = Object.keys(labels).filter((label) => label !== "environment");
@@ -148,8 +180,9 @@ function judgeRules(rules: readonly DeliveryRule[], { templates, incomplete }: R
 
 function judgeSecret({ spec: { rotate } }: Secret, say: Say): void {
   if (!rotate) return;
-  if (durationMs(rotate.every) === 0) say(["spec", "rotate", "every"], "a secret lives longer than that");
-  else if (durationMs(rotate.warnBefore) >= durationMs(rotate.every)) {
+  const [every, warnBefore] = [ms(rotate.every), ms(rotate.warnBefore)];
+  if (every === 0) say(["spec", "rotate", "every"], "a secret lives longer than that");
+  else if (every !== undefined && warnBefore !== undefined && warnBefore >= every) {
     const message = `warns ${rotate.warnBefore} before it is due, and it is due every ${rotate.every}: that would be always`;
     say(["spec", "rotate", "warnBefore"], message);
   }

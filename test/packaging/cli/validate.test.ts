@@ -34,6 +34,28 @@ describe("plantgate validate", () => {
     expect(printed).toMatch(/\n1 problem\n$/);
   });
 
+  it("judges policies and secrets, prints a warning as one, and ends well with it", async () => {
+    const about = "metadata: { name: N, owner: o@example.com, purpose: p }";
+    const file = join(folder, "policies.yaml");
+    const policy = `apiVersion: plantgate/v1\nkind: Policy\n${about.replace("N", "eu")}\nspec: { selector: { labels: { region: us } }, logLevel: warn }\n`;
+    const secret = `apiVersion: plantgate/v1\nkind: Secret\n${about.replace("N", "wms")}\nspec: { rotate: { every: 90d } }\n`;
+    writeFileSync(file, `${policy}---\n${secret}`);
+    const { code, printed } = await run(demo("assembly-plant.yaml"), demo("sites/lyon.yaml"), file);
+    expect(printed).toContain(`${file}:4:37 spec.selector.labels.region: warning: no site has region=us; there is eu\n`);
+    expect(printed).toMatch(/\nPolicy eu: region=us\nSecret wms: every 90d\nOK\n$/);
+    expect(code).toBe(0);
+  });
+
+  it("prints nothing of a line that may hold a secret", async () => {
+    const file = join(folder, "secret.yaml");
+    const about = "apiVersion: plantgate/v1\nkind: Secret\nmetadata: { name: wms, owner: o@example.com, purpose: p }\n";
+    writeFileSync(file, `${about}spec:\n  value: hunter2-hunter2\n`);
+    const { code, printed } = await run(file);
+    expect(code).toBe(1);
+    expect(printed).toContain(`${file}:5:3 spec.value: a secret's value never stands in a document`);
+    expect(printed).not.toContain("hunter2");
+  });
+
   it("says which file it cannot read", async () => {
     const { code, printed } = await run(join(folder, "absent.yaml"));
     expect(code).toBe(2);
