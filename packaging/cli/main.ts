@@ -1,16 +1,20 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../../gateway/version.ts";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
+import { addAuditCommand } from "./audit.ts";
 import { addCentralCommand } from "./central.ts";
 import { addDeliveryCommand } from "./delivery.ts";
 import { addDemoCommand } from "./demo.ts";
 import { addGatewayCommand } from "./gateway.ts";
 import { addKeyCommand } from "./key.ts";
+import { addLoginCommand } from "./login.ts";
 import { addPushCommand } from "./push.ts";
 import { addQueueCommand } from "./queue.ts";
 import { addRolloutCommand } from "./rollout.ts";
 import { addSecretCommand } from "./secret.ts";
 import { addSiteCommand } from "./site.ts";
+import { addTokenCommand } from "./token.ts";
+import { addUserCommand } from "./user.ts";
 import { addValidateCommand } from "./validate-command.ts";
 
 /** What a command resolves with is the exit code. */
@@ -35,6 +39,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   addSecretCommand(program);
   addPushCommand(program, done);
   addRolloutCommand(program, done);
+  addLoginCommand(program);
+  addUserCommand(program);
+  addTokenCommand(program);
+  addAuditCommand(program, done);
   addQueueCommand(program);
   addDeliveryCommand(program);
   addValidateCommand(program, done);

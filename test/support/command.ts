@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
@@ -12,15 +13,19 @@ export interface Ended {
 }
 
 /** Runs one command line to its end, in a folder and with a home where no connection file of this machine's user is found. */
-export async function plantgate(args: readonly string[], options: { cwd: string; node?: string }): Promise<Ended> {
+export async function plantgate(
+  args: readonly string[],
+  options: { cwd: string; node?: string; input?: string },
+): Promise<Ended> {
   const child = spawn(options.node ?? process.execPath, [launcher, ...args], {
     cwd: options.cwd,
     env: { ...process.env, HOME: options.cwd, NO_COLOR: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(options.input);
   const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
+    text(child.stdout as Readable),
+    text(child.stderr as Readable),
     once(child, "close") as Promise<[number | null]>,
   ]);
   return { code, out, err };

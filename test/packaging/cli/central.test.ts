@@ -90,25 +90,26 @@ describe("plantgate site", () => {
     [
       "a token file that cannot be read",
       (key) => ["--public-key", key, "--token-file", "absent"],
-      "the admin token cannot be read from absent",
+      "the token cannot be read from absent",
     ],
-    [
-      "a token file that holds something else",
-      (key) => ["--public-key", key, "--token-file", key],
-      "does not hold an admin token",
-    ],
+    ["a token file that holds something else", (key) => ["--public-key", key, "--token-file", key], "does not hold a token"],
     [
       "a token that is not central's",
       (key) => {
         writeFileSync(join(cwd, "other.token"), `${"a".repeat(43)}\n`);
         return ["--public-key", key, "--token-file", "other.token"];
       },
-      "not central's admin token",
+      "not a token of this central",
     ],
     [
       "an address where nothing answers",
-      (key) => ["--public-key", key, "--central", "http://127.0.0.1:9"],
+      (key) => ["--public-key", key, "--central", "http://127.0.0.1:9", "--token-file", "other.token"],
       "is central running? Nothing answers at http://127.0.0.1:9",
+    ],
+    [
+      "another central than the one that the known token is for",
+      (key) => ["--public-key", key, "--central", "http://127.0.0.1:9"],
+      "not for http://127.0.0.1:9: give --token-file FILE",
     ],
   ])("says in one sentence what is wrong with %s", async (_, options, message) => {
     const { code, out, err } = await run("site", "add", "metz", ...(await options(await keyOf("metz"))));
