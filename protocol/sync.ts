@@ -7,23 +7,25 @@ export const tokenAudience = "plantgate-central";
 /** The life of a gateway's token. */
 export const tokenLifeSeconds = 300;
 
+// Whoever reads one of these passes over keys that he does not know: gateways and centrals are not updated in one night. Bundles alone are strict.
+
 const sequence = z.int().min(0);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 export const laneName = z.enum(lanes);
 
 /** A lane's name in time. A new epoch starts at `firstSequence` and names what it continues. */
-export const epoch = z.strictObject({
+export const epoch = z.object({
   lane: laneName,
   epoch: identifier,
   firstSequence: z.int().min(1),
   /** The chain's value before the first message; absent: the lane's genesis for this epoch. A later epoch goes on with its predecessor's chain. */
   chain: digest.optional(),
-  predecessor: z.strictObject({ epoch: identifier, lastSequence: sequence }).optional(),
+  predecessor: z.object({ epoch: identifier, lastSequence: sequence }).optional(),
 });
 export type Epoch = z.infer<typeof epoch>;
 
 /** `POST /v1/sites/{site}/sessions`: begins a session; older ones are fenced. */
-export const hello = z.strictObject({
+export const hello = z.object({
   gatewayVersion: z.string().max(64),
   /** New at each start of the gateway's process. */
   bootId: identifier,
@@ -32,25 +34,25 @@ export const hello = z.strictObject({
 });
 export type Hello = z.infer<typeof hello>;
 
-export const helloAnswer = z.strictObject({
+export const helloAnswer = z.object({
   session: identifier,
   /** Names this ledger; changes when central was restored from a backup. */
   incarnation: identifier,
   leaseSeconds: z.int().positive(),
   serverTime: instant,
-  watermarks: z.array(z.strictObject({ lane: laneName, epoch: identifier, watermark: sequence })),
+  watermarks: z.array(z.object({ lane: laneName, epoch: identifier, watermark: sequence })),
   /** For so long after an acknowledgement central may still lose what it acknowledged (backup, failover): keep it (rule 6). */
   recoveryPointSeconds: z.int().min(0),
 });
 export type HelloAnswer = z.infer<typeof helloAnswer>;
 
-export const watermarkAnswer = z.strictObject({ watermark: sequence, incarnation: identifier });
+export const watermarkAnswer = z.object({ watermark: sequence, incarnation: identifier });
 export type WatermarkAnswer = z.infer<typeof watermarkAnswer>;
 
 /** `POST /v1/sites/{site}/downlink`: long poll. `ack`: everything up to it is flushed in the gateway. */
-export const downlinkRequest = z.strictObject({
+export const downlinkRequest = z.object({
   session: identifier,
-  ack: z.strictObject({ epoch: identifier.optional(), sequence }),
+  ack: z.object({ epoch: identifier.optional(), sequence }),
   /** The revision that the gateway knows as desired; an answer with another one comes at once. */
   knownRevision: z.int().min(0),
   /** The set of secrets that the gateway holds or is fetching; empty: none. An answer with another one comes at once. */
@@ -59,11 +61,11 @@ export const downlinkRequest = z.strictObject({
 });
 export type DownlinkRequest = z.infer<typeof downlinkRequest>;
 
-export const downlinkAnswer = z.strictObject({
+export const downlinkAnswer = z.object({
   epoch: identifier,
   /** CloudEvents as the sending site recorded them, in order; `sequence` is the downlink's own. */
   messages: z.array(
-    z.strictObject({
+    z.object({
       sequence: z.int().min(1),
       event: z.json(),
       /** How long it waited before it was handed out here: in its sender's queue by running time, at central by central's clock. */
@@ -72,14 +74,14 @@ export const downlinkAnswer = z.strictObject({
       again: z.literal(true).optional(),
     }),
   ),
-  desired: z.strictObject({
+  desired: z.object({
     revision: z.int().min(0),
     digest: digest.optional(),
     /** Names the secrets that the site should have ({@link secretSet}); absent: central has none for it. */
     secrets: digest.optional(),
   }),
   /** What central asks of the gateway besides: dry runs by their id. Each stands there until it is answered. */
-  asks: z.array(z.strictObject({ id: identifier, kind: z.enum(["dry-run"]) })).optional(),
+  asks: z.array(z.object({ id: identifier, kind: z.enum(["dry-run"]) })).optional(),
   incarnation: identifier,
 });
 export type DownlinkAnswer = z.infer<typeof downlinkAnswer>;
@@ -89,7 +91,7 @@ export const diskStates = ["ok", "discarding", "bulk-refused", "refusing"] as co
 export type DiskState = (typeof diskStates)[number];
 
 export const connectorStates = ["starting", "up", "degraded", "down", "stopped"] as const;
-export const connectorReport = z.strictObject({
+export const connectorReport = z.object({
   name: identifier,
   kind: identifier,
   state: z.enum(connectorStates),
@@ -102,14 +104,14 @@ export const connectorReport = z.strictObject({
 export type ConnectorReport = z.infer<typeof connectorReport>;
 
 /** `POST /v1/sites/{site}/status`: what the gateway says of itself; renews the lease. */
-export const statusReport = z.strictObject({
+export const statusReport = z.object({
   session: identifier,
   sentAt: instant,
   startedAt: instant,
   pid: z.int(),
   gatewayVersion: z.string().max(64),
   lanes: z.array(
-    z.strictObject({
+    z.object({
       lane: laneName,
       epoch: identifier,
       last: sequence,
@@ -122,10 +124,10 @@ export const statusReport = z.strictObject({
     }),
   ),
   /** For a person: why what central sends cannot be taken. */
-  downlink: z.strictObject({ stalled: z.string().max(1000) }).optional(),
+  downlink: z.object({ stalled: z.string().max(1000) }).optional(),
   /** What the full-disk ladder refuses or discards now, lowest step first. */
-  disk: z.strictObject({ state: z.enum(diskStates), freeBytes: z.int().min(0) }),
-  deliveries: z.strictObject({
+  disk: z.object({ state: z.enum(diskStates), freeBytes: z.int().min(0) }),
+  deliveries: z.object({
     waiting: z.int().min(0),
     /** Of unknown outcome: a person decides. */
     unknown: z.int().min(0),
@@ -139,7 +141,7 @@ export const statusReport = z.strictObject({
   }),
   deadLetters: z.int().min(0),
   repeats: z.int().min(0),
-  configuration: z.strictObject({
+  configuration: z.object({
     reported: z.int().min(0),
     /** SHA-256 of the bundle that is in effect, as central signed it. */
     digest: digest.optional(),
@@ -147,9 +149,9 @@ export const statusReport = z.strictObject({
     state: z.enum(["none", "active", "refused", "applying", "watching", "rolled-back"]),
     reason: z.string().max(4000).optional(),
     /** The revision that does not run although central wanted it. */
-    refused: z.strictObject({ revision: z.int().min(0), digest: digest.optional() }).optional(),
-    /** Since `reported` came into effect: what was recorded, and what became a dead letter. */
-    since: z.strictObject({ recorded: z.int().min(0), deadLetters: z.int().min(0) }).optional(),
+    refused: z.object({ revision: z.int().min(0), digest: digest.optional() }).optional(),
+    /** Since `reported` came into effect in this process: inputs that were recorded; inputs that were not, and deliveries that were refused. */
+    since: z.object({ recorded: z.int().min(0), deadLetters: z.int().min(0) }).optional(),
     /** The set of secrets that it holds. */
     secrets: digest.optional(),
   }),

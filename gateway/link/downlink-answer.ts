@@ -13,13 +13,16 @@ export interface ParsedDownlink {
   readonly epoch: string;
   readonly messages: readonly DownlinkMessage[];
   readonly desired: { readonly revision: number; readonly digest?: string | undefined; readonly secrets?: string | undefined };
+  readonly asks: readonly Ask[];
 }
+type Ask = NonNullable<z.infer<typeof downlinkAnswer>["asks"]>[number];
 
 /**
  * An answer by what the gateway cannot do without: its numbering. What else cannot be understood is that one message's affair, else it
  * would hold up all that central sends from then on. What is said beside a message, and not understood, is the worst that it could have been.
  */
 const { shape: desired } = downlinkAnswer.shape.desired;
+const ask = downlinkAnswer.shape.asks.unwrap().element;
 const answer = z.object({
   epoch: downlinkAnswer.shape.epoch,
   desired: z.object({
@@ -27,6 +30,8 @@ const answer = z.object({
     digest: desired.digest.catch(undefined),
     secrets: desired.secrets.catch(undefined),
   }),
+  /** A newer central may ask what nobody here can answer. */
+  asks: z.array(z.unknown()).catch([]).default([]),
   messages: z.array(
     z.object({
       sequence: z.int().min(1),
@@ -41,10 +46,11 @@ const answer = z.object({
 export function parseDownlink(body: unknown): ParsedDownlink | { readonly problem: string } {
   const parsed = answer.safeParse(body);
   if (!parsed.success) return { problem: describeIssues(parsed.error) };
-  const { epoch, desired, messages } = parsed.data;
+  const { epoch, desired, asks, messages } = parsed.data;
   return {
     epoch,
     desired,
+    asks: asks.flatMap((each) => ask.safeParse(each).data ?? []),
     messages: messages.map(({ sequence, event, waitedMs, again = false }) => {
       const valid = cloudEvent.safeParse(event);
       return { sequence, waitedMs, again, event: valid.data, body: JSON.stringify(valid.data ?? event ?? null) };

@@ -5,6 +5,7 @@ import type { z } from "zod";
 import * as ledger from "../../central/ledger/batch.ts";
 import { inflate } from "../../central/ledger/inflate.ts";
 import { walkChain } from "../../central/ledger/overlap.ts";
+import { parseDownlink } from "../../gateway/link/downlink-answer.ts";
 import * as queue from "../../gateway/queue/frame.ts";
 import {
   batchHeaders,
@@ -53,7 +54,8 @@ const messages: readonly { name: string; schema: z.ZodType; optional: readonly s
       "lanes.0.stalled",
       "deliveries.oldestAt",
       "deliveries.expired",
-      "configuration.reason",
+      ...["digest", "reason", "refused", "refused.digest", "since", "secrets"].map((key) => `configuration.${key}`),
+      "downlink",
       "connectors.0.reason",
     ],
   },
@@ -97,8 +99,20 @@ describe("what a gateway and central say to each other", () => {
     expect(JSON.stringify(schema.parse(golden(name)))).toBe(JSON.stringify(golden(name)));
   });
 
-  it.each(messages)("$name is refused with a key missing or one too many", ({ name, schema, optional }) => {
-    expectStrict(golden(name), (value) => schema.safeParse(value).success, optional);
+  it.each(messages)("$name is refused with a key missing", ({ name, schema, optional }) => {
+    expectWhole(golden(name), (value) => schema.safeParse(value).success, optional);
+  });
+
+  it.each(messages)("$name of a newer peer is read without what is not known here", ({ name, schema }) => {
+    for (const path of objects(golden(name))) expect(schema.parse(withUnknown(golden(name), path))).toEqual(golden(name));
+  });
+
+  it.each(messages)("$name of an older peer is read without what it does not say yet", ({ name, schema, optional }) => {
+    const older = optional
+      .map((path) => path.split("."))
+      .toSorted((a, b) => b.length - a.length)
+      .reduce<unknown>((value, path) => without(value, path), golden(name));
+    expect(schema.parse(older)).toEqual(older);
   });
 
   it("a downlink's answer is read and written back, its events as their senders recorded them", () => {
@@ -106,7 +120,26 @@ describe("what a gateway and central say to each other", () => {
     expect(JSON.stringify(downlinkAnswer.parse(answer))).toBe(JSON.stringify(answer));
     for (const { event } of answer.messages) expect(parseEvent(JSON.stringify(event))).toEqual(event);
     const frame = { ...answer, messages: answer.messages.map((message) => ({ ...message, event: "any JSON" })) };
-    expectStrict(frame, (value) => downlinkAnswer.safeParse(value).success, ["desired.digest", "messages.0.again"]);
+    const optional = ["asks", "desired.digest", "desired.secrets", "messages.0.again"];
+    expectWhole(frame, (value) => downlinkAnswer.safeParse(value).success, optional);
+  });
+
+  it("a downlink's answer of a newer central is taken without what this gateway does not know", () => {
+    const answer = golden<{ asks: object[] }>("downlink-answer");
+    const known = parseDownlink(answer);
+    expect(known).toMatchObject({ desired: { revision: 4 }, asks: answer.asks, messages: [{ sequence: 42, again: true }] });
+    const event = (path: Path): boolean => path.includes("event");
+    for (const path of objects(answer).filter((each) => !event(each)))
+      expect(parseDownlink(withUnknown(answer, path)), path.join(".")).toEqual(known);
+    expect(parseDownlink({ ...answer, asks: [...answer.asks, { id: "2", kind: "unheard-of" }] })).toEqual(known);
+  });
+
+  it("a downlink's answer of an older central is taken without what that does not say", () => {
+    const answer = golden<{ desired: object }>("downlink-answer");
+    expect(parseDownlink({ ...answer, desired: { revision: 4 }, asks: undefined })).toMatchObject({
+      desired: { revision: 4 },
+      asks: [],
+    });
   });
 
   it.each(["bundle-lyon", "bundle-hq"])("%s is read and written back as it was", (name) => {
@@ -256,11 +289,16 @@ describe("a batch", () => {
 
 type Path = readonly string[];
 
-/** Every key but the optional ones has to be there, and no object takes a key that is not its own. */
-function expectStrict(value: unknown, accepts: (value: unknown) => boolean, optional: readonly string[]): void {
+/** Every key but the optional ones has to be there. */
+function expectWhole(value: unknown, accepts: (value: unknown) => boolean, optional: readonly string[]): void {
   expect(accepts(value)).toBe(true);
   const dispensable = keys(value).filter((path) => accepts(without(value, path)));
   expect(dispensable.map((path) => path.join(".")).toSorted()).toEqual([...optional].toSorted());
+}
+
+/** And no object takes a key that is not its own. */
+function expectStrict(value: unknown, accepts: (value: unknown) => boolean, optional: readonly string[]): void {
+  expectWhole(value, accepts, optional);
   const open = objects(value).filter((path) => accepts(withUnknown(value, path)));
   expect(open.map((path) => path.join("."))).toEqual([]);
 }
