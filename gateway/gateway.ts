@@ -15,6 +15,7 @@ import { Agent } from "./agent/agent.ts";
 import { Configuration } from "./agent/configuration.ts";
 import { AgentDocuments } from "./agent/documents.ts";
 import { FenceMark } from "./agent/fence.ts";
+import type { Vitals } from "./agent/watch.ts";
 import { ConnectorHost } from "./connector/host.ts";
 import { connectorKinds } from "./connector/kinds.ts";
 import { Attempts } from "./delivery/attempt.ts";
@@ -186,7 +187,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await configuration.apply(next);
     };
     const restore = (stored: Bundle, instead: boolean): Promise<void> => configuration.restore(stored, instead);
-    const agent = new Agent({ site, centralKeys, documents, session, clock, log, apply, restore }, remembered);
+    const vitals = (): Vitals => ({ connectors: host.reports(), tallies: [...intake.tallies, ...attempts.tallies] });
+    const known = { site, version, centralKeys };
+    const agent = new Agent({ ...known, documents, session, clock, log, vitals, apply, restore }, remembered);
     if (fencedBefore !== undefined) {
       log.error(
         { event: "gateway.start.fenced", reason: fencedBefore },
@@ -195,6 +198,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       await host.pauseDeliveries();
     }
     await agent.resume();
+    scope.defer("configuration agent", () => agent.stop());
     scope.defer("connectors", () => {
       listener.settled(false);
       return host.stop();

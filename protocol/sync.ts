@@ -150,7 +150,7 @@ export const statusReport = z.object({
     reason: z.string().max(4000).optional(),
     /** The revision that does not run although central wanted it. */
     refused: z.object({ revision: z.int().min(0), digest: digest.optional() }).optional(),
-    /** Since `reported` came into effect in this process: inputs that were recorded; inputs that were not, and deliveries that were refused. */
+    /** Since `reported` came into effect, in this process: inputs recorded and messages delivered; those that became dead letters instead. */
     since: z.object({ recorded: z.int().min(0), deadLetters: z.int().min(0) }).optional(),
     /** The set of secrets that it holds. */
     secrets: digest.optional(),

@@ -1,33 +1,40 @@
-import { createHash } from "node:crypto";
 import {
   type Bundle,
   backoff,
-  bundle,
   type Clock,
   describeError,
-  describeIssues,
+  durationMs,
   hasDisposition,
   PlantgateError,
-  parseJson,
   type StatusReport,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import type { CentralKeys } from "../identity/central-keys.ts";
+import { since, sumOf, type Tally } from "../flow/tallies.ts";
 import { askedToWaitMs } from "../link/pauses.ts";
-import type { Session } from "../link/session.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { AgentDocuments, AgentState } from "./documents.ts";
+import { Bundles, type BundlesDeps, type DesiredRevision } from "./bundles.ts";
+import type { AgentState, StoredRevision } from "./documents.ts";
+import { type Vitals, Watch } from "./watch.ts";
 
-/** Before a bundle that could not be fetched is asked for again, where central does not say. */
-const whenDelayed = { baseMs: 1000, capMs: 15_000 };
+/**
+ * What the agent is at. What is in effect changes in `activating` alone, and by a rollback.
+ *
+ *     idle ──→ fetching ──→ staging ──→ activating ──→ watching ──→ idle: committed, it is the last good one
+ *              from central, flushed,   written that   in effect        or rolled back, to the last good one
+ *              or on disk    checked    it is on trial
+ *
+ * From each of the first three a refusal leads back to where it began, and a newer wish of central to `fetching`: the watch of a trial goes on until the
+ * next revision is activated. What was good once is not watched again. A restart goes on where the state on disk says: with the trial, or the last good one.
+ */
+type Mode =
+  | { readonly kind: "idle" }
+  | { readonly kind: "fetching" | "staging" | "activating"; readonly wanted: DesiredRevision; readonly watch: Watch | undefined }
+  | { readonly kind: "watching"; readonly watch: Watch };
 
-export interface AgentDeps {
-  readonly site: string;
-  readonly centralKeys: Pick<CentralKeys, "verify">;
-  readonly documents: AgentDocuments;
-  readonly session: Session;
+export interface AgentDeps extends BundlesDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly vitals: () => Vitals;
   /** Puts a bundle into effect, whole or not at all. @throws PlantgateError CONFIG_INVALID, after which the old one still runs */
   readonly apply: (next: Bundle) => Promise<void>;
   /**
@@ -37,86 +44,124 @@ export interface AgentDeps {
   readonly restore: (stored: Bundle, instead: boolean) => Promise<void>;
 }
 
-/**
- * A revision that central wants. Its number does not name its content for ever: a central that was restored gives the numbers that it lost
- * to something else, and only the digest (of the bundle's JSON, as central signed it) tells them apart.
- */
-export interface DesiredRevision {
-  readonly revision: number;
-  /** Undefined where central did not say, or what was wanted is not on disk. */
-  readonly digest?: string | undefined;
+/** What runs, since when. */
+interface Running {
+  readonly stored: StoredRevision;
+  readonly bundle: Bundle;
+  readonly begun: Vitals;
 }
+type Trial = NonNullable<AgentState["trial"]>;
 
+/** Before a bundle that could not be fetched is asked for again, where central does not say. */
+const whenDelayed = { baseMs: 1000, capMs: 15_000 };
 const settleMs = 30_000;
+/** How often a watch looks. */
+const lookMs = 1000;
+/** A revision on trial whose process ended so often, and not as one stops it, is not started again. */
+const mostStarts = 2;
+const reasonLength = 4000;
+/** By which a revision is watched that does not say it. */
+const defaultWatch = { for: "30s", maxDeadLetterShare: 0.05 };
 
 /**
- * Configuration: fetch → check the signature against the pinned key → validate → keep on disk → apply → report. A bundle that cannot be
- * applied is refused whole; the last good one goes on, also after a restart without central (P5, P8).
+ * Configuration: fetch → check signature and digest → keep on disk → put into effect → watch → report. A bundle that cannot be applied is refused
+ * whole; one that does not do well is rolled back (ADR 0087). The last good one goes on, also after a restart without central (P5, P8).
  */
 export class Agent {
   readonly #deps: AgentDeps;
+  readonly #bundles: Bundles;
   readonly #wake = new Wake();
+  #mode: Mode = { kind: "idle" };
   #state: AgentState;
-  #report: StatusReport["configuration"];
+  /** The state could not be written: what is on disk is an earlier one. */
+  #unwritten = false;
+  #running: Running | undefined;
+  /** Why what central wants is not here yet, or why not even the last good one runs. */
+  #trouble: { readonly kind: "delayed" | "unreadable"; readonly reason: string } | undefined;
   #wanted: DesiredRevision;
-  /** The desired revision that was dealt with: in effect, or refused. */
+  /** The wish that was dealt with: it is in effect, or refused. Wishes are told apart even if they say the same. */
   #done: DesiredRevision;
+  /** Aborts when central wants something else. */
+  #superseded = new AbortController();
   /** Until when messages wait for a revision. */
   #patience: { readonly wanted: DesiredRevision; readonly until: number } | undefined;
 
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
+    this.#bundles = new Bundles(deps);
     this.#state = state;
-    this.#wanted = { revision: state.desired };
+    this.#wanted = state.desired;
     this.#done = this.#wanted;
-    this.#report = { reported: 0, state: "none" };
   }
 
   get report(): StatusReport["configuration"] {
-    return this.#report;
+    const { refused } = this.#state;
+    const running = this.#running;
+    const how = refused?.how ?? (running ? "active" : "none");
+    const state = this.#trouble?.kind === "unreadable" ? "refused" : how;
+    const reason = [this.#trouble?.reason, refused?.reason].filter((each) => each !== undefined).join("; ");
+    const { kind } = this.#mode;
+    return {
+      reported: running?.stored.revision ?? 0,
+      ...(running ? { digest: running.stored.digest } : {}),
+      state: kind === "activating" ? "applying" : this.#watch ? "watching" : state,
+      ...(reason === "" ? {} : { reason: reason.slice(0, reasonLength) }),
+      ...(refused ? { refused: { revision: refused.revision, digest: refused.digest } } : {}),
+      ...(running ? { since: sumOf(since(running.begun.tallies, this.#deps.vitals().tallies)) } : {}),
+    };
   }
 
   get desired(): number {
     return this.#wanted.revision;
   }
 
-  /** Applies the last good bundle from disk; where that cannot be applied any more, the one before it, until central's is there again. */
+  /** Applies what ran, from disk; where that cannot be applied any more, what was good before it, until central's is there again. */
   async resume(): Promise<void> {
-    const { active, previous, desired } = this.#state;
-    const stored = await this.#deps.documents.bundle(desired);
-    this.#dealt({ revision: desired, digest: stored === undefined ? undefined : digestOf(stored) });
+    await this.#countStart();
+    const { good, trial, before } = this.#state;
+    const reasons = await this.#runFirstOf([trial, good, before], false);
+    if (this.#running) this.#deps.log.info(this.#fields("agent.bundle.resumed"), "last configuration runs");
+    if (this.#running && isSame(this.#running.stored, trial)) await this.#beginWatch(this.#running);
+    else if (trial) await this.#refuse(trial, reasons[0] ?? "it cannot be applied");
+    if (reasons.length > 0) {
+      this.#trouble = { kind: "unreadable", reason: reasons.join("; ").slice(0, reasonLength) };
+      this.#deps.log.error(
+        { ...this.#fields("agent.bundle.refused"), reason: this.#trouble.reason },
+        this.#running ? "the last configuration cannot run, one before it does" : "the configuration cannot run, and none does",
+      );
+    }
+    // what could not be applied then may be understood now
+    if (reasons.length > 0 || this.#state.refused?.how === "refused") {
+      this.#wanted = { revision: 0 };
+      this.#done = this.#wanted;
+    }
+  }
+
+  /** A revision on trial that ends its process is not started for ever. */
+  async #countStart(): Promise<void> {
+    const { trial } = this.#state;
+    if (!trial) return;
+    if (trial.starts < mostStarts) return this.#save({ ...this.#state, trial: { ...trial, starts: trial.starts + 1 } });
+    await this.#giveBack(trial, `the gateway's process ended ${trial.starts} times while it was watched`);
+  }
+
+  /** Of these the first that can be applied; the others' reasons. */
+  async #runFirstOf(candidates: readonly (StoredRevision | undefined)[], isKnownBad: boolean): Promise<string[]> {
     const reasons: string[] = [];
-    for (const revision of [active, previous ?? 0]) {
-      if (revision === 0) continue;
-      const reason = await this.#restore(revision);
-      if (reason === undefined) break;
-      reasons.push(`revision ${revision}: ${reason}`);
+    for (const stored of candidates) {
+      if (!stored) continue;
+      try {
+        const bundle = await this.#bundles.stored(stored);
+        await this.#deps.restore(bundle, isKnownBad || reasons.length > 0);
+        this.#running = { stored: toStored(stored), bundle, begun: this.#deps.vitals() };
+        return reasons;
+      } catch (error) {
+        if (hasDisposition(error, "crash")) throw error;
+        this.#running = undefined;
+        reasons.push(`revision ${stored.revision}: ${describeError(error)}`);
+      }
     }
-    if (reasons.length === 0) return;
-    this.#refuse(active, reasons.join("; "));
-    this.#state = { ...this.#state, desired: 0 };
-    this.#dealt({ revision: 0 });
-  }
-
-  #dealt(known: DesiredRevision): void {
-    this.#wanted = known;
-    this.#done = known;
-  }
-
-  /** Why it does not run; undefined: it does. */
-  async #restore(revision: number): Promise<string | undefined> {
-    const { documents, log, restore } = this.#deps;
-    try {
-      const jws = await documents.bundle(revision);
-      if (jws === undefined) return "the bundle on disk is missing";
-      await restore(await this.#verify(jws, "disk"), revision !== this.#state.active);
-    } catch (error) {
-      if (hasDisposition(error, "crash")) throw error;
-      return describeError(error);
-    }
-    this.#report = { reported: revision, state: "active" };
-    log.info({ event: "agent.bundle.resumed", revision }, "last good configuration runs");
-    return undefined;
+    return reasons;
   }
 
   /** Central wants this revision, with this content. */
@@ -124,6 +169,8 @@ export class Agent {
     const known = this.#wanted;
     if (revision === known.revision && (digest === undefined || digest === known.digest)) return;
     this.#wanted = { revision, digest };
+    this.#superseded.abort();
+    this.#superseded = new AbortController();
     this.#wake.ring();
   }
 
@@ -135,7 +182,7 @@ export class Agent {
     const { clock } = this.#deps;
     for (;;) {
       const wanted = this.#wanted;
-      if (isSame(wanted, this.#done)) return;
+      if (wanted === this.#done) return;
       if (this.#patience?.wanted !== wanted) this.#patience = { wanted, until: clock.monotonic() + settleMs };
       if (clock.monotonic() >= this.#patience.until) return;
       if (signal.aborted) return;
@@ -146,100 +193,254 @@ export class Agent {
   async run(signal: AbortSignal): Promise<void> {
     let delays = backoff(whenDelayed);
     while (!signal.aborted) {
+      await this.#look();
       const wanted = this.#wanted;
-      const { revision } = wanted;
-      if (isSame(wanted, this.#done) || revision === 0) {
-        await this.#wake.wait(signal);
+      if (wanted === this.#done || wanted.revision === 0) {
+        await this.#rest(signal);
         continue;
       }
+      const ending = AbortSignal.any([signal, this.#superseded.signal]);
       try {
-        await this.#change(revision, signal);
+        const isDealtWith = await this.#follow(wanted, ending);
+        if (!isDealtWith) continue;
         this.#done = wanted;
+        this.#trouble = undefined;
         delays = backoff(whenDelayed);
       } catch (error) {
+        this.#leave();
         if (signal.aborted) return;
-        if (error instanceof PlantgateError && error.disposition === "crash") throw error;
+        if (hasDisposition(error, "crash")) throw error;
+        if (ending.aborted) continue;
+        const reason = describeError(error);
+        this.#trouble = { kind: "delayed", reason: `revision ${wanted.revision} is not here yet: ${reason}` };
         this.#deps.log.warn(
-          { event: "agent.bundle.delayed", revision, reason: describeError(error) },
-          "the new configuration could not be fetched, tried again",
+          { event: "agent.bundle.delayed", revision: wanted.revision, reason },
+          "the new configuration could not be fetched or kept, tried again",
         );
-        await this.#deps.clock.sleep(askedToWaitMs(error) ?? delays.next().value, signal);
+        await this.#deps.clock.sleep(askedToWaitMs(error) ?? delays.next().value, ending);
       }
     }
   }
 
-  async #change(revision: number, signal: AbortSignal): Promise<void> {
-    const { session, site, documents, log, apply } = this.#deps;
-    const online = await session.online(signal);
-    if (!online) return;
-    const path = `/v1/sites/${encodeURIComponent(site)}/bundles/${revision}`;
-    const answer = await session.send(online.session, { method: "GET", path, silenceMs: 30_000 }, signal);
-    if (answer.kind === "problem") {
-      const context = answer.retryAfterMs === undefined ? {} : { waitMs: answer.retryAfterMs };
-      throw new PlantgateError("PEER_BUSY", answer.problem.detail ?? answer.problem.title, { context });
+  /** A process that is stopped as one should is no reason against what was on trial in it. */
+  async stop(): Promise<void> {
+    const { trial } = this.#state;
+    if (trial && isSame(trial, this.#running?.stored))
+      await this.#save({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
+  }
+
+  /** Until there is something to do, or to look at. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const watch = this.#watch;
+    if (!watch && !this.#unwritten) return this.#wake.wait(signal);
+    const { clock } = this.#deps;
+    const over = new AbortController();
+    const ending = AbortSignal.any([signal, over.signal]);
+    const ms = Math.min(lookMs, watch?.leftMs(clock.monotonic()) || lookMs);
+    await Promise.race([clock.sleep(ms, ending), this.#wake.wait(ending)]);
+    over.abort();
+  }
+
+  /** Writes what could not be written, and judges what is watched. */
+  async #look(): Promise<void> {
+    const { vitals, clock } = this.#deps;
+    if (this.#unwritten) await this.#save(this.#state);
+    const watch = this.#watch;
+    if (!watch) return;
+    const verdict = watch.judge(vitals(), clock.monotonic());
+    if (verdict.kind === "well") await this.#commit();
+    if (verdict.kind === "unwell") await this.#rollBack(verdict.reason);
+  }
+
+  /** @returns false: central wants something else meanwhile, and nothing was changed */
+  async #follow(wanted: DesiredRevision, signal: AbortSignal): Promise<boolean> {
+    const { trial, good } = this.#state;
+    const running = this.#running?.stored;
+    // it runs: nothing is restarted, and no queue is touched
+    if (running && isWanted(running, wanted) && (isSame(running, trial) || isSame(running, good))) {
+      const current = isSame(running, trial) ? trial : undefined;
+      await this.#save({ ...this.#state, desired: wanted, trial: current, refused: undefined });
+      return true;
     }
-    this.#report = { ...this.#report, state: "applying" };
-    const jws =
-      typeof answer.body === "object" && answer.body !== null && "jws" in answer.body
-        ? String(answer.body.jws)
-        : answer.text.trim();
-    const before = await documents.bundle(revision);
-    const keep = [this.#state.active, this.#state.previous ?? 0];
+    this.#mode = { kind: "fetching", wanted, watch: this.#watch };
     try {
-      const next = await this.#verify(jws, "central");
-      if (next.revision !== revision)
-        throw new PlantgateError("SIGNATURE_INVALID", `central sent revision ${next.revision} for ${revision}`);
-      await documents.saveBundle(revision, jws, keep);
-      await apply(next);
+      const jws = await this.#bundles.find(wanted, signal);
+      if (jws === undefined || signal.aborted) return this.#leave(false);
+      this.#mode = { kind: "staging", wanted, watch: this.#watch };
+      const staged = await this.#bundles.stage(wanted, jws);
+      if (signal.aborted) return this.#leave(false);
+      this.#mode = { kind: "activating", wanted, watch: this.#watch };
+      await this.#activate(wanted, staged);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      this.#refuse(revision, describeError(error));
-      // another content of a number that runs, or ran: that one is what a restart goes on with
-      if (before !== undefined && keep.includes(revision)) await documents.saveBundle(revision, before, keep);
-      this.#state = { ...this.#state, desired: revision };
-      return documents.saveState(this.#state);
+      await this.#refuse(wanted, describeError(error));
     }
-    const { reported } = this.#report;
-    const previous = reported === revision ? this.#state.previous : reported;
-    this.#state = { active: revision, desired: revision, ...(previous ? { previous } : {}) };
-    await documents.saveState(this.#state);
-    this.#report = { reported: revision, state: "active" };
-    log.info({ event: "agent.bundle.applied", revision }, "new configuration runs");
+    return this.#leave(true);
   }
 
-  async #verify(jws: string, from: "central" | "disk"): Promise<Bundle> {
-    const payload = await this.#deps.centralKeys.verify(jws, from);
-    const parsed = bundle.safeParse(parseJson(Buffer.from(payload).toString("utf8")));
-    if (!parsed.success) throw new PlantgateError("CONFIG_INVALID", `the bundle is not valid: ${describeIssues(parsed.error)}`);
-    if (parsed.data.site !== this.#deps.site)
-      throw new PlantgateError("SIGNATURE_INVALID", `the bundle is for site "${parsed.data.site}"`);
-    return parsed.data;
+  /** Nothing is under way any more; a trial that is in effect is watched on. */
+  #leave<Result>(result?: Result): Result {
+    const watch = this.#watch;
+    this.#mode = watch ? { kind: "watching", watch } : { kind: "idle" };
+    return result as Result;
   }
 
-  #refuse(revision: number, reason: string): void {
-    const { reported } = this.#report;
-    this.#report = { reported, state: "refused", reason: reason.slice(0, 4000) };
+  get #watch(): Watch | undefined {
+    return "watch" in this.#mode ? this.#mode.watch : undefined;
+  }
+
+  /**
+   * What the state says is in effect is so from the moment in which that is flushed, whatever becomes of the process: so it is written before.
+   * @throws PlantgateError CONFIG_INVALID: the one before is in effect, and the state says so; what the disk throws: nothing was changed
+   */
+  async #activate(wanted: DesiredRevision, { stored, bundle }: Omit<Running, "begun">): Promise<void> {
+    const { documents, vitals, apply, log } = this.#deps;
+    const before = this.#state;
+    const { good } = before;
+    const rest = { ...before, desired: wanted, refused: undefined };
+    const isGood = isSame(stored, good);
+    const next = isGood ? { ...rest, trial: undefined } : { ...rest, trial: this.#trialOf(stored) };
+    await documents.saveState(next);
+    try {
+      await apply(bundle);
+    } catch (error) {
+      // the bundle before is in effect again
+      if (!hasDisposition(error, "crash")) await this.#save(before);
+      throw error;
+    }
+    this.#state = next;
+    this.#unwritten = false;
+    this.#running = { stored, bundle, begun: vitals() };
+    this.#mode = { kind: "activating", wanted, watch: undefined };
+    log.info(this.#fields("agent.bundle.applied"), "new configuration runs");
+    if (isGood) return;
+    if (isSame(stored, before.before)) return this.#commit();
+    await this.#beginWatch(this.#running);
+  }
+
+  /** How it was before the last good one was left, also where another trial came between. */
+  #trialOf(stored: StoredRevision): Trial {
+    const { connectors, tallies } = this.#deps.vitals();
+    const up = connectors.filter(({ state }) => state === "up").map(({ name }) => name);
+    const earlier: Tally[] = since(this.#running?.begun.tallies ?? [], tallies);
+    const baseline = this.#state.trial ?? { up, earlier };
+    return { ...stored, starts: 1, up: baseline.up, earlier: baseline.earlier };
+  }
+
+  async #beginWatch({ bundle, begun }: Running): Promise<void> {
+    const { trial } = this.#state;
+    if (!trial) return;
+    const { for: period, maxDeadLetterShare } = watchOf(bundle);
+    const watch = new Watch({
+      good: await this.#goodBundle(),
+      watched: bundle,
+      up: trial.up,
+      earlier: trial.earlier,
+      begun,
+      beganAt: this.#deps.clock.monotonic(),
+      forMs: durationMs(period),
+      maxDeadLetterShare,
+    });
+    this.#mode = { kind: "watching", watch };
+  }
+
+  /** Undefined: there is no way back. */
+  async #goodBundle(): Promise<Bundle | undefined> {
+    const { good } = this.#state;
+    try {
+      return good && (await this.#bundles.stored(good));
+    } catch (error) {
+      if (hasDisposition(error, "crash")) throw error;
+      return undefined;
+    }
+  }
+
+  /** What is on trial does well: the way back leads here from now on. */
+  async #commit(): Promise<void> {
+    const { trial, good } = this.#state;
+    this.#mode = { kind: "idle" };
+    if (!trial) return;
+    await this.#save({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
+    this.#deps.log.info(this.#fields("agent.bundle.committed"), "the new configuration does well, it is the last good one now");
+  }
+
+  /** Not tried again until central wants something else: what was unwell would be so again. */
+  async #rollBack(reason: string): Promise<void> {
+    const { trial, good, before } = this.#state;
+    this.#mode = { kind: "idle" };
+    if (!trial) return;
+    await this.#giveBack(trial, reason);
+    const reasons = await this.#runFirstOf([good, before, trial], true);
+    if (reasons.length > 0) this.#trouble = { kind: "unreadable", reason: reasons.join("; ").slice(0, reasonLength) };
+  }
+
+  async #giveBack({ revision, digest }: Trial, why: string): Promise<void> {
+    const reason = `revision ${revision} was rolled back: ${why}`.slice(0, reasonLength);
+    this.#deps.log.error({ event: "agent.bundle.rolledBack", revision, good: this.#state.good?.revision ?? 0, reason }, rolledBack);
+    await this.#save({ ...this.#state, trial: undefined, refused: { revision, digest, how: "rolled-back", reason } });
+  }
+
+  async #refuse(wanted: DesiredRevision, why: string): Promise<void> {
+    const { revision, digest } = wanted;
+    const reason = why.slice(0, reasonLength);
+    const desired = { revision, digest };
+    const trial = isSame(this.#running?.stored, this.#state.trial) ? this.#state.trial : undefined;
+    await this.#save({ ...this.#state, desired, trial, refused: { revision, digest, how: "refused", reason } });
     this.#deps.log.error(
-      { event: "agent.bundle.refused", revision, active: reported, reason },
-      reported === 0
-        ? "the configuration was refused, and none runs"
-        : "the configuration was refused, the last good one goes on",
+      { event: "agent.bundle.refused", revision, active: this.#running?.stored.revision ?? 0, reason },
+      this.#running
+        ? "the configuration was refused, the last good one goes on"
+        : "the configuration was refused, and none runs",
     );
   }
+
+  /** In memory at once; on disk now, or as soon as there is room. What runs does not wait for it. @throws PlantgateError DISK_FAILED */
+  async #save(state: AgentState): Promise<void> {
+    this.#state = state;
+    try {
+      await this.#deps.documents.saveState(state);
+      this.#unwritten = false;
+    } catch (error) {
+      if (hasDisposition(error, "crash")) throw error;
+      if (!this.#unwritten)
+        this.#deps.log.error(
+          { event: "agent.state.unwritten", reason: describeError(error) },
+          "which configuration is in effect cannot be noted yet: a restart now would go by what was noted before",
+        );
+      this.#unwritten = true;
+    }
+  }
+
+  #fields(event: string): { event: string; revision: number; digest: string | undefined } {
+    return { event, revision: this.#running?.stored.revision ?? 0, digest: this.#running?.stored.digest };
+  }
 }
+
+const rolledBack = "the configuration does not do well: the last good one is put back, and it is not tried again until another is wanted";
 
 /** It is the bundle's fault; anything else may be better the next time. */
 function isRefusal(error: unknown): boolean {
-  return hasDisposition(error, "reject") || hasDisposition(error, "deny");
+  return hasDisposition(error, "reject") || (hasDisposition(error, "deny") && !isOfLink(error));
 }
 
-/** As central states it for a bundle that it signed. */
-function digestOf(jws: string): string {
-  return createHash("sha256")
-    .update(Buffer.from(jws.split(".")[1] ?? "", "base64url"))
-    .digest("hex");
+/** Central does not let us in now: that says nothing of the bundle. */
+function isOfLink(error: unknown): boolean {
+  return error instanceof PlantgateError && (error.code === "LINK_DENIED" || error.code === "LINK_FENCED");
 }
 
-function isSame(a: DesiredRevision, b: DesiredRevision): boolean {
-  return a.revision === b.revision && a.digest === b.digest;
+function isSame(a: StoredRevision | undefined, b: StoredRevision | undefined): boolean {
+  return a !== undefined && b !== undefined && a.revision === b.revision && a.digest === b.digest;
+}
+
+/** Where central does not state the digest, the number has to do. */
+function isWanted({ revision, digest }: StoredRevision, wanted: DesiredRevision): boolean {
+  return revision === wanted.revision && (wanted.digest === undefined || digest === wanted.digest);
+}
+
+function toStored({ revision, digest }: StoredRevision): StoredRevision {
+  return { revision, digest };
+}
+
+function watchOf(bundle: Bundle): typeof defaultWatch {
+  return { ...defaultWatch, ...(bundle as { watch?: Partial<typeof defaultWatch> }).watch };
 }

@@ -28,3 +28,11 @@ export function wiringOf(bundle: Bundle, connector: string): Wiring {
     ),
   };
 }
+
+/** Connectors that the later bundle has and the earlier one has not, or not like that. */
+export function changedConnectors(earlier: Bundle | undefined, later: Bundle): ReadonlySet<string> {
+  const textOf = (bundle: Bundle, name: string): string =>
+    JSON.stringify([bundle.connectors[name]?.config, wiringOf(bundle, name)]);
+  const isChanged = (name: string): boolean => !earlier?.connectors[name] || textOf(earlier, name) !== textOf(later, name);
+  return new Set(Object.keys(later.connectors).filter(isChanged));
+}

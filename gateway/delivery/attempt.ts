@@ -11,6 +11,7 @@ import {
 import type { Outbound, Outcome } from "../connector/connector.ts";
 import type { Changeover } from "../flow/changeover.ts";
 import type { Mapping } from "../flow/mapping.ts";
+import type { Tally } from "../flow/tallies.ts";
 import type { Delivery } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -19,7 +20,7 @@ import { judgeDeadline } from "./deadline.ts";
 import { Evidence } from "./evidence.ts";
 import { asksForAnswer, type Expectations } from "./expectations.ts";
 import { Outcomes } from "./outcomes.ts";
-import { planOf } from "./plan.ts";
+import { type FailedPlan, planOf } from "./plan.ts";
 import { isUp, nextDelayMs, type Receiver, type Step, type Way } from "./way.ts";
 
 export interface DeliveryDeps {
@@ -75,6 +76,11 @@ export class Attempts {
     return this.#expired;
   }
 
+  /** How the deliveries of each flow ended. */
+  get tallies(): readonly Tally[] {
+    return this.#outcomes.tallies;
+  }
+
   async run(delivery: Delivery, connector: Receiver, signal: AbortSignal, wakeUp: () => void): Promise<Step> {
     const step = await this.#run(delivery, connector, signal, wakeUp);
     if (step.kind === "finished") {
@@ -90,7 +96,7 @@ export class Attempts {
     if (await this.#isSuperseded(delivery, event)) return finished;
     const { changeover, mapping } = this.#deps;
     const plan = await changeover.undisturbed(() => planOf(delivery, event, this.#bundle, mapping), signal);
-    if (plan.kind === "failed") return this.#giveUp(delivery, event, plan.code, plan.reason);
+    if (plan.kind === "failed") return this.#giveUp(delivery, event, plan);
     const { rendered, to, answer, retry, onExhausted } = plan;
     const asks = asksForAnswer(to);
     const sentBefore = delivery.state === "intent" || delivery.again || (delivery.state === "sent" && !asks);
@@ -119,9 +125,9 @@ export class Attempts {
   }
 
   /** It cannot be sent by this configuration. What may have arrived by an earlier one is not said to be refused (rule 8). */
-  async #giveUp(delivery: Delivery, event: CloudEvent, code: ErrorCode, reason: string): Promise<Step> {
+  async #giveUp(delivery: Delivery, event: CloudEvent, { code, reason, isGone }: Omit<FailedPlan, "kind">): Promise<Step> {
     const { state, again } = delivery;
-    if (state !== "intent" && state !== "sent" && !again) await this.#outcomes.refuse(delivery, event, code, reason);
+    if (state !== "intent" && state !== "sent" && !again) await this.#outcomes.refuse(delivery, event, code, reason, isGone);
     else await this.#outcomes.hold(delivery, event, "unknown", `it may have arrived, and cannot be sent again: ${reason}`);
     return finished;
   }
@@ -232,7 +238,7 @@ export class Attempts {
   async #sendAndAwait(way: Way, within: string, wakeUp: () => void): Promise<Step> {
     const { expectations, clock, log } = this.#deps;
     const { delivery, message, to, answer: value, signal } = way;
-    if (value instanceof PlantgateError) return this.#giveUp(delivery, message.event, value.code, value.message);
+    if (value instanceof PlantgateError) return this.#giveUp(delivery, message.event, { code: value.code, reason: value.message });
     if (value === undefined) throw new PlantgateError("INVARIANT", "an answer is awaited that nothing is expected of");
     let over = false;
     let settling: Promise<unknown> | undefined;

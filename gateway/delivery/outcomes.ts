@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, type CloudEvent, type ErrorCode, makeEvent, messageTypeOf, toInstant } from "../../protocol/index.ts";
+import { Tallies, type Tally } from "../flow/tallies.ts";
 import type { Delivery, DeliveryState, NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -22,9 +23,15 @@ interface Said {
  */
 export class Outcomes {
   readonly #deps: OutcomesDeps;
+  readonly #tallies = new Tallies();
 
   constructor(deps: OutcomesDeps) {
     this.#deps = deps;
+  }
+
+  /** How the deliveries of each flow ended, but for those that came too late or have no destination any more. */
+  get tallies(): readonly Tally[] {
+    return this.#tallies.all;
   }
 
   async complete(
@@ -38,11 +45,12 @@ export class Outcomes {
       messages: [this.#message(delivery, event, outcome, said)],
       control: true,
     });
+    this.#tallies.add(`out ${delivery.flow}`, 1, 0);
     this.#deps.log.debug({ event: "delivery.message.delivered", ...fields(delivery, event), outcome }, "message delivered");
   }
 
-  /** It cannot succeed any more: kept as a dead letter with its reason. */
-  async refuse(delivery: Delivery, event: CloudEvent, code: ErrorCode, reason: string): Promise<void> {
+  /** It cannot succeed any more: kept as a dead letter with its reason. `isMeant`: as the configuration says, and nobody's failure. */
+  async refuse(delivery: Delivery, event: CloudEvent, code: ErrorCode, reason: string, isMeant = false): Promise<void> {
     const letter = {
       id: randomUUID(),
       at: this.#deps.clock.now(),
@@ -63,6 +71,7 @@ export class Outcomes {
       messages: [this.#message(delivery, event, code === "EXPIRED" ? "expired" : "refused", { detail: reason })],
       control: true,
     });
+    if (code !== "EXPIRED" && !isMeant) this.#tallies.add(`out ${delivery.flow}`, 0, 1);
     this.#deps.log.warn(
       { event: "delivery.message.deadLettered", ...fields(delivery, event), code, reason, id: letter.id },
       "message cannot be delivered, kept as a dead letter",

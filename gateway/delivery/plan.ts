@@ -9,8 +9,15 @@ import type { Way } from "./way.ts";
 export type Plan =
   | ({ readonly kind: "send"; readonly rendered: Exclude<Rendered, { kind: "failed" }> } & Pick<Way, "to" | "answer"> &
       Pick<FlowConfig, "retry" | "onExhausted">)
-  /** By this configuration it cannot be sent. */
-  | { readonly kind: "failed"; readonly code: ErrorCode; readonly reason: string };
+  | FailedPlan;
+
+/** By this configuration it cannot be sent. `isGone`: that does not have its destination any more. */
+export interface FailedPlan {
+  readonly kind: "failed";
+  readonly code: ErrorCode;
+  readonly reason: string;
+  readonly isGone?: true;
+}
 
 export async function planOf(delivery: Delivery, event: CloudEvent, bundle: Bundle | undefined, mapping: Mapping): Promise<Plan> {
   const { connector, flow: name } = delivery;
@@ -28,7 +35,8 @@ export async function planOf(delivery: Delivery, event: CloudEvent, bundle: Bund
 }
 
 function gone(what: string): Plan {
-  return { kind: "failed", code: "DESTINATION_INVALID", reason: `the configuration does not have ${what} any more` };
+  const reason = `the configuration does not have ${what} any more`;
+  return { kind: "failed", code: "DESTINATION_INVALID", reason, isGone: true };
 }
 
 /** The value that an answer has to match, or why it cannot be told of this message. */

@@ -8,6 +8,7 @@ import type { Changeover } from "./changeover.ts";
 import type { MappedMessage, Mapping, MapResult } from "./mapping.ts";
 import { isEmpty, mergeChanges, PreparedInput, withOwnBytes } from "./prepared.ts";
 import { feedsOf, placeOf, Sources } from "./sources.ts";
+import { Tallies, type Tally } from "./tallies.ts";
 
 /** Receivers' answers to deliveries come in over the same topics as everything else. */
 export interface AnswerSink {
@@ -58,6 +59,7 @@ export class Intake {
   #feeds: ReadonlyMap<string, readonly string[]> = new Map();
   /** Of the configuration: what an earlier one made of an input names flows that may be gone. */
   #generation = 0;
+  readonly #tallies = new Tallies();
   #stopped = false;
   #repeats = 0;
 
@@ -74,6 +76,11 @@ export class Intake {
   /** The plant's own repeats since the start, acknowledged and not recorded again. */
   get repeats(): number {
     return this.#repeats;
+  }
+
+  /** What became of the inputs of each flow. */
+  get tallies(): readonly Tally[] {
+    return this.#tallies.all;
   }
 
   /** Nothing is acknowledged from here on. */
@@ -137,12 +144,27 @@ export class Intake {
     const answers = all.filter(({ input }) => this.#isAnswer(entrance.connector, input));
     if (answers.length > 0) await Promise.all(answers.map(({ input }) => this.#offerAnswer(entrance, input)));
     this.#repeats += committed.repeats;
+    for (const each of all) this.#count(each);
+    if (committed.conflicts.length > 0) {
+      // each was counted as recorded; of whose inputs they are is not told, and calls have inputs of one flow, but for rare ones
+      const [flow] = all[0]?.flows ?? [];
+      this.#tallies.add(inputsOf(flow), -committed.conflicts.length, committed.conflicts.length);
+    }
     const deadLetterIds = [
       ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
       ...committed.conflicts,
     ];
     const id = all.find(({ firstId }) => firstId !== undefined)?.firstId ?? deadLetterIds[0] ?? randomUUID();
     return { recorded: committed.appended, deadLetterIds, repeats: committed.repeats, id };
+  }
+
+  #count({ flows, change }: PreparedInput): void {
+    const dead = change.deadLetters ?? [];
+    for (const flow of flows) {
+      const failed = dead.some((letter) => letter.flow === flow) ? 1 : 0;
+      this.#tallies.add(inputsOf(flow), 1 - failed, failed);
+    }
+    if (flows.length === 0 && dead.length > 0) this.#tallies.add(inputsOf(undefined), 0, dead.length);
   }
 
   /** Maps one input through each flow that takes it; never fails for what the input holds. */
@@ -276,6 +298,10 @@ export class Intake {
 }
 
 function ignore(): void {}
+
+function inputsOf(flow: string | undefined): string {
+  return flow === undefined ? "in" : `in ${flow}`;
+}
 
 function isHere(result: MapResult | Promise<MapResult>): result is MapResult {
   return !(result instanceof Promise);
