@@ -7,6 +7,7 @@ import {
   hasDisposition,
   PlantgateError,
   type StatusReport,
+  watchPolicy,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
 import { since, sumOf, type Tally } from "../flow/tallies.ts";
@@ -61,7 +62,7 @@ const lookMs = 1000;
 const mostStarts = 2;
 const reasonLength = 4000;
 /** By which a revision is watched that does not say it. */
-const defaultWatch = { for: "30s", maxDeadLetterShare: 0.05 };
+const defaultWatch = watchPolicy.parse({});
 
 /**
  * Configuration: fetch → check signature and digest → keep on disk → put into effect → watch → report. A bundle that cannot be applied is refused
@@ -330,7 +331,7 @@ export class Agent {
   async #beginWatch({ bundle, begun }: Running): Promise<void> {
     const { trial } = this.#state;
     if (!trial) return;
-    const { for: period, maxDeadLetterShare } = watchOf(bundle);
+    const { for: period, maxDeadLetterShare } = bundle.watch ?? defaultWatch;
     const watch = new Watch({
       good: await this.#goodBundle(),
       watched: bundle,
@@ -439,8 +440,4 @@ function isWanted({ revision, digest }: StoredRevision, wanted: DesiredRevision)
 
 function toStored({ revision, digest }: StoredRevision): StoredRevision {
   return { revision, digest };
-}
-
-function watchOf(bundle: Bundle): typeof defaultWatch {
-  return { ...defaultWatch, ...(bundle as { watch?: Partial<typeof defaultWatch> }).watch };
 }

@@ -55,11 +55,16 @@ const earlierState = z.object({
   fenced: z.string().optional(),
 });
 
+export interface DocumentsOptions {
+  readonly disk?: AgentDisk;
+  /** So much may lie in the file that nobody needs any more, beside as much again as is needed. */
+  readonly spareBytes?: number;
+}
+
 type Stored = { _id: string; jws?: string; state?: unknown };
 type Store = Datastore<Stored>;
 
-/** So much may lie in the file that nobody needs any more, beside as much again as is needed. */
-const spareBytes = 1024 * 1024;
+const defaultSpareBytes = 1024 * 1024;
 
 /**
  * The agent's few documents: bundles and the state. nedb holds them, and the file is in its format, one document a line, the last of each name counts;
@@ -71,6 +76,7 @@ export class AgentDocuments {
   readonly #file: string;
   readonly #disk: AgentDisk;
   readonly #store: Store;
+  readonly #spareBytes: number;
   /** Where a file was put of which nothing could be read, at this start. */
   readonly setAside: string | undefined;
   /** Bytes of the file, at most. */
@@ -82,9 +88,15 @@ export class AgentDocuments {
   /** The file's name is not known to be on the disk. */
   #isNew: boolean;
 
-  private constructor(file: string, disk: AgentDisk, store: Store, found: Buffer | undefined, setAside: string | undefined) {
+  private constructor(
+    { file, disk = machineDisk, spareBytes = defaultSpareBytes }: DocumentsOptions & { readonly file: string },
+    store: Store,
+    found: Buffer | undefined,
+    setAside: string | undefined,
+  ) {
     this.#file = file;
     this.#disk = disk;
+    this.#spareBytes = spareBytes;
     this.#store = store;
     this.setAside = setAside;
     this.#size = found?.length ?? 0;
@@ -92,7 +104,8 @@ export class AgentDocuments {
     this.#isNew = found === undefined;
   }
 
-  static async open(file: string, disk: AgentDisk = machineDisk): Promise<AgentDocuments> {
+  static async open(file: string, options: DocumentsOptions = {}): Promise<AgentDocuments> {
+    const { disk = machineDisk } = options;
     let found = await disk.read(file);
     const documents = found && parseDocuments(found);
     let setAside: string | undefined;
@@ -102,7 +115,7 @@ export class AgentDocuments {
       found = undefined;
     }
     const store: Store = Datastore.create();
-    const opened = new AgentDocuments(file, disk, store, found, setAside);
+    const opened = new AgentDocuments({ file, ...options }, store, found, setAside);
     for (const document of documents?.values() ?? []) {
       await store.insert(document);
       opened.#bytes.set(document._id, lineOf(document).length);
@@ -110,7 +123,7 @@ export class AgentDocuments {
     return opened;
   }
 
-  /** A state that cannot be read is made up from the bundles: the newest was signed by central, and runs if it can. */
+  /** A state that cannot be read is made up from the bundles: the newest was signed by central, and runs if it can and does well. */
   async state(): Promise<AgentState> {
     const stored = (await this.#store.findOne({ _id: "state" }))?.state;
     const state = agentState.safeParse(stored);
@@ -119,7 +132,10 @@ export class AgentDocuments {
     bundles.sort((a, b) => b.revision - a.revision);
     const [newest, second] = bundles;
     const earlier = earlierState.safeParse(stored);
-    if (!earlier.success) return { desired: newest ?? { revision: 0 }, good: newest, before: second };
+    if (!earlier.success) {
+      const trial = newest && { ...newest, starts: 0, up: [], earlier: [] };
+      return { desired: newest ?? { revision: 0 }, trial, good: second };
+    }
     const { active, desired, previous, fenced } = earlier.data;
     const named = (revision: number | undefined) => bundles.find((each) => each.revision === revision);
     return { desired: named(desired) ?? { revision: desired }, good: named(active), before: named(previous), fenced };
@@ -137,6 +153,8 @@ export class AgentDocuments {
 
   /** Kept until a state is saved that does not name it. @throws as {@link saveState} does */
   async saveBundle(stored: StoredRevision, jws: string): Promise<void> {
+    // a bundle without a state would be taken for one that ran
+    if (!this.#bytes.has("state")) await this.#put({ _id: "state", state: await this.state() });
     if ((await this.bundle(stored)) === undefined) await this.#put({ _id: nameOf(stored), jws });
   }
 
@@ -176,7 +194,7 @@ export class AgentDocuments {
       await this.#store.deleteOne({ _id: name }, {});
     }
     const bytes = [...this.#bytes.values()].reduce((sum, each) => sum + each, 0);
-    if (this.#size <= 2 * bytes + spareBytes) return;
+    if (this.#size <= 2 * bytes + this.#spareBytes) return;
     try {
       await this.#rewrite();
     } catch {
