@@ -71,19 +71,29 @@ function stalledOf(status: StatusReport | null): string | undefined {
   return same ? first.stalled : lanes.map((lane) => `${lane.lane}: ${lane.stalled}`).join("; ");
 }
 
-/** What needs a person beside the link: a full disk, deliveries that nobody makes any more by themselves. */
+/** What needs a person beside the link: a configuration that does not run, a full disk, deliveries that nobody makes any more by themselves. */
 function troublesOf(status: StatusReport | null): string[] {
   if (!status) return [];
   const { parked, stale: ofUnknownAge, unknown } = status.deliveries;
   const deliveries = (many: number): string => (many === 1 ? "1 delivery" : `${count(many)} deliveries`);
   return [
     ...(status.downlink ? [`what central sends is not taken: ${status.downlink.stalled}`] : []),
+    ...configurationTrouble(status.configuration),
     ...(status.disk.state === "ok" ? [] : [diskWords[status.disk.state]]),
     ...(parked > 0 ? [`${deliveries(parked)} parked: attempts are used up, their keys are held`] : []),
     ...(unknown > 0 ? [`${deliveries(unknown)} of unknown outcome: a person has to decide`] : []),
     ...(ofUnknownAge > 0
       ? [`${deliveries(ofUnknownAge)} of unknown age since the machine restarted: nobody can judge their deadline`]
       : []),
+  ];
+}
+
+/** What central wants, and the site does not run, as its gateway says. */
+function configurationTrouble({ state, reason, refused }: StatusReport["configuration"]): string[] {
+  if (state === "rolled-back") return [reason ?? "its gateway rolled a revision back"];
+  if (state !== "refused") return [];
+  return [
+    `its gateway refuses ${refused ? `revision ${refused.revision}` : "its configuration"}: ${reason ?? "it does not say why"}`,
   ];
 }
 

@@ -21,8 +21,8 @@ import { type Vitals, Watch } from "./watch.ts";
  * What the agent is at. What is in effect changes in `activating` alone, and by a rollback.
  *
  *     idle ──→ fetching ──→ staging ──→ activating ──→ watching ──→ idle: committed, it is the last good one
- *              from central, flushed,   written that   in effect        or rolled back, to the last good one
- *              or on disk    checked    it is on trial
+ *              from central, checked,   written that   in effect ──→ rolling back ──→ idle: the last good one runs
+ *              or on disk    flushed    it is on trial
  *
  * From each of the first three a refusal leads back to where it began, and a newer wish of central to `fetching`: the watch of a trial goes on until the
  * next revision is activated. What was good once is not watched again. A restart goes on where the state on disk says: with the trial, or the last good one.
@@ -30,7 +30,8 @@ import { type Vitals, Watch } from "./watch.ts";
 type Mode =
   | { readonly kind: "idle" }
   | { readonly kind: "fetching" | "staging" | "activating"; readonly wanted: DesiredRevision; readonly watch: Watch | undefined }
-  | { readonly kind: "watching"; readonly watch: Watch };
+  | { readonly kind: "watching"; readonly watch: Watch }
+  | { readonly kind: "rolling-back" };
 
 export interface AgentDeps extends BundlesDeps {
   readonly clock: Clock;
@@ -105,7 +106,7 @@ export class Agent {
     return {
       reported: running?.stored.revision ?? 0,
       ...(running ? { digest: running.stored.digest } : {}),
-      state: kind === "activating" ? "applying" : this.#watch ? "watching" : state,
+      state: kind === "activating" || kind === "rolling-back" ? "applying" : this.#watch ? "watching" : state,
       ...(reason === "" ? {} : { reason: reason.slice(0, reasonLength) }),
       ...(refused ? { refused: { revision: refused.revision, digest: refused.digest } } : {}),
       ...(running ? { since: sumOf(since(running.begun.tallies, this.#deps.vitals().tallies)) } : {}),
@@ -359,25 +360,27 @@ export class Agent {
   /** What is on trial does well: the way back leads here from now on. */
   async #commit(): Promise<void> {
     const { trial, good } = this.#state;
+    if (trial) await this.#save({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
     this.#mode = { kind: "idle" };
-    if (!trial) return;
-    await this.#save({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
     this.#deps.log.info(this.#fields("agent.bundle.committed"), "the new configuration does well, it is the last good one now");
   }
 
   /** Not tried again until central wants something else: what was unwell would be so again. */
   async #rollBack(reason: string): Promise<void> {
     const { trial, good, before } = this.#state;
-    this.#mode = { kind: "idle" };
-    if (!trial) return;
-    await this.#giveBack(trial, reason);
+    this.#mode = { kind: "rolling-back" };
+    if (trial) await this.#giveBack(trial, reason);
     const reasons = await this.#runFirstOf([good, before, trial], true);
+    this.#mode = { kind: "idle" };
     if (reasons.length > 0) this.#trouble = { kind: "unreadable", reason: reasons.join("; ").slice(0, reasonLength) };
   }
 
   async #giveBack({ revision, digest }: Trial, why: string): Promise<void> {
     const reason = `revision ${revision} was rolled back: ${why}`.slice(0, reasonLength);
-    this.#deps.log.error({ event: "agent.bundle.rolledBack", revision, good: this.#state.good?.revision ?? 0, reason }, rolledBack);
+    this.#deps.log.error(
+      { event: "agent.bundle.rolledBack", revision, good: this.#state.good?.revision ?? 0, reason },
+      rolledBack,
+    );
     await this.#save({ ...this.#state, trial: undefined, refused: { revision, digest, how: "rolled-back", reason } });
   }
 
@@ -389,9 +392,7 @@ export class Agent {
     await this.#save({ ...this.#state, desired, trial, refused: { revision, digest, how: "refused", reason } });
     this.#deps.log.error(
       { event: "agent.bundle.refused", revision, active: this.#running?.stored.revision ?? 0, reason },
-      this.#running
-        ? "the configuration was refused, the last good one goes on"
-        : "the configuration was refused, and none runs",
+      this.#running ? "the configuration was refused, the last good one goes on" : "the configuration was refused, and none runs",
     );
   }
 
@@ -417,7 +418,8 @@ export class Agent {
   }
 }
 
-const rolledBack = "the configuration does not do well: the last good one is put back, and it is not tried again until another is wanted";
+const rolledBack =
+  "the configuration does not do well: the last good one is put back, and it is not tried again until another is wanted";
 
 /** It is the bundle's fault; anything else may be better the next time. */
 function isRefusal(error: unknown): boolean {

@@ -25,7 +25,10 @@ export interface WatchDeps {
   readonly maxDeadLetterShare: number;
 }
 
-export type Verdict = { readonly kind: "goes-on" } | { readonly kind: "well" } | { readonly kind: "unwell"; readonly reason: string };
+export type Verdict =
+  | { readonly kind: "goes-on" }
+  | { readonly kind: "well" }
+  | { readonly kind: "unwell"; readonly reason: string };
 
 /** Fewer dead letters of one flow say little: one sender may have sent nonsense at just this time. */
 const leastDeadLetters = 3;

@@ -3,7 +3,6 @@ import {
   type Clock,
   type CloudEvent,
   durationMs,
-  type ErrorCode,
   findMessageType,
   type LocalDestination,
   PlantgateError,
@@ -238,7 +237,8 @@ export class Attempts {
   async #sendAndAwait(way: Way, within: string, wakeUp: () => void): Promise<Step> {
     const { expectations, clock, log } = this.#deps;
     const { delivery, message, to, answer: value, signal } = way;
-    if (value instanceof PlantgateError) return this.#giveUp(delivery, message.event, { code: value.code, reason: value.message });
+    if (value instanceof PlantgateError)
+      return this.#giveUp(delivery, message.event, { code: value.code, reason: value.message });
     if (value === undefined) throw new PlantgateError("INVARIANT", "an answer is awaited that nothing is expected of");
     let over = false;
     let settling: Promise<unknown> | undefined;

@@ -106,13 +106,15 @@ async function invite(stage: Stage, folder: string, out: (text: string) => unkno
   );
 }
 
+const inEffect: ReadonlySet<string> = new Set(["active", "watching"]);
+
 /** An ERP whose plants are not there yet would only show a queue that fills. */
 async function untilConfigured(stage: Stage, signal: AbortSignal): Promise<void> {
   for (const end = performance.now() + 90_000; ; await sleep(500, undefined, { signal })) {
     const { sites } = await stage.central.sites();
-    if (sites.every(({ configurationState }) => configurationState === "active")) return;
+    const waiting = sites.filter(({ configurationState }) => !inEffect.has(configurationState));
+    if (waiting.length === 0) return;
     if (performance.now() < end) continue;
-    const waiting = sites.filter(({ configurationState }) => configurationState !== "active");
     throw new Error(
       waiting
         .map(

@@ -46,7 +46,7 @@ function describeSite(site: SiteView): string {
   if (site.condition === "unknown") return `${site.name} unknown: ${site.reason}`;
   const backlog = site.lanes.reduce((sum, { waiting }) => sum + waiting, 0);
   const parts = [`${site.name} ${site.condition}`, `${backlog} waiting`];
-  if (site.configurationState !== "active")
+  if (site.configurationState !== "active" && site.configurationState !== "watching")
     parts.push(
       `configuration ${site.configurationState}${site.configurationReason ? `: ${site.configurationReason.slice(0, 200)}` : ""}`,
     );

@@ -145,7 +145,7 @@ function api(url: string, dataDir: string): Pick<CentralProcess, "get" | "post" 
   };
 }
 
-/** Waits until a site says that it runs this revision. */
+/** Waits until a site says that it runs this revision, be it watched still. */
 export async function reported(central: CentralProcess, site: string, revision: number): Promise<void> {
   await until(
     async () =>
@@ -154,6 +154,6 @@ export async function reported(central: CentralProcess, site: string, revision: 
           sites: { name: string; reportedRevision: number; configurationState: string; configurationReason: string | null }[];
         }>("/v1/sites")
       ).sites.find((entry) => entry.name === site),
-    (view) => view?.reportedRevision === revision && view.configurationState === "active",
+    (view) => view?.reportedRevision === revision && ["active", "watching"].includes(view.configurationState),
   );
 }

@@ -6,7 +6,7 @@ export function Revision({ site }: { readonly site: SiteView }) {
   const { desiredRevision: desired, reportedRevision: reported, configurationState: state, configurationReason: reason } = site;
   if (desired === 0 && reported === 0) return <p className="quiet">none yet</p>;
   const differs = desired !== reported;
-  const tone = state === "refused" ? "bad" : differs || state === "applying" ? "change" : "good";
+  const tone = state === "refused" || state === "rolled-back" ? "bad" : differs || state === "applying" || state === "watching" ? "change" : "good";
   return (
     <div className="revision" data-tone={tone}>
       {differs ? (
@@ -32,7 +32,9 @@ export function Revision({ site }: { readonly site: SiteView }) {
 
 function stateWord(state: SiteView["configurationState"], differs: boolean): string {
   if (state === "refused") return "Refused by the gateway";
+  if (state === "rolled-back") return "Rolled back by the gateway";
   if (state === "applying") return "Applying";
+  if (state === "watching") return "In effect, watched";
   if (differs) return "Not yet reported";
   return state === "active" ? "Active, as desired" : "No configuration";
 }

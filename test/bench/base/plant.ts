@@ -101,7 +101,8 @@ export async function preparePlant(workspace: Workspace, options: PlantOptions):
     adopted: async () => {
       await until(
         () => call<SitesView>("GET", "/v1/sites"),
-        ({ sites }) => sites.some((view) => view.configurationState === "active" && view.reportedRevision === 1),
+        ({ sites }) =>
+          sites.some((view) => ["active", "watching"].includes(view.configurationState) && view.reportedRevision === 1),
       );
     },
     get: (path) => call("GET", path),

@@ -86,6 +86,19 @@ describe("a site", () => {
       expect(reason).toContain(part);
   });
 
+  it("says which configuration its gateway does not run, and why", () => {
+    const told = (configuration: StatusReport["configuration"]): string =>
+      judgeCondition({ ...facts, status: { ...status({}), configuration } }).reason;
+    const refused = { revision: 2 };
+    expect(told({ reported: 1, state: "refused", reason: "no such secret", refused })).toContain(
+      "its gateway refuses revision 2: no such secret",
+    );
+    const reason = 'revision 2 was rolled back: the connector "wms" was up before, and is down now';
+    expect(told({ reported: 1, state: "rolled-back", reason, refused })).toContain(reason);
+    for (const state of ["active", "watching", "applying"] as const)
+      expect(told({ reported: 2, state })).toBe(told({ reported: 2, state: "active" }));
+  });
+
   it("says for how long it has been silent", () => {
     expect(judgeCondition({ ...facts, lastHeardAt: now - 42_000 }).reason).toBe("silent for 42 s; its lease ended 27 s ago");
   });

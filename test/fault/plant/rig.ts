@@ -100,7 +100,7 @@ export class Rig implements AsyncDisposable {
       until(
         async () =>
           (await this.central.get<{ sites: SiteStatus[] }>("/v1/sites")).sites.find(({ name }) => name === this.gateway.site),
-        (site) => site?.reportedRevision === revision && site.configurationState === "active",
+        (site) => site?.reportedRevision === revision && ["active", "watching"].includes(site.configurationState),
       ),
     ]);
   }

@@ -38,7 +38,11 @@ interface Life {
 }
 
 /** Lives through the wishes from `from` on, until the power goes or all are dealt with. */
-async function live(disk: CutDisk, central: CentralOfBundles, wishes: readonly Wish[]): Promise<Life & { readonly running: string | undefined }> {
+async function live(
+  disk: CutDisk,
+  central: CentralOfBundles,
+  wishes: readonly Wish[],
+): Promise<Life & { readonly running: string | undefined }> {
   // a small file, so that it is written anew now and then
   const plant = openPlant(disk);
   const opened = await openAgent({ file, central, plant, clock: clockOfWaits(), documents: { disk, spareBytes: 3000 } });
@@ -79,7 +83,13 @@ const plain = (state: AgentState): unknown => JSON.parse(JSON.stringify(state));
 const effectOf = ({ trial, good }: AgentState): StoredRevision | undefined => trial ?? good;
 
 /** Starts on what the cut left, with central wanting the same as before, and runs until that is dealt with. */
-async function converge(disk: CutDisk, central: CentralOfBundles, state: AgentState, { isBad, ...wish }: Wish, cuts: number): Promise<void> {
+async function converge(
+  disk: CutDisk,
+  central: CentralOfBundles,
+  state: AgentState,
+  { isBad, ...wish }: Wish,
+  cuts: number,
+): Promise<void> {
   const plant = openPlant(disk);
   const opened = await openAgent({ file, central, plant, clock: clockOfWaits(), documents: { disk } });
   await opened.agent.resume();
@@ -113,7 +123,6 @@ describe("after a power cut at any step", { timeout: 600_000 }, () => {
     const { running } = await live(whole, central, wishes);
     expect(running).toBe("6:last");
     expect(whole.steps.filter((step) => step.startsWith("rename")).length).toBeGreaterThan(0);
-    console.info(`${whole.steps.length} steps`);
     for (let cutAt = 1; cutAt <= whole.steps.length; cutAt++) {
       for (const survival of survivals) {
         const disk = new CutDisk(cutAt);

@@ -28,6 +28,8 @@ async function waits(tries: number, answer: (attempt: number) => LinkAnswer): Pr
     {
       ...{
         site: "lyon",
+        version: "0.1.0",
+        vitals: () => ({ connectors: [], tallies: [] }),
         centralKeys: CentralKeys.open({ dataDir: folder.path, handedOver: generateKeyPairSync("ed25519").publicKey }),
         session,
       },
@@ -37,7 +39,7 @@ async function waits(tries: number, answer: (attempt: number) => LinkAnswer): Pr
       apply: async () => {},
       restore: async () => {},
     },
-    { active: 1, desired: 1 },
+    { desired: { revision: 1 } },
   );
   agent.want({ revision: 2 });
   await agent.run(stopping.signal);

@@ -1,211 +1,142 @@
-import { createHash, generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
-import { CompactSign } from "jose";
 import { expect, it } from "vitest";
-import { Agent } from "../../../gateway/agent/agent.ts";
-import { AgentDocuments, type AgentState } from "../../../gateway/agent/documents.ts";
-import { CentralKeys } from "../../../gateway/identity/central-keys.ts";
-import type { Session } from "../../../gateway/link/session.ts";
-import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { type Bundle, PlantgateError, systemClock } from "../../../protocol/index.ts";
-import { plantDocuments } from "../../support/documents.ts";
+import { PlantgateError } from "../../../protocol/index.ts";
+import { CentralOfBundles, clockOfWaits, openAgent, Plant } from "../../support/agent.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { bundleOf } from "../../support/gateway-parts.ts";
-import { until } from "../../support/process.ts";
 
-const keys = generateKeyPairSync("ed25519");
-const log = openLogger({ level: "silent", site: "lyon" });
-
-async function signed(revision: number): Promise<string> {
-  const bundle = await bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" }), "lyon", revision);
-  return new CompactSign(Buffer.from(JSON.stringify(bundle))).setProtectedHeader({ alg: "EdDSA" }).sign(keys.privateKey);
+/** A gateway's folder and its central; each `open` is a start of its process. */
+function openSite() {
+  const folder = temporaryFolder();
+  const central = new CentralOfBundles();
+  return {
+    central,
+    async open(refuses: (content: string) => boolean = () => false) {
+      const plant = new Plant();
+      plant.refuses = (content) =>
+        refuses(content) ? new PlantgateError("CONFIG_INVALID", `"${content}" is not understood`) : undefined;
+      const opened = await openAgent({ file: join(folder.path, "agent.db"), central, plant, clock: clockOfWaits() });
+      await opened.start();
+      return { ...opened, [Symbol.asyncDispose]: () => opened.stop() };
+    },
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
 }
 
-/** An agent whose gateway can apply only some revisions, at a central that has them all. */
-async function openAgent(folder: string, applies: (revision: number) => boolean) {
-  const documents = await AgentDocuments.open(join(folder, "agent.db"));
-  const applied: number[] = [];
-  const session = {
-    online: async () => ({ kind: "online", session: "1", watermarks: [] }),
-    send: async (_session: string, { path }: { path: string }) => ({
-      kind: "ok",
-      body: { jws: await signed(Number(path.split("/").at(-1))) },
-    }),
-  } as unknown as Session;
-  const apply = async ({ revision }: Bundle): Promise<void> => {
-    if (!applies(revision)) throw new PlantgateError("CONFIG_INVALID", `revision ${revision} is not understood`);
-    applied.push(revision);
+it("goes on with the configuration in effect and says why another one was refused, also after a restart", async () => {
+  using site = openSite();
+  const [one, two] = [await site.central.has(1, "one"), await site.central.has(2, "two")];
+  const refuses = (content: string): boolean => content === "two";
+  const told = {
+    ...{ reported: 1, digest: one.digest, state: "refused", reason: '"two" is not understood', refused: two },
+    since: { recorded: 0, deadLetters: 0 },
   };
-  const instead: number[] = [];
-  const restore = async (stored: Bundle, isInstead: boolean): Promise<void> => {
-    await apply(stored);
-    if (isInstead) instead.push(stored.revision);
-  };
-  const state = (await documents.state()) as AgentState;
-  const deps = {
-    site: "lyon",
-    centralKeys: CentralKeys.open({ dataDir: folder, handedOver: keys.publicKey }),
-    documents,
-    session,
-    clock: systemClock,
-    log,
-    apply,
-    restore,
-  };
-  const agent = new Agent(deps, state);
-  return { agent, applied, instead };
-}
-
-/** Runs an agent until it has dealt with these revisions, one after the other. */
-async function given(folder: string, revisions: readonly number[], applies: (revision: number) => boolean): Promise<void> {
-  const { agent } = await openAgent(folder, applies);
-  const stopping = new AbortController();
-  const running = agent.run(stopping.signal);
-  for (const revision of revisions) {
-    agent.want({ revision });
-    await agent.settled(stopping.signal);
+  {
+    await using first = await site.open(refuses);
+    await first.dealsWith(one);
+    await first.dealsWith(two);
+    expect(first.plant.applied).toEqual(["1:one"]);
+    expect(first.agent.report).toEqual(told);
   }
-  stopping.abort();
-  await running;
-}
+  await using second = await site.open(refuses);
+  expect([second.plant.applied, second.agent.report]).toEqual([["1:one"], told]);
+});
 
-it("goes on with the configuration in effect and says why another one was refused", async () => {
-  using folder = temporaryFolder();
-  const { agent, applied } = await openAgent(folder.path, (revision) => revision !== 2);
-  const stopping = new AbortController();
-  const running = agent.run(stopping.signal);
-  for (const revision of [1, 2]) {
-    agent.want({ revision });
-    await agent.settled(stopping.signal);
+it("takes what was refused once it can be applied, such as by a newer gateway", async () => {
+  using site = openSite();
+  const [one, two] = [await site.central.has(1, "one"), await site.central.has(2, "two")];
+  {
+    await using first = await site.open((content) => content === "two");
+    await first.dealsWith(one);
+    await first.dealsWith(two);
   }
-  stopping.abort();
-  await running;
-  expect(applied).toEqual([1]);
-  expect(agent.report).toEqual({ reported: 1, state: "refused", reason: "revision 2 is not understood" });
+  await using second = await site.open();
+  expect(second.agent.desired).toBe(0);
+  second.agent.want(two);
+  await second.sees(({ state, reported }) => state === "active" && reported === 2);
+  expect(second.agent.report.refused).toBeUndefined();
 });
 
 it("starts with the configuration before the last one when that one cannot be applied any more, and says so", async () => {
-  using folder = temporaryFolder();
-  // the third one was refused, and is no configuration to go back to
-  await given(folder.path, [1, 2, 3], (revision) => revision !== 3);
-  const { agent, applied, instead } = await openAgent(folder.path, (revision) => revision !== 2);
-  await agent.resume();
-  expect([applied, instead]).toEqual([[1], [1]]);
-  expect(agent.report).toEqual({
+  using site = openSite();
+  const wishes = [await site.central.has(1, "one"), await site.central.has(2, "two"), await site.central.has(3, "three")];
+  {
+    await using first = await site.open((content) => content === "three");
+    // the third one was refused, and is no configuration to go back to
+    for (const wish of wishes) await first.dealsWith(wish);
+  }
+  await using second = await site.open((content) => content !== "one");
+  expect([second.plant.applied, second.plant.instead]).toEqual([["1:one"], ["1:one"]]);
+  expect(second.agent.report).toMatchObject({
     reported: 1,
     state: "refused",
-    reason: expect.stringContaining("revision 2 is not understood"),
+    reason: expect.stringContaining('revision 2: "two" is not understood'),
   });
-  // central's wanted revision is fetched again, whichever it is
-  expect(agent.desired).toBe(0);
+  // central's wanted revision is asked for again, whichever it is
+  expect(second.agent.desired).toBe(0);
 });
 
 it("takes the configuration that central still wants when it can be applied again", async () => {
-  using folder = temporaryFolder();
-  await given(folder.path, [1, 2], () => true);
+  using site = openSite();
+  const [one, two] = [await site.central.has(1, "one"), await site.central.has(2, "two")];
+  {
+    await using first = await site.open();
+    await first.dealsWith(one);
+    await first.dealsWith(two);
+  }
   let understood = false;
-  const { agent, applied } = await openAgent(folder.path, (revision) => revision === 1 || understood);
-  await agent.resume();
+  await using second = await site.open((content) => content === "two" && !understood);
   understood = true;
-  const stopping = new AbortController();
-  const running = agent.run(stopping.signal);
-  agent.want({ revision: 2 });
-  await until(
-    () => agent.report,
-    ({ state }) => state === "active",
-  );
-  stopping.abort();
-  await running;
-  expect([applied, agent.report.reported]).toEqual([[1, 2], 2]);
+  second.agent.want(two);
+  await second.sees(({ state }) => state === "active");
+  expect([second.plant.applied, second.agent.report.reported]).toEqual([["1:one", "2:two"], 2]);
 });
 
 it("says that nothing runs when no stored configuration can be applied", async () => {
-  using folder = temporaryFolder();
-  await given(folder.path, [1, 2], () => true);
-  const { agent, applied } = await openAgent(folder.path, () => false);
-  await agent.resume();
-  expect([applied, agent.report.reported, agent.report.state]).toEqual([[], 0, "refused"]);
+  using site = openSite();
+  {
+    await using first = await site.open();
+    await first.dealsWith(await site.central.has(1, "one"));
+    await first.dealsWith(await site.central.has(2, "two"));
+  }
+  await using second = await site.open(() => true);
+  expect([second.plant.applied, second.agent.report.reported, second.agent.report.state]).toEqual([[], 0, "refused"]);
 });
 
-/** A central that gives the same number to another content, as one does that was restored; `content` is a template's purpose. */
-async function openAtRestored(folder: string, central: { content: string }, refuses: (content: string) => boolean = () => false) {
-  const documents = await AgentDocuments.open(join(folder, "agent.db"));
-  const bundleNow = async (): Promise<string> => {
-    const [template, ...rest] = plantDocuments({ site: "lyon", wmsUrl: `mqtt://${central.content}:1` });
-    return JSON.stringify(await bundleOf([template!, ...rest], "lyon", 2));
-  };
-  const session = {
-    online: async () => ({ kind: "online", session: "1", watermarks: [] }),
-    send: async () => {
-      const signer = new CompactSign(Buffer.from(await bundleNow())).setProtectedHeader({ alg: "EdDSA" });
-      return { kind: "ok", body: { jws: await signer.sign(keys.privateKey) } };
-    },
-  } as unknown as Session;
-  const applied: string[] = [];
-  const apply = async ({ connectors }: Bundle): Promise<void> => {
-    const { config } = connectors.wms!;
-    const content = "url" in config ? new URL(config.url ?? "").hostname : "";
-    if (refuses(content)) throw new PlantgateError("CONFIG_INVALID", `${content} is refused`);
-    applied.push(content);
-  };
-  const deps = {
-    site: "lyon",
-    centralKeys: CentralKeys.open({ dataDir: folder, handedOver: keys.publicKey }),
-    documents,
-    session,
-    clock: systemClock,
-    log,
-    apply,
-    restore: apply,
-  };
-  const agent = new Agent(deps, (await documents.state()) as AgentState);
-  await agent.resume();
-  return {
-    agent,
-    applied,
-    /** What central wants comes, and is dealt with. */
-    async told(): Promise<void> {
-      const stopping = new AbortController();
-      const running = agent.run(stopping.signal);
-      agent.want({
-        revision: 2,
-        digest: createHash("sha256")
-          .update(await bundleNow())
-          .digest("hex"),
-      });
-      await agent.settled(stopping.signal);
-      stopping.abort();
-      await running;
-    },
-  };
-}
-
 it("takes another content under the number of the one that runs, as a restored central gives numbers out again", async () => {
-  using folder = temporaryFolder();
-  const central = { content: "lost" };
-  const first = await openAtRestored(folder.path, central);
-  await first.told();
-  await first.told();
-  expect(first.applied).toEqual(["lost"]);
+  using site = openSite();
+  const lost = await site.central.has(2, "lost");
+  {
+    await using first = await site.open();
+    await first.dealsWith(lost);
+    first.agent.want({ ...lost });
+    await first.dealsWith(lost);
+    expect(first.plant.applied).toEqual(["2:lost"]);
+  }
   // it was away meanwhile
-  central.content = "again";
-  const second = await openAtRestored(folder.path, central);
-  await second.told();
-  await second.told();
-  expect(second.applied).toEqual(["lost", "again"]);
-  expect(second.agent.report).toEqual({ reported: 2, state: "active" });
-  expect((await openAtRestored(folder.path, central)).applied).toEqual(["again"]);
+  const again = await site.central.has(2, "again");
+  {
+    await using second = await site.open();
+    await second.dealsWith(again);
+    expect(second.plant.applied).toEqual(["2:lost", "2:again"]);
+    expect(second.agent.report).toMatchObject({ reported: 2, digest: again.digest, state: "active" });
+  }
+  await using third = await site.open();
+  expect(third.plant.applied).toEqual(["2:again"]);
 });
 
 it("goes on with what ran, also after a restart, when another content under its number is refused", async () => {
-  using folder = temporaryFolder();
-  const central = { content: "lost" };
-  await (await openAtRestored(folder.path, central)).told();
-  central.content = "again";
+  using site = openSite();
   const refuses = (content: string): boolean => content === "again";
-  const second = await openAtRestored(folder.path, central, refuses);
-  await second.told();
-  expect(second.agent.report).toEqual({ reported: 2, state: "refused", reason: "again is refused" });
-  const third = await openAtRestored(folder.path, central, refuses);
-  expect([third.applied, third.agent.report.state]).toEqual([["lost"], "active"]);
+  {
+    await using first = await site.open();
+    await first.dealsWith(await site.central.has(2, "lost"));
+  }
+  const again = await site.central.has(2, "again");
+  {
+    await using second = await site.open(refuses);
+    await second.dealsWith(again);
+    expect(second.agent.report).toMatchObject({ reported: 2, state: "refused", reason: '"again" is not understood' });
+  }
+  await using third = await site.open(refuses);
+  expect([third.plant.applied, third.agent.report.state]).toEqual([["2:lost"], "refused"]);
 });

@@ -20,7 +20,7 @@ it("has messages wait half a minute for a revision, all of them together, and an
   };
   const agent = new Agent(
     {
-      site: "lyon",
+      ...{ site: "lyon", version: "0.1.0", vitals: () => ({ connectors: [], tallies: [] }) },
       centralKeys: CentralKeys.open({ dataDir: folder.path, handedOver: generateKeyPairSync("ed25519").publicKey }),
       documents: await AgentDocuments.open(join(folder.path, "agent.db")),
       session: {} as Session,
@@ -29,7 +29,7 @@ it("has messages wait half a minute for a revision, all of them together, and an
       apply: async () => {},
       restore: async () => {},
     },
-    { active: 1, desired: 1 },
+    { desired: { revision: 1 } },
   );
   const { signal } = new AbortController();
   const waited = async (messages: number): Promise<number> => {
