@@ -6,7 +6,12 @@ export function Revision({ site }: { readonly site: SiteView }) {
   const { desiredRevision: desired, reportedRevision: reported, configurationState: state, configurationReason: reason } = site;
   if (desired === 0 && reported === 0) return <p className="quiet">none yet</p>;
   const differs = desired !== reported;
-  const tone = state === "refused" || state === "rolled-back" ? "bad" : differs || state === "applying" || state === "watching" ? "change" : "good";
+  const tone =
+    state === "refused" || state === "rolled-back"
+      ? "bad"
+      : differs || state === "applying" || state === "watching"
+        ? "change"
+        : "good";
   return (
     <div className="revision" data-tone={tone}>
       {differs ? (
