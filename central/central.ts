@@ -36,11 +36,14 @@ import { Keyring } from "./secret/keyring.ts";
 import { SecretSets, sealKeyOf } from "./secret/sets.ts";
 import { Vault } from "./secret/vault.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
+import { Enrollment } from "./site/enrollment.ts";
+import { GatewayKeys } from "./site/keys.ts";
 import { LiveOverview } from "./site/live-overview.ts";
 import { Overview } from "./site/overview.ts";
 import { Presence } from "./site/presence.ts";
 import { SiteRegistry } from "./site/registry.ts";
 import { Sessions } from "./site/sessions.ts";
+import { SiteFiles } from "./site/site-file.ts";
 import type { OpenDatabase } from "./storage/database.ts";
 import { openFolder } from "./storage/folder.ts";
 import { LedgerGate } from "./storage/gate.ts";
@@ -50,6 +53,7 @@ import { describeDatabase } from "./storage/postgres.ts";
 import { joinDatabase } from "./storage/replica.ts";
 import { readSeen, watchLedger } from "./storage/seen.ts";
 import { SharedCommits } from "./storage/shared-commits.ts";
+import { SigningKeys } from "./storage/signing-keys.ts";
 import { openReading, openStorage, type StorageTarget } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 import { LoopLag } from "./telemetry/loop-lag.ts";
@@ -108,7 +112,19 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     scope.defer("storage", () => storage.destroy());
     const reading = openReading(target, storage, gate);
     if (reading !== storage) scope.defer("storage for reading", () => reading.destroy());
-    if (url !== undefined) await joinDatabase(storage, identity, settings.dataDir, log);
+    if (url !== undefined) await joinDatabase(storage, identity, log);
+    const audit = new Audit(clock);
+    const signing = folder.signingKey;
+    const signingKeys = new SigningKeys({
+      storage,
+      signing,
+      dataDir: settings.dataDir,
+      place: identity.place,
+      clock,
+      audit,
+      log,
+    });
+    await signingKeys.join({ anew: settings.newSigningKey });
 
     const commits = new SharedCommits(storage);
     const alarms = new Alarms({ clock, log });
@@ -117,12 +133,12 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const { incarnation } = seen;
     gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
+    const keys = new GatewayKeys({ storage, clock, audit });
     const presence = new Presence({ storage, commits, clock, alarms });
     const routes = new Routes(clock);
     const hints = new Hints();
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });
-    const audit = new Audit(clock);
     const documents = new DocumentStore(clock);
     const renderer = new Renderer({ clock });
     scope.defer("renderer", () => renderer.stop());
@@ -194,6 +210,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       leaseSeconds: settings.leaseSeconds,
     });
     const people = makePeople({ storage, clock, audit, adminToken: identity.adminToken });
+    const contents = {
+      bundle: async (site: string) => (await revisions.find(site, (await revisions.desired(site)).revision)) ?? null,
+      secrets: async (site: string) => {
+        const row = await registry.find(site);
+        return (row && (await secretSets.fetch(row))?.jws) ?? null;
+      },
+    };
     const app = makeApp({
       ...people,
       audit,
@@ -215,6 +238,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       changeViews: new ChangeViews({ storage, documents, changes, judge }),
       changeDiffs: new ChangeDiffs({ storage, documents, changes, judge }),
       tokens: new GatewayTokens({ registry, clock }),
+      keys,
+      signing,
+      signingKeys,
+      enrollment: new Enrollment({ storage, clock, audit, keys, signing }),
+      siteFiles: new SiteFiles({ storage, clock, audit, keys, signing, ...contents }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       reading,
@@ -240,11 +268,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
 
     const projecting = projector.run(stopping.signal);
     const saving = savePresence(presence, clock, log, stopping.signal);
+    const following = signingKeys.watch(stopping.signal);
+    const retiring = retireKeys(keys, clock, log, stopping.signal);
     const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
     const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, saving, watching, noting]);
+      await Promise.all([projecting, saving, watching, noting, following, retiring]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });
@@ -298,6 +328,18 @@ async function inviteFirst(signIn: People["signIn"], address: string, log: Logge
     { event: "central.firstLink.made", url: url.href },
     "nobody can sign in yet: open this link, once and within a day, to become admin and set a password",
   );
+}
+
+const retireEveryMs = 10_000;
+
+/** A key whose overlap is over is refused by itself; here that is noted. */
+async function retireKeys(keys: GatewayKeys, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await keys
+      .retire()
+      .catch((err: unknown) => log.debug({ event: "keys.retire.failed", err }, "replaced keys are looked at again"));
+    await clock.sleep(retireEveryMs, signal);
+  }
 }
 
 function makeServer(fetch: Parameters<typeof createAdaptorServer>[0]["fetch"]): Server {

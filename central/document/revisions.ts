@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { CompactSign } from "jose";
+import { CompactSign, decodeProtectedHeader } from "jose";
 import type { Insertable } from "kysely";
 import type { z } from "zod";
 import { type Bundle, type Clock, type DocumentProblem, renderSite, type SourceFile, toInstant } from "../../protocol/index.ts";
@@ -159,15 +159,18 @@ export class Revisions {
     await tx.updateTable("sites").set({ environment }).where("name", "=", site).where("environment", "=", "").execute();
   }
 
-  /** A revision as its gateway fetches it. */
-  find(site: string, revision: number): Promise<{ revision: number; digest: string; jws: string } | undefined> {
-    const { storage } = this.#deps;
-    return storage
+  /** A revision as its gateway fetches it: signed with the key of now, as the one that signed it first may not be taken any more. */
+  async find(site: string, revision: number): Promise<{ revision: number; digest: string; jws: string } | undefined> {
+    const { storage, signing } = this.#deps;
+    const found = await storage
       .selectFrom("revisions")
-      .select(["revision", "digest", "jws"])
+      .select(["revision", "digest", "jws", "bundle"])
       .where("site", "=", site)
       .where("revision", "=", revision)
       .executeTakeFirst();
+    if (!found) return undefined;
+    const { bundle, ...stored } = found;
+    return decodeProtectedHeader(stored.jws).kid === signing.kid ? stored : { ...stored, jws: await this.#sign(bundle) };
   }
 
   /** A site's revisions, the newest first. */
@@ -251,10 +254,13 @@ export class Revisions {
 
   /** Compact JWS over the bundle's JSON; gateways verify it with the key that they pinned when they were added. */
   async #signed(bundle: Bundle): Promise<{ readonly payload: string; readonly jws: string; readonly digest: string }> {
-    const payload = Buffer.from(JSON.stringify(bundle));
+    const payload = JSON.stringify(bundle);
+    return { payload, jws: await this.#sign(payload), digest: createHash("sha256").update(payload).digest("hex") };
+  }
+
+  #sign(payload: string): Promise<string> {
     const { kid, privateKey } = this.#deps.signing;
-    const jws = await new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
-    return { payload: payload.toString(), jws, digest: createHash("sha256").update(payload).digest("hex") };
+    return new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
   }
 }
 

@@ -5,6 +5,7 @@ import type { BrowserSession } from "../auth/browser-sessions.ts";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Operators } from "../auth/operators.ts";
 import { isSame } from "../auth/secret-text.ts";
+import type { GatewayKey } from "../site/keys.ts";
 import type { Presence } from "../site/presence.ts";
 import type { SiteRow } from "../site/registry.ts";
 import { ProblemError } from "./problem.ts";
@@ -64,7 +65,8 @@ export function requireRole(actor: Actor, wanted: Role | readonly Role[], enviro
   );
 }
 
-export type GatewayEnv = { Variables: { site: SiteRow } };
+/** `key`: the one that signed the call. */
+export type GatewayEnv = { Variables: { site: SiteRow; key: GatewayKey } };
 
 /** Lets a gateway act for the site of the path, and renews that site's lease. */
 export function gatewayOnly(deps: {
@@ -76,6 +78,7 @@ export function gatewayOnly(deps: {
     if (!judged.ok) throw new ProblemError(judged.code, judged.detail);
     deps.presence.heard(judged.site.name);
     c.set("site", judged.site);
+    c.set("key", judged.key);
     await next();
   };
 }

@@ -1,13 +1,15 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { SiteRegistry } from "../site/registry.ts";
+import type { SigningKeys } from "../storage/signing-keys.ts";
 import { type Guards, requireRole } from "./access.ts";
+import { environmentName } from "./api/common.ts";
 import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface AdminRouteDeps {
   readonly registry: SiteRegistry;
-  readonly signingKey: string;
+  readonly signingKeys: SigningKeys;
   readonly guards: Guards;
   /** Told with the site after its rights, routes or desired revision may have changed. */
   readonly siteChanged: (site: string) => void;
@@ -17,7 +19,13 @@ export interface AdminRouteDeps {
 export const siteName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "a site's name: lower-case letters, digits and dashes, at most 63");
-const newSite = z.strictObject({ name: siteName, publicKey: z.string().min(1).max(2000) });
+const newSite = z.strictObject({
+  name: siteName,
+  publicKey: z.string().min(1).max(2000).optional().meta({ description: "None: its gateway is enrolled later" }),
+  environment: environmentName
+    .optional()
+    .meta({ description: "Where it belongs, for ever; none: as its first Site document says" }),
+});
 const addedSite = z.object({ site: z.string(), signingKey: z.string() });
 const sitePath = z.object({ site: z.string() });
 
@@ -42,16 +50,32 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       },
     }),
     async (c) => {
-      requireRole(c.var.actor, "admin");
-      const { name, publicKey } = c.req.valid("json");
+      const { name, publicKey, environment = "" } = c.req.valid("json");
+      requireRole(
+        c.var.actor,
+        environment === "" ? "admin" : ["admin", "engineer"],
+        environment === "" ? undefined : environment,
+      );
       const known = await deps.registry.find(name);
       if (known) requireRole(c.var.actor, "admin", known.environment);
-      const outcome = await deps.registry.add(name, publicKey);
+      const actor = c.var.actor.name;
+      const signingKey = deps.signingKeys.chain.at(-1)?.publicKey ?? "";
+      if (publicKey === undefined || environment !== "") {
+        const created = await deps.registry.create(name, environment, actor);
+        if (created.kind === "conflict") throw new ProblemError("conflict", `site "${name}" belongs to another environment`);
+        if (publicKey === undefined) {
+          deps.siteChanged(name);
+          return c.json({ site: name, signingKey }, created.kind === "created" ? 201 : 200);
+        }
+      }
+      const outcome = await deps.registry.add(name, publicKey, actor);
       if (outcome.kind === "key-invalid") throw new ProblemError("invalid", "publicKey: an Ed25519 public key in PEM (SPKI)");
-      if (outcome.kind === "conflict")
-        throw new ProblemError("conflict", `site "${name}" is pinned to another key; revoke it first, then add its new key`);
+      if (outcome.kind === "conflict") {
+        const pinned = `site "${name}" is pinned to another key; revoke it first, then add its new key`;
+        throw new ProblemError("conflict", outcome.detail ?? pinned);
+      }
       deps.siteChanged(name);
-      return c.json({ site: name, signingKey: deps.signingKey }, outcome.kind === "added" ? 201 : 200);
+      return c.json({ site: name, signingKey }, outcome.kind === "added" ? 201 : 200);
     },
   );
 
@@ -75,7 +99,8 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       const { site } = c.req.valid("param");
       const known = await deps.registry.find(site);
       if (known) requireRole(c.var.actor, "admin", known.environment);
-      if (!(await deps.registry.revoke(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      if (!(await deps.registry.revoke(site, c.var.actor.name)))
+        throw new ProblemError("site-unknown", `there is no site "${site}"`);
       deps.siteChanged(site);
       return c.json({ site, revoked: true }, 200);
     },

@@ -20,6 +20,7 @@ import { type DocumentRouteDeps, documentRoutes } from "./document-routes.ts";
 import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
+import { type KeyRouteDeps, keyRoutes } from "./key-routes.ts";
 import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
@@ -35,7 +36,8 @@ export interface AppDeps
     Omit<EffectiveRouteDeps, "guards">,
     Omit<DocumentRouteDeps, "guards">,
     Omit<ChangeRouteDeps, "guards">,
-    Omit<AdminRouteDeps, "signingKey" | "guards">,
+    Omit<AdminRouteDeps, "guards">,
+    Omit<KeyRouteDeps, "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
     Omit<AuditRouteDeps, "guards">,
@@ -115,7 +117,8 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/", sessionRoutes({ ...deps, guards, sourceOf: sourcesBehind(deps.trustedProxies) }));
   app.route("/v1", peopleRoutes({ ...deps, guards }));
   app.route("/v1", auditRoutes({ ...deps, guards }));
-  app.route("/v1", adminRoutes({ ...deps, guards, signingKey: identity.signing.publicKey }));
+  app.route("/v1", adminRoutes({ ...deps, guards }));
+  app.route("/v1", keyRoutes({ ...deps, guards }));
   app.route("/v1", readRoutes({ ...deps, guards }));
   app.route("/v1", documentRoutes({ ...deps, guards }));
   app.route("/v1", changeRoutes({ ...deps, guards }));

@@ -10,6 +10,7 @@ import {
   type HelloAnswer,
   hello,
   helloAnswer,
+  keyNotice,
   laneName,
   statusReport,
   toInstant,
@@ -20,8 +21,10 @@ import type { Revisions } from "../document/revisions.ts";
 import { type BatchHead, parseEntries } from "../ledger/batch.ts";
 import type { Ingest } from "../ledger/ingest.ts";
 import type { Downlink } from "../router/downlink.ts";
+import type { GatewayKey } from "../site/keys.ts";
 import type { Presence } from "../site/presence.ts";
 import type { Caller, SessionState, Sessions } from "../site/sessions.ts";
+import type { Signing } from "../storage/signing-key.ts";
 import type { GatewayEnv } from "./access.ts";
 import type { Admissions } from "./admission.ts";
 import { instantText } from "./api/common.ts";
@@ -33,6 +36,7 @@ export interface GatewayRouteDeps {
   readonly ingest: Ingest;
   readonly downlink: Downlink;
   readonly presence: Presence;
+  readonly signing: Signing;
   readonly revisions: Revisions;
   readonly admissions: Admissions;
   readonly clock: Clock;
@@ -121,7 +125,12 @@ export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
     const site = c.var.site.name;
     const state = await deps.sessions.judge(site, input.session, callerOf(c));
     if (state !== "current") throw sessionProblem(state);
-    const outcome = await deps.downlink.poll(site, input, AbortSignal.any([c.req.raw.signal, deps.stopping]));
+    const outcome = await deps.downlink.poll(
+      site,
+      input,
+      AbortSignal.any([c.req.raw.signal, deps.stopping]),
+      c.var.key.fingerprint,
+    );
     if (outcome.kind === "site-revoked") throw new ProblemError("site-revoked", `the access of site "${site}" was revoked`);
     if (outcome.kind !== "answer") throw sessionProblem(outcome.kind);
     return c.json({ ...outcome.answer, incarnation: deps.incarnation });
@@ -133,7 +142,8 @@ export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
     const state = await deps.sessions.judge(site.name, report.session, callerOf(c));
     if (state !== "current") throw sessionProblem(state);
     await deps.presence.report(site, report);
-    return c.json({ serverTime: toInstant(deps.clock.now()), leaseSeconds: deps.leaseSeconds, incarnation: deps.incarnation });
+    const { leaseSeconds, incarnation } = deps;
+    return c.json({ serverTime: toInstant(deps.clock.now()), leaseSeconds, incarnation, key: noticeOf(c.var.key, deps) });
   });
 
   app.get("/bundles/:revision", async (c) => {
@@ -212,7 +222,10 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     summary: "What the gateway says of itself",
     request: { params: z.object({ site }), body: jsonBody(statusReport) },
     responses: {
-      200: jsonAnswer("Taken", z.object({ serverTime: instantText, leaseSeconds: z.int(), incarnation: z.string() })),
+      200: jsonAnswer(
+        "Taken",
+        z.object({ serverTime: instantText, leaseSeconds: z.int(), incarnation: z.string(), key: keyNotice }),
+      ),
       ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems),
     },
   });
@@ -234,6 +247,17 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
 const downlinkShape = downlinkAnswer.extend({
   messages: z.array(downlinkAnswer.shape.messages.element.extend({ event: z.record(z.string(), z.unknown()) })),
 });
+
+/** Since when: by what a person, or the key before, did. */
+function noticeOf(key: GatewayKey, { signing }: GatewayRouteDeps): z.infer<typeof keyNotice> {
+  return {
+    fingerprint: key.fingerprint,
+    since: toInstant(key.confirmed_at ?? key.created_at),
+    rotate: key.rotate_asked_at !== null,
+    seals: key.seal_key !== null,
+    signingKey: signing.kid,
+  };
+}
 
 /** The site's row was read before the body, and whatever else a call waits for. */
 function callerOf(c: Context<GatewayEnv>): Caller {

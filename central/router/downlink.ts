@@ -5,6 +5,7 @@ import type { Damage } from "../ledger/damage.ts";
 import type { Frames } from "../ledger/frames.ts";
 import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
 import type { SecretSets } from "../secret/sets.ts";
+import { isLive } from "../site/keys.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
@@ -47,14 +48,20 @@ export class Downlink {
    * Notes the acknowledgement, durably, then answers as soon as there are messages or another desired revision, at the latest after
    * `waitMs`. A gateway that acknowledges less than it once did (a restored data folder) gets the rest again, marked. A poll that waits
    * holds nothing of the storage.
+   * @param key fingerprint of the key that signs for the gateway: a poll ends with it (rule 15)
    */
-  async poll(site: string, request: DownlinkRequest, signal: AbortSignal): Promise<DownlinkOutcome> {
+  async poll(site: string, request: DownlinkRequest, signal: AbortSignal, key?: string): Promise<DownlinkOutcome> {
     const { clock, hints } = this.#deps;
     const deadline = clock.monotonic() + request.waitMs;
     let acknowledged = false;
     for (;;) {
-      const row = await this.#deps.registry.find(site);
+      const found = await this.#deps.registry.findWithKeys(site, key);
+      const row = found?.site;
       if (!row || row.revoked_at !== null) return { kind: "site-revoked" };
+      const [own] = found.keys;
+      if (key !== undefined && own?.state === "revoked") return { kind: "site-revoked" };
+      // another one has followed: its gateway says hello with that one
+      if (key !== undefined && (!own || !isLive(own, clock.now()))) return { kind: "session-unknown" };
       const session = await sessionState(this.#deps.storage, site, request.session);
       if (session !== "current") return { kind: session };
       const known = request.ack.epoch === row.downlink_epoch;

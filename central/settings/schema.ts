@@ -41,6 +41,10 @@ export const centralSettings = z.strictObject({
     .array(z.string().refine(isNetwork, "an address or a network such as 10.0.0.0/8"))
     .default(["127.0.0.1", "::1"])
     .meta({ description: "Proxies before central: what they say in X-Forwarded-For is where a call comes from." }),
+  newSigningKey: z.boolean().default(false).meta({
+    description:
+      "The signing key of this ledger is lost for good: begin with the one of the data folder. Gateways have to be enrolled anew.",
+  }),
   consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
   logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
 });

@@ -1,6 +1,9 @@
+import { type Kysely, sql } from "kysely";
+import { fingerprintOf } from "../site/public-key.ts";
+
 /** Tables of people, documents, changes, rollouts, secrets and keys (`tables/`). "user" is a word of PostgreSQL's own, so it is quoted. */
 export const configuration = [
-  "INSERT INTO counters (name, value) VALUES ('audit', 0), ('change', 0), ('rollout', 0), ('secrets', 0)",
+  "INSERT INTO counters (name, value) VALUES ('audit', 0), ('change', 0), ('rollout', 0), ('secrets', 0), ('site-file', 0)",
   "ALTER TABLE sites ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
   "ALTER TABLE revisions ADD COLUMN change INTEGER NOT NULL DEFAULT 0",
   "ALTER TABLE revisions ADD COLUMN origins TEXT",
@@ -51,11 +54,11 @@ export const configuration = [
     created_by TEXT NOT NULL, valid_until INTEGER, expires_at INTEGER, PRIMARY KEY (name, site, version)) WITHOUT ROWID`,
   `CREATE TABLE gateway_keys (
     site TEXT NOT NULL REFERENCES sites, fingerprint TEXT NOT NULL, public_key TEXT NOT NULL, seal_key TEXT, state TEXT NOT NULL,
-    origin TEXT NOT NULL, created_at INTEGER NOT NULL, confirmed_at INTEGER, confirmed_by TEXT, retires_at INTEGER,
+    origin TEXT NOT NULL, created_at INTEGER NOT NULL, confirmed_at INTEGER, confirmed_by TEXT, retires_at INTEGER, rotate_asked_at INTEGER,
     PRIMARY KEY (site, fingerprint)) WITHOUT ROWID`,
   `CREATE TABLE enrollment_tokens (
     hash TEXT PRIMARY KEY, site TEXT NOT NULL REFERENCES sites, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
-    expires_at INTEGER NOT NULL, used_at INTEGER) WITHOUT ROWID`,
+    expires_at INTEGER NOT NULL, used_at INTEGER, used_by TEXT) WITHOUT ROWID`,
   `CREATE TABLE signing_keys (
     number INTEGER PRIMARY KEY, kid TEXT NOT NULL UNIQUE, public_key TEXT NOT NULL, statement TEXT NOT NULL, created_at INTEGER NOT NULL)`,
   `CREATE TABLE dry_runs (
@@ -81,3 +84,25 @@ export const appendOnly = {
     `CREATE TRIGGER audit_whole BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_only_appended()`,
   ],
 };
+
+/** The one key that each site was pinned to is its active one; the column that held it is gone. */
+export async function keysOfSites(db: Kysely<Record<string, Record<string, unknown>>>): Promise<void> {
+  const { rows } = await sql
+    .raw<{ name: string; public_key: string; created_at: number; revoked_at: number | null }>(
+      "SELECT name, public_key, created_at, revoked_at FROM sites",
+    )
+    .execute(db);
+  for (const site of rows) {
+    const key = {
+      site: site.name,
+      fingerprint: fingerprintOf(site.public_key),
+      public_key: site.public_key,
+      state: site.revoked_at === null ? "active" : "revoked",
+      origin: "added",
+      created_at: site.created_at,
+      confirmed_at: site.created_at,
+    };
+    await db.insertInto("gateway_keys").values(key).execute();
+  }
+  await sql.raw("ALTER TABLE sites DROP COLUMN public_key").execute(db);
+}

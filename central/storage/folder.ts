@@ -1,20 +1,23 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { type CryptoKey, calculateJwkThumbprint, exportJWK, exportSPKI, generateKeyPair, importJWK, type JWK } from "jose";
 import { PlantgateError } from "../../protocol/index.ts";
+import { writeFlushed } from "./files.ts";
+import { type Signing, SigningKey } from "./signing-key.ts";
 
 /** What central is: made at its first start, kept in files of its data folder that only its user may read. */
 export interface Identity {
   /** Names the place of the ledger file. Whoever restores a backup of it deletes this one, so that gateways notice. */
   readonly place: string;
   readonly adminToken: string;
-  readonly signing: { readonly kid: string; readonly privateKey: CryptoKey; readonly publicKey: string };
+  readonly signing: Signing;
 }
 
 export interface Folder {
   readonly identity: Identity;
+  /** The same as `identity.signing`, with what it takes to change it. */
+  readonly signingKey: SigningKey;
   readonly ledgerFile: string;
   /** Gives the folder free for another process. */
   release(): void;
@@ -31,8 +34,8 @@ export async function openFolder(dataDir: string): Promise<Folder> {
   try {
     const place = keep(join(dataDir, "incarnation"), () => randomUUID());
     const adminToken = keep(join(dataDir, "admin.token"), () => randomBytes(32).toString("base64url"));
-    const signing = await keepSigningKey(join(dataDir, "signing-key.json"));
-    return { identity: { place, adminToken, signing }, ledgerFile: join(dataDir, "ledger.db"), release };
+    const signingKey = await SigningKey.open(dataDir);
+    return { identity: { place, adminToken, signing: signingKey }, signingKey, ledgerFile: join(dataDir, "ledger.db"), release };
   } catch (error) {
     release();
     throw error;
@@ -56,30 +59,6 @@ function lock(file: string): () => void {
 
 /** The file's text; made, flushed and named at once where there is none, so that a crash leaves no half of it. */
 export function keep(file: string, make: () => string): string {
-  if (!existsSync(file)) {
-    const staged = `${file}.new`;
-    const handle = openSync(staged, "w", 0o600);
-    writeSync(handle, `${make()}\n`);
-    fsyncSync(handle);
-    closeSync(handle);
-    renameSync(staged, file);
-    const folder = openSync(join(file, ".."), "r");
-    fsyncSync(folder);
-    closeSync(folder);
-  }
+  if (!existsSync(file)) writeFlushed(file, `${make()}\n`);
   return readFileSync(file, "utf8").trim();
-}
-
-async function keepSigningKey(file: string): Promise<Identity["signing"]> {
-  const fresh = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
-  const made = JSON.stringify(await exportJWK(fresh.privateKey));
-  try {
-    const jwk = JSON.parse(keep(file, () => made)) as JWK;
-    const { d: _, ...publicJwk } = jwk;
-    const privateKey = (await importJWK(jwk, "EdDSA")) as CryptoKey;
-    const publicKey = await exportSPKI((await importJWK(publicJwk, "EdDSA", { extractable: true })) as CryptoKey);
-    return { kid: await calculateJwkThumbprint(publicJwk), privateKey, publicKey };
-  } catch (cause) {
-    throw new PlantgateError("DISK_FAILED", `${file} holds no signing key`, { cause });
-  }
 }

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
 import type { Migration, MigrationProvider } from "kysely/migration";
-import { appendOnly, configuration } from "./configuration-step.ts";
+import { appendOnly, configuration, keysOfSites } from "./configuration-step.ts";
 import { isPostgres } from "./dialect.ts";
 
 /** Steps of the schema, in order; a step that was released is never changed. */
@@ -29,6 +29,7 @@ async function configurationFromCentre(db: Kysely<AnySchema>): Promise<void> {
     const { environment } = JSON.parse(labels) as { environment?: string };
     if (environment !== undefined) await db.updateTable("sites").set({ environment }).where("name", "=", name).execute();
   }
+  await keysOfSites(db);
 }
 
 async function run(db: Kysely<AnySchema>, statements: readonly string[]): Promise<void> {

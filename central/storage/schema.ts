@@ -14,7 +14,6 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
   counters: { name: string; value: number };
   sites: {
     name: string;
-    public_key: string;
     created_at: number;
     revoked_at: number | null;
     labels: string;

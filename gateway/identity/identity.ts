@@ -20,6 +20,10 @@ export interface KeyPair {
   readonly sealing: SealingKey;
 }
 
+type PairsNewestFirst = readonly [KeyPair, ...KeyPair[]];
+/** So many changes of keys may pass before what lies sealed on disk is sealed anew. */
+const keptPairs = 3;
+
 /** How files of keys are written; tests pass one that stops in the middle. */
 export interface KeyDisk {
   /** Whole or not at all, flushed on return. */
@@ -30,8 +34,8 @@ const disk: KeyDisk = { write: writeFlushed, remove: (file) => rmSync(file, { fo
 
 /**
  * The gateway's own keys; the private halves never leave the data folder. Modes: one pair (`current`); a second one that was made and flushed, and
- * that central may or may not know yet (`next`); `next` became `current`, and the pair before is kept until the next rotation (`before`), as
- * a central that is restored from a backup knows only that one.
+ * that central may or may not know yet (`next`); `next` became `current`, and the pairs before are kept (`before`), as a central that is restored from a
+ * backup knows only an older one, and secrets on disk may still be sealed to it.
  *
  * On disk: `gateway.key` holds current and before, `gateway.key.next` the next pair. Each is replaced whole, so that a crash at any moment
  * leaves a pair that central knows.
@@ -40,10 +44,10 @@ export class Identity {
   readonly #folder: string;
   readonly #disk: KeyDisk;
   #current: KeyPair;
-  #before: KeyPair | undefined;
+  #before: readonly KeyPair[];
   #next: KeyPair | undefined;
 
-  private constructor(folder: string, disk: KeyDisk, [current, before]: readonly [KeyPair, KeyPair?], next: KeyPair | undefined) {
+  private constructor(folder: string, disk: KeyDisk, [current, ...before]: PairsNewestFirst, next: KeyPair | undefined) {
     this.#folder = folder;
     this.#disk = disk;
     this.#current = current;
@@ -61,9 +65,8 @@ export class Identity {
     // a folder of before there were two
     if (found?.length !== pairs.length * 2) files.write(file, toPem(pairs));
     chmodSync(file, 0o600);
-    const [current, before] = pairs as [KeyPair, KeyPair?];
-    const next = openNext(`${file}.next`, current, files);
-    const identity = new Identity(folder, files, [current, before], next);
+    const newest = pairs as [KeyPair, ...KeyPair[]];
+    const identity = new Identity(folder, files, newest, openNext(`${file}.next`, newest[0], files));
     identity.#writeForPeople();
     return identity;
   }
@@ -83,7 +86,7 @@ export class Identity {
   }
   /** All that secrets may be sealed to that are on their way or on disk; the current one first. */
   get sealingKeys(): readonly SealingKey[] {
-    return [this.#current, this.#next, this.#before].flatMap((pair) => (pair ? [pair.sealing] : []));
+    return [this.#current, this.#next, ...this.#before].flatMap((pair) => (pair ? [pair.sealing] : []));
   }
 
   get current(): KeyPair {
@@ -93,7 +96,7 @@ export class Identity {
     return this.#next;
   }
   get before(): KeyPair | undefined {
-    return this.#before;
+    return this.#before[0];
   }
 
   /** The pair to change to; made, and flushed, where there is none yet. */
@@ -109,18 +112,19 @@ export class Identity {
   changeOver(): void {
     const next = this.#next;
     if (!next) return;
-    this.#disk.write(this.#file, toPem([next, this.#current]));
-    [this.#current, this.#before, this.#next] = [next, this.#current, undefined];
+    const before = [this.#current, ...this.#before].slice(0, keptPairs);
+    this.#disk.write(this.#file, toPem([next, ...before]));
+    [this.#current, this.#before, this.#next] = [next, before, undefined];
     this.#disk.remove(`${this.#file}.next`);
     this.#writeForPeople();
   }
 
   /** The pair before is the current one again: central was restored, and knows no newer one. Flushed on return. */
   goBack(): void {
-    const before = this.#before;
+    const [before, ...older] = this.#before;
     if (!before) return;
-    this.#disk.write(this.#file, toPem([before]));
-    [this.#current, this.#before] = [before, undefined];
+    this.#disk.write(this.#file, toPem([before, ...older]));
+    [this.#current, this.#before] = [before, older];
     this.#writeForPeople();
   }
 

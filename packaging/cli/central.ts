@@ -31,13 +31,14 @@ export function addCentralCommand(program: Command, done: Run): void {
       "addresses or networks of proxies before central, whose X-Forwarded-For counts; default: this machine",
     )
     .option("--console <folder>", "the built console; default: dist/console of this program")
+    .option("--new-signing-key", "the ledger's signing key is lost for good: begin with FOLDER's; gateways are enrolled anew")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText(
       "after",
       "\nThe admin token is in FOLDER/admin.token; other commands read it with --token-file." +
         "\nA database's password is read from PGPASSFILE or PGPASSWORD. Replicas of one database share admin.token and signing-key.json.",
     )
-    .action(async (options: Record<string, string> & { trustedProxy?: string[] }) => {
+    .action(async (options: Record<string, string> & { trustedProxy?: string[]; newSigningKey?: boolean }) => {
       const { runCentral } = (await loadModule("central/main")) as { runCentral: (raw: unknown) => Promise<number> };
       const {
         data,
@@ -45,6 +46,7 @@ export function addCentralCommand(program: Command, done: Run): void {
         recoveryPoint,
         lease,
         maxBacklog,
+        newSigningKey,
         console: consoleDir,
         trustedProxy,
         ...rest
@@ -57,6 +59,7 @@ export function addCentralCommand(program: Command, done: Run): void {
         leaseSeconds: Number(lease),
         maxBacklogMessages: Number(maxBacklog),
         trustedProxies: trustedProxy,
+        newSigningKey: newSigningKey ?? false,
         consoleDir: consoleDir ?? builtConsole(),
       });
       // its ledger was replaced: nothing that still runs may answer anybody

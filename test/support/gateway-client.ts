@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash, type KeyObject, randomUUID } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
 import { type CryptoKey, exportSPKI, generateKeyPair, SignJWT } from "jose";
 import type { CloudEvent, DownlinkAnswer, HelloAnswer, HoleReason, Lane, Problem } from "../../protocol/index.ts";
@@ -117,9 +117,9 @@ export class TestGateway {
   readonly site: string;
   session = "";
   readonly #url: () => string;
-  readonly #privateKey: CryptoKey;
+  readonly #privateKey: CryptoKey | KeyObject;
 
-  constructor(options: { url: () => string; site: string; privateKey: CryptoKey }) {
+  constructor(options: { url: () => string; site: string; privateKey: CryptoKey | KeyObject }) {
     this.#url = options.url;
     this.site = options.site;
     this.#privateKey = options.privateKey;
@@ -130,12 +130,19 @@ export class TestGateway {
   }
 
   token(
-    claims: { site?: string; audience?: string; issuedAt?: number; lifeSeconds?: number; key?: CryptoKey } = {},
+    claims: {
+      site?: string;
+      audience?: string;
+      issuedAt?: number;
+      lifeSeconds?: number;
+      key?: CryptoKey | KeyObject;
+      kid?: string;
+    } = {},
   ): Promise<string> {
     const site = claims.site ?? this.site;
     const issuedAt = claims.issuedAt ?? Math.floor(Date.now() / 1000);
     return new SignJWT()
-      .setProtectedHeader({ alg: "EdDSA" })
+      .setProtectedHeader({ alg: "EdDSA", ...(claims.kid === undefined ? {} : { kid: claims.kid }) })
       .setIssuer(site)
       .setSubject(site)
       .setAudience(claims.audience ?? "plantgate-central")

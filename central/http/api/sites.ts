@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { dryRunResult, sealKey, shadowFlow } from "../../../protocol/index.ts";
+import { dryRunResult, shadowFlow } from "../../../protocol/index.ts";
 import { documentKind, instantText, valueDifference } from "./common.ts";
 
 /** Where a value of a site's configuration comes from. */
@@ -89,6 +89,9 @@ export const gatewayKeyView = z.object({
   confirmedAt: instantText.nullable(),
   confirmedBy: z.string().nullable(),
   retiresAt: instantText.nullable(),
+  rotationAsked: z.boolean(),
+  /** Whether secrets can be sealed to it. */
+  seals: z.boolean(),
 });
 /** `POST /v1/sites/{site}/enrollment-tokens` */
 export const enrollmentTokenBody = z.object({
@@ -99,16 +102,18 @@ export const enrollmentTokenBody = z.object({
     .default(3600),
 });
 export const enrollmentToken = z.object({ token: z.string(), site: z.string(), expiresAt: instantText });
-/** `POST /v1/enroll`; `proof`: a compact JWS over both keys and the token's hash, by the signing key. */
-export const enrollBody = z.object({
-  token: z.string().max(512),
-  publicKey: z.string().max(2000),
-  sealKey,
-  proof: z.string().max(4096),
+/** `GET /v1/sites/{site}/keys` */
+export const gatewayKeyList = z.object({ keys: z.array(gatewayKeyView) });
+/** `POST /v1/sites/{site}/keys/{fingerprint}/confirm`, `…/revoke` */
+export const keyDecided = z.object({ site: z.string(), fingerprint: z.string(), state: z.enum(["active", "revoked"]) });
+/** `POST /v1/sites/{site}/enrollment-requests`, `GET /v1/sites/{site}/file`: a compact JWS to carry to the plant. */
+export const siteFileView = z.object({ site: z.string(), fingerprint: z.string().nullable(), file: z.string() });
+/** `POST /v1/signing-keys/rotate` */
+export const rotateSigningKeyBody = z.object({
+  overlapSeconds: z
+    .int()
+    .min(60)
+    .max(30 * 86_400)
+    .default(86_400),
 });
-export const enrollAnswer = z.object({
-  site: z.string(),
-  fingerprint: z.string(),
-  state: z.enum(["pending", "active"]),
-  signingKeys: z.array(z.object({ kid: z.string(), publicKey: z.string(), statement: z.string() })),
-});
+export const rotatedSigningKey = z.object({ kid: z.string(), before: z.string(), overlapUntil: instantText });

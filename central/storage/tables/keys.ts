@@ -17,6 +17,8 @@ export interface KeyTables {
     confirmed_by: string | null;
     /** A retiring one is taken until then. */
     retires_at: number | null;
+    /** A person asked its gateway to change to a new one. */
+    rotate_asked_at: number | null;
   };
   /** One use each. */
   enrollment_tokens: {
@@ -26,6 +28,8 @@ export interface KeyTables {
     created_by: string;
     expires_at: number;
     used_at: number | null;
+    /** The fingerprint of the key that it let in: that gateway may ask again, as an answer gets lost. */
+    used_by: string | null;
   };
   /** Central's public signing keys; each but the first is introduced by the one before it (`statement`, a compact JWS). */
   signing_keys: { number: number; kid: string; public_key: string; statement: string; created_at: number };

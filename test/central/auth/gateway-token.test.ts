@@ -1,6 +1,7 @@
 import { SignJWT } from "jose";
 import { expect, it } from "vitest";
 import { GatewayTokens } from "../../../central/auth/gateway-token.ts";
+import type { GatewayKey } from "../../../central/site/keys.ts";
 import type { SiteRegistry, SiteRow } from "../../../central/site/registry.ts";
 import { tokenAudience } from "../../../protocol/index.ts";
 import { generateGatewayKey } from "../../support/gateway-client.ts";
@@ -8,14 +9,16 @@ import { generateGatewayKey } from "../../support/gateway-client.ts";
 async function judging() {
   let nowSeconds = 1_800_000_000;
   const { publicKey, privateKey } = await generateGatewayKey();
-  const row = { name: "lyon", public_key: publicKey, revoked_at: null as number | null };
-  const find = async (name: unknown) => {
+  const row = { name: "lyon", revoked_at: null as number | null } as SiteRow;
+  const key = { site: "lyon", fingerprint: "f1", public_key: publicKey, state: "active" } as GatewayKey;
+  const findWithKeys = async (name: unknown, kid: string | undefined) => {
     // as the storage does with what it cannot bind
     if (typeof name !== "string") throw new TypeError("cannot be bound");
-    return name === "lyon" ? ({ ...row } as SiteRow) : undefined;
+    const keys = kid === undefined || kid === key.fingerprint ? [{ ...key }] : [];
+    return name === "lyon" ? { site: { ...row }, keys } : undefined;
   };
   const tokens = new GatewayTokens({
-    registry: { find } as unknown as SiteRegistry,
+    registry: { findWithKeys } as unknown as SiteRegistry,
     clock: { now: () => nowSeconds * 1000 } as never,
   });
   const token = await new SignJWT({})
@@ -33,7 +36,7 @@ async function judging() {
   const pass = (seconds: number): void => {
     nowSeconds += seconds;
   };
-  return { row, token, ask, pass };
+  return { row, key, token, ask, pass };
 }
 
 it("takes a token again whose signature held, but not once it has expired", async () => {
@@ -44,11 +47,11 @@ it("takes a token again whose signature held, but not once it has expired", asyn
 });
 
 it("takes a token that held for no other, for no other key, and for no revoked site", async () => {
-  const { ask, row, token } = await judging();
+  const { ask, row, key, token } = await judging();
   expect(await ask()).toBe("ok");
   const forged = `${token.slice(0, -10)}${token.at(-10) === "A" ? "B" : "A"}${token.slice(-9)}`;
   expect(await ask(forged)).toBe("key-unknown");
-  row.public_key = (await generateGatewayKey()).publicKey;
+  Object.assign(key, { public_key: (await generateGatewayKey()).publicKey, fingerprint: "f2" });
   expect(await ask()).toBe("key-unknown");
   row.revoked_at = 1;
   expect(await ask()).not.toBe("ok");
@@ -62,3 +65,22 @@ it.each([{ a: 1 }, ["lyon"], 7, null, true])(
     expect(await ask(`${part({ alg: "EdDSA" })}.${part({ sub })}.AAAA`)).toBe("token-invalid");
   },
 );
+
+it("takes a token whose signature held no more once its key is not live any more, whatever is kept of it", async () => {
+  const { ask, key } = await judging();
+  expect(await ask()).toBe("ok");
+  Object.assign(key, { state: "retiring", retires_at: 1_800_000_000_000 + 60_000 });
+  expect(await ask()).toBe("ok");
+  // an end that no overlap has
+  Object.assign(key, { retires_at: 1_800_000_000_000 + 365 * 86_400_000 });
+  expect(await ask()).toBe("key-unknown");
+  for (const [state, code] of [
+    ["retired", "key-unknown"],
+    ["revoked", "site-revoked"],
+    ["pending", "not-allowed"],
+    ["active", "ok"],
+  ]) {
+    Object.assign(key, { state });
+    expect(await ask()).toBe(code);
+  }
+});

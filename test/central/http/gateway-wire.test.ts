@@ -68,7 +68,7 @@ describe.each(await storages())("on %s", (storage) => {
       await central.admin("POST", "/v1/sites/plant-lost/revoke");
       expect(await site.status()).toMatchObject({ status: 403, body: { code: "site-revoked" } });
       await central.addSite("plant-lost").then((renewed) => expect(renewed.hello()).resolves.toMatchObject({ status: 200 }));
-      expect((await site.hello()).body.code).toBe("key-unknown");
+      expect((await site.hello()).body.code).toBe("site-revoked");
     });
   });
 

@@ -71,8 +71,8 @@ function fill(file: string): void {
     INSERT INTO orders SELECT printf('HQ-mo-%06d', i), printf('WH/MO/%06d', i), NULL, NULL, NULL, 1, '2026-01-31T08:00:00.000Z', i, 1 FROM n;
     INSERT INTO order_names SELECT order_name, mo_id, last_position FROM orders;
     INSERT INTO order_names VALUES ('OLD/1', 'HQ-mo-000007', 7);
-    INSERT INTO sites (name, public_key, created_at, labels, desired_revision, reported_revision, downlink_epoch, downlink_last, downlink_acked, behind)
-      VALUES ('plant-1', 'k', 1, '{}', 0, 0, 'd', 0, 0, '{}');
+    INSERT INTO sites (name, created_at, labels, desired_revision, reported_revision, downlink_epoch, downlink_last, downlink_acked, behind)
+      VALUES ('plant-1', 1, '{}', 0, 0, 'd', 0, 0, '{}');
     INSERT INTO projections VALUES ('plant-1', 'telemetry', ${rows - 1}, 1, 1000, 0, '', 0, 0);
     INSERT INTO epochs VALUES ('plant-1', 'telemetry', 'e', 1, '', NULL, NULL, ${2 * rows}, '', 0, 1, 1);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
