@@ -17,20 +17,23 @@ export async function askHidden(question: string): Promise<string> {
   if (!process.stdin.isTTY) return nextLine();
   const { stdin, stderr } = process;
   stderr.write(question);
-  stdin.setRawMode(true);
-  stdin.setEncoding("utf8");
-  let typed = "";
-  try {
-    for await (const text of stdin.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
-      for (const key of text) {
-        if (key === "\r" || key === "\n" || key === "\u0004") return typed;
-        if (key === "\u0003") throw new PlantgateError("USAGE", "given up");
-        if (key === "\u007f" || key === "\b") typed = [...typed].slice(0, -1).join("");
-        else typed += key;
-      }
+  const typed = Promise.withResolvers<string>();
+  let text = "";
+  const read = (bytes: Buffer): void => {
+    for (const key of bytes.toString("utf8")) {
+      if (key === "\r" || key === "\n" || key === "\u0004") return typed.resolve(text);
+      if (key === "\u0003") return typed.reject(new PlantgateError("USAGE", "given up"));
+      text = key === "\u007f" || key === "\b" ? [...text].slice(0, -1).join("") : text + key;
     }
-    return typed;
+  };
+  stdin.setRawMode(true);
+  stdin.on("data", read);
+  stdin.once("end", () => typed.resolve(text));
+  stdin.resume();
+  try {
+    return await typed.promise;
   } finally {
+    stdin.off("data", read);
     stdin.setRawMode(false);
     stdin.pause();
     stderr.write("\n");
