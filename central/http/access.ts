@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
+import type { Clock } from "../../protocol/index.ts";
 import { type Actor, may, type Role } from "../auth/actor.ts";
 import type { BrowserSession } from "../auth/browser-sessions.ts";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
@@ -21,6 +22,39 @@ export interface Guards {
   readonly signedIn: MiddlewareHandler<ActorEnv>;
   /** Knows who calls, then admits the body by the length that it announces. */
   readonly body: MiddlewareHandler<ActorEnv>[];
+  /** For answers without an end: aborts with `ended`, and within half a minute of whoever called being signed in no more. */
+  readonly whileSignedIn: (c: Context, ended: AbortSignal) => AbortSignal;
+}
+
+const lookEveryMs = 30_000;
+
+export function makeGuards(deps: {
+  readonly operators: Operators;
+  readonly clock: Clock;
+  readonly json: MiddlewareHandler;
+}): Guards {
+  const { operators, clock, json } = deps;
+  const known = signedIn(operators);
+  return {
+    signedIn: known,
+    body: [known, json],
+    whileSignedIn: (c, ended) => {
+      const gone = new AbortController();
+      const signal = AbortSignal.any([ended, gone.signal]);
+      const [authorization, cookie] = [c.req.header("authorization"), getCookie(c, sessionCookie)];
+      const look = async (): Promise<void> => {
+        for (;;) {
+          await clock.sleep(lookEveryMs, signal);
+          if (signal.aborted) return;
+          // a storage that fails for a moment signs nobody out
+          const found = await operators.identify(authorization, cookie).catch(() => undefined);
+          if (found?.ok === false) gone.abort();
+        }
+      };
+      void look();
+      return signal;
+    },
+  };
 }
 
 /**

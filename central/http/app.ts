@@ -11,7 +11,7 @@ import type { Operators } from "../auth/operators.ts";
 import type { Identity } from "../storage/folder.ts";
 import { isOutage } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { type ActorEnv, type GatewayEnv, type Guards, gatewayOnly, signedIn } from "./access.ts";
+import { type ActorEnv, type GatewayEnv, gatewayOnly, makeGuards } from "./access.ts";
 import { type AdminRouteDeps, adminRoutes } from "./admin-routes.ts";
 import { type AuditRouteDeps, auditRoutes } from "./audit-routes.ts";
 import type { Calls } from "./calls.ts";
@@ -112,8 +112,7 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
     await next();
   });
   const json = jsonBodies(callerOf);
-  const signed = signedIn(deps.operators);
-  const guards: Guards = { signedIn: signed, body: [signed, json] };
+  const guards = makeGuards({ ...deps, json });
   app.route("/", sessionRoutes({ ...deps, guards, sourceOf: sourcesBehind(deps.trustedProxies) }));
   app.route("/v1", peopleRoutes({ ...deps, guards }));
   app.route("/v1", auditRoutes({ ...deps, guards }));

@@ -185,7 +185,7 @@ export function readRoutes({ guards, ...deps }: ReadRouteDeps) {
     streamSSE(c, async (stream) => {
       const closed = new AbortController();
       stream.onAbort(() => closed.abort());
-      const ended = AbortSignal.any([closed.signal, deps.stopping]);
+      const ended = guards.whileSignedIn(c, AbortSignal.any([closed.signal, deps.stopping]));
       for await (const data of deps.liveOverview.follow(ended)) await stream.writeSSE({ event: "sites", data });
     }),
   );

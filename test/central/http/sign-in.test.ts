@@ -332,6 +332,34 @@ describe.each(await storages())("signing in on %s", (storage) => {
       expect(await may(carl)).toBe(401);
     });
 
+    it("that has ended ends what it follows", async () => {
+      const clock = settableClock();
+      await using central = await startTestCentral({ storage, parts: { clock } });
+      const anna = await signInAs(central, "anna");
+      const made = await anna.call<{ id: string; token: string }>("POST", "/v1/tokens", {
+        purpose: "x",
+        roles: ["viewer"],
+        lifeSeconds: 600,
+      });
+      const follow = async (headers: Record<string, string>) => {
+        const answer = await fetch(`${central.url}/v1/events`, { headers });
+        const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+        await reader.read();
+        return async () => {
+          while (!(await reader.read()).done);
+          return true;
+        };
+      };
+      const byToken = await follow({ authorization: `Bearer ${made.body.token}` });
+      const bySession = await follow({ cookie: anna.cookie });
+      await anna.call("DELETE", `/v1/tokens/${made.body.id}`);
+      clock.pass(30_000);
+      expect(await byToken()).toBe(true);
+      await central.admin("PATCH", "/v1/users/anna", { disabled: true });
+      clock.pass(30_000);
+      expect(await bySession()).toBe(true);
+    });
+
     it("is Secure where TLS ends before central", async () => {
       await using central = await startTestCentral({ storage });
       await addPerson(central, "anna");
