@@ -13,6 +13,7 @@ import { Judge } from "./change/judged.ts";
 import { reviewRule } from "./change/review-rule.ts";
 import type { RolloutQueue } from "./change/rolling.ts";
 import { ChangeViews } from "./change/view.ts";
+import { Effective } from "./document/effective.ts";
 import { Renderer } from "./document/renderer.ts";
 import { Revisions } from "./document/revisions.ts";
 import { DocumentStore } from "./document/store.ts";
@@ -246,6 +247,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       reading,
+      effective: new Effective({ storage: reading, documents, renderer }),
       downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, clock }),
       vault,
       secretSets,

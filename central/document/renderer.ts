@@ -69,7 +69,7 @@ export class Renderer {
       worker.postMessage(job);
     });
     over.abort();
-    worker.removeAllListeners();
+    for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
     // an error of an idle thread is told by its next job
     worker.on("error", () => {});
     if (this.#stopped.signal.aborted) throw new PlantgateError("STOPPED", "central stops");

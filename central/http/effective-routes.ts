@@ -1,7 +1,6 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import { effectiveView as readEffective } from "../document/effective.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { Effective } from "../document/effective.ts";
 import type { Guards } from "./access.ts";
 import { effectiveView } from "./api/sites.ts";
 import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
@@ -9,12 +8,11 @@ import { ProblemError } from "./problem.ts";
 
 export interface EffectiveRouteDeps {
   readonly guards: Guards;
-  /** For what is only read. */
-  readonly reading: Storage;
+  readonly effective: Effective;
 }
 
 /** What a site runs and why: whoever is signed in may read it. */
-export function effectiveRoutes({ guards, reading }: EffectiveRouteDeps) {
+export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
   const app = makeRouter();
   app.openapi(
     createRoute({
@@ -33,7 +31,7 @@ export function effectiveRoutes({ guards, reading }: EffectiveRouteDeps) {
     }),
     async (c) => {
       const { site } = c.req.valid("param");
-      const view = await readEffective(reading, site);
+      const view = await effective.view(site);
       if (!view) throw new ProblemError("site-unknown", `there is no site "${site}"`);
       return c.json(view, 200);
     },

@@ -24,8 +24,8 @@ describe.each(await storages())("a site's effective configuration on %s", (stora
       reportedRevision: 0,
       change: null,
       documents: [
-        { kind: "Template", name: "plant", revision: 0 },
         { kind: "Site", name: "lyon", revision: 0 },
+        { kind: "Template", name: "plant", revision: 0 },
         { kind: "Policy", name: "eu", revision: 0 },
       ],
       secrets: [

@@ -41,7 +41,7 @@ describe("plantgate validate", () => {
     const secret = `apiVersion: plantgate/v1\nkind: Secret\n${about.replace("N", "wms")}\nspec: { rotate: { every: 90d } }\n`;
     writeFileSync(file, `${policy}---\n${secret}`);
     const { code, printed } = await run(demo("assembly-plant.yaml"), demo("sites/lyon.yaml"), file);
-    expect(printed).toContain(`${file}:4:37 spec.selector.labels.region: warning: no site has region=us; there is eu\n`);
+    expect(printed).toContain(`${file}:4:39 spec.selector.labels.region: warning: no site has region=us; there is eu\n`);
     expect(printed).toMatch(/\nPolicy eu: region=us\nSecret wms: every 90d\nOK\n$/);
     expect(code).toBe(0);
   });
