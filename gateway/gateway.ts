@@ -4,6 +4,7 @@ import {
   type Bundle,
   defaultQueuePolicy,
   describeError,
+  type KeyNotice,
   type Lane,
   lanes,
   PlantgateError,
@@ -30,6 +31,7 @@ import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts
 import { CentralKeys } from "./identity/central-keys.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { Identity, readCentralKey } from "./identity/identity.ts";
+import { KeyRotation } from "./identity/rotation.ts";
 import { runDownlink } from "./link/downlink.ts";
 import { LaneShares } from "./link/lane-shares.ts";
 import { LinkLimits } from "./link/link-limits.ts";
@@ -158,7 +160,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     });
 
     const dial = readDial(settings);
-    const transport = new Transport({ site, centralUrl: settings.centralUrl, privateKey: identity.privateKey, clock, dial });
+    const transport = new Transport({ site, centralUrl: settings.centralUrl, keys: identity, clock, dial });
     scope.defer("connections to central", async () => transport.close());
     const onFenced = async (reason: string): Promise<void> => {
       await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
@@ -166,13 +168,14 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
     const shares = new LaneShares(weightsOf(defaultQueuePolicy), clock);
     const limits = new LinkLimits(shares);
+    const rotation = new KeyRotation({ site, identity, centralKeys, session, clock, log });
     const logLevel = { configure: ({ logLevel: level }: Bundle): void => log.setLevel(level) };
     const lanePolicy = async ({ queue: policy = defaultQueuePolicy }: Bundle): Promise<void> => {
       await queue.configure(policy);
       shares.configure(weightsOf(policy));
     };
     const configuration = new Configuration({
-      parts: [mapping, { configure: lanePolicy }, limits, logLevel, intake, attempts, expectations],
+      parts: [mapping, { configure: lanePolicy }, limits, rotation, logLevel, intake, attempts, expectations],
       host,
       dispatcher,
       changeover,
@@ -217,6 +220,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       configuration: () => ({ ...agent.report, ...(secrets.set === "" ? {} : { secrets: secrets.set }) }),
       repeats: () => intake.repeats,
       progress,
+      onKeys: (notice: KeyNotice) => rotation.noticed(notice),
       ofUnknownAge: () => attempts.ofUnknownAge,
       expired: () => attempts.expired,
     };
@@ -227,6 +231,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       dispatcher.run(signal),
       agent.run(signal),
       secretFollower.run(signal),
+      rotation.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
         {

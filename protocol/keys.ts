@@ -112,6 +112,7 @@ export const keyNotice = z.object({
   /** What central signs with now. */
   signingKey: z.string(),
 });
+export type KeyNotice = z.infer<typeof keyNotice>;
 
 /**
  * The payload of a compact JWS by central in a file: what a plant without a link gets. The `number` rises with each file that is made for a site.

@@ -119,13 +119,29 @@ export class Identity {
     this.#writeForPeople();
   }
 
-  /** The pair before is the current one again: central was restored, and knows no newer one. Flushed on return. */
-  goBack(): void {
-    const [before, ...older] = this.#before;
-    if (!before) return;
-    this.#disk.write(this.#file, toPem([before, ...older]));
-    [this.#current, this.#before] = [before, older];
+  /** All but the current one that central may know. */
+  get others(): readonly KeyPair[] {
+    return [...(this.#next ? [this.#next] : []), ...this.#before];
+  }
+
+  /**
+   * Central knows this one of the others, and not the current one: a change was cut off and its overlap is over, or central was restored from
+   * a backup. Flushed on return.
+   */
+  settleOn(fingerprint: string): void {
+    if (this.#next?.fingerprint === fingerprint) return this.changeOver();
+    const at = this.#before.findIndex((pair) => pair.fingerprint === fingerprint);
+    const [known, ...older] = this.#before.slice(Math.max(0, at));
+    if (at < 0 || !known) return;
+    this.#disk.write(this.#file, toPem([known, ...older]));
+    [this.#current, this.#before] = [known, older];
     this.#writeForPeople();
+  }
+
+  /** Central will not have it: another one is made the next time. */
+  discardNext(): void {
+    this.#disk.remove(`${this.#file}.next`);
+    this.#next = undefined;
   }
 
   get #file(): string {

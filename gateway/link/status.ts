@@ -1,7 +1,10 @@
+import { z } from "zod";
 import {
   type Clock,
   type ConnectorReport,
   describeError,
+  type KeyNotice,
+  keyNotice,
   type Lane,
   PlantgateError,
   type StatusReport,
@@ -25,6 +28,8 @@ export interface StatusDeps {
   readonly configuration: () => StatusReport["configuration"];
   readonly repeats: () => number;
   readonly progress: LinkProgress;
+  /** Told what central says of keys. */
+  readonly onKeys?: (notice: KeyNotice) => void;
   /** Deliveries whose deadline nobody can judge without a link. */
   readonly ofUnknownAge: () => number;
   /** Messages past their deadline, since the start. */
@@ -32,6 +37,8 @@ export interface StatusDeps {
 }
 
 const everyMs = 2000;
+/** An older central says nothing of keys. */
+const answerWithKeys = z.object({ key: keyNotice });
 
 /** Tells central every two seconds how the gateway is; renews the lease. */
 export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<void> {
@@ -53,6 +60,8 @@ export async function runStatus(deps: StatusDeps, signal: AbortSignal): Promise<
         },
         signal,
       );
+      const told = answer.kind === "ok" ? answerWithKeys.safeParse(answer.body).data : undefined;
+      if (told) deps.onKeys?.(told.key);
       if (answer.kind === "problem") {
         pauseMs = Math.max(everyMs, answer.retryAfterMs ?? 0);
         log.warn(

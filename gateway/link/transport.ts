@@ -14,10 +14,23 @@ import {
 import { type Dialer, type DialOptions, makeDialer } from "./dial.ts";
 import { TimeLimit } from "./time-limit.ts";
 
+/** A key that tokens are signed with; they name it by its fingerprint (`kid`). */
+export interface TokenKey {
+  readonly privateKey: KeyObject;
+  readonly fingerprint: string;
+}
+export interface TokenKeys {
+  readonly current: TokenKey;
+  /** Others that central may know instead: of a change that a crash cut off, or from before one that a restored central has forgotten. */
+  readonly others?: readonly TokenKey[];
+  /** Central knows this one of the others, and not the current one. */
+  settleOn?(fingerprint: string): void;
+}
+
 export interface TransportDeps {
   readonly site: string;
   readonly centralUrl: string;
-  readonly privateKey: KeyObject;
+  readonly keys: TokenKeys;
   readonly clock: Clock;
   readonly dial?: DialOptions;
 }
@@ -70,7 +83,7 @@ export class Transport {
   readonly #dialer: Dialer;
   /** Central's time, and ours by running time, at its last answer. */
   #told: { readonly central: number; readonly at: number } | undefined;
-  #token: { text: string; renewAt: number } | undefined;
+  #token: { text: string; fingerprint: string; renewAt: number } | undefined;
 
   constructor(deps: TransportDeps) {
     this.#deps = deps;
@@ -89,19 +102,32 @@ export class Transport {
 
   /** @throws PlantgateError PEER_UNREACHABLE: central did not answer, or something that is not central did */
   async send(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
-    const answer = await this.#sendOnce(request, signal);
-    if (answer.kind === "problem" && answer.problem.code === "token-expired") {
-      // the answer's Date has just told central's time
-      this.#token = undefined;
-      return this.#sendOnce(request, signal);
+    const { keys } = this.#deps;
+    const answer = await this.#sendSigned(request, keys.current, signal);
+    if (!isUnknownKey(answer)) return answer;
+    for (const other of keys.others ?? []) {
+      const again = await this.#sendSigned(request, other, signal);
+      if (again.kind === "problem" && deniesKey.has(again.problem.code)) continue;
+      keys.settleOn?.(other.fingerprint);
+      return again;
     }
     return answer;
   }
 
-  async #sendOnce(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
+  async #sendSigned(request: LinkRequest, key: TokenKey, signal: AbortSignal): Promise<LinkAnswer> {
+    const answer = await this.#sendOnce(request, key, signal);
+    if (answer.kind === "problem" && answer.problem.code === "token-expired") {
+      // the answer's Date has just told central's time
+      this.#token = undefined;
+      return this.#sendOnce(request, key, signal);
+    }
+    return answer;
+  }
+
+  async #sendOnce(request: LinkRequest, key: TokenKey, signal: AbortSignal): Promise<LinkAnswer> {
     const url = new URL(request.path, this.#deps.centralUrl);
     try {
-      const answer = await this.#exchange(url, request, await this.#currentToken(), signal);
+      const answer = await this.#exchange(url, request, await this.#tokenBy(key), signal);
       const { status, headers, text } = answer;
       const body = (headers["content-type"] ?? "").includes("json") ? parseJson(text) : undefined;
       if (status >= 200 && status < 300) {
@@ -184,12 +210,13 @@ export class Transport {
     });
   }
 
-  async #currentToken(): Promise<string> {
-    const { clock, site, privateKey } = this.#deps;
-    if (this.#token && clock.monotonic() < this.#token.renewAt) return this.#token.text;
+  async #tokenBy({ privateKey, fingerprint }: TokenKey): Promise<string> {
+    const { clock, site } = this.#deps;
+    const known = this.#token;
+    if (known?.fingerprint === fingerprint && clock.monotonic() < known.renewAt) return known.text;
     const issuedAt = Math.floor((this.centralNow() ?? clock.now()) / 1000);
     const text = await new SignJWT({})
-      .setProtectedHeader({ alg: "EdDSA", typ: "JWT" })
+      .setProtectedHeader({ alg: "EdDSA", typ: "JWT", kid: fingerprint })
       .setIssuer(site)
       .setSubject(site)
       .setAudience(tokenAudience)
@@ -197,7 +224,7 @@ export class Transport {
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + tokenLifeSeconds)
       .sign(privateKey);
-    this.#token = { text, renewAt: clock.monotonic() + (tokenLifeSeconds - 60) * 1000 };
+    this.#token = { text, fingerprint, renewAt: clock.monotonic() + (tokenLifeSeconds - 60) * 1000 };
     return text;
   }
 
@@ -211,6 +238,13 @@ export class Transport {
     if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
     this.#told = { central: next, at: clock.monotonic() };
   }
+}
+
+/** Problems that say of the key of a call that it does not count. */
+const deniesKey = new Set(["key-unknown", "token-invalid", "site-revoked", "not-allowed"]);
+
+function isUnknownKey(answer: LinkAnswer): boolean {
+  return answer.kind === "problem" && answer.problem.code === "key-unknown";
 }
 
 /** At most `longestPauseMs`: whoever asks for more is asked again by then, so that no mistake there stops a lane for a day (P5). */

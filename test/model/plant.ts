@@ -56,7 +56,10 @@ export class Plant {
     mkdirSync(this.#data, { recursive: true });
     const log = openLogger({ level: process.env.PLANTGATE_TEST_LOG ?? "silent", site });
     this.#queue = await Queue.open({ path: join(this.#data, "queue.sqlite"), site, onFailure: () => {} });
-    this.#transport = new FaultyTransport(new Transport({ site, centralUrl: centralUrl(), privateKey, clock }), fates);
+    this.#transport = new FaultyTransport(
+      new Transport({ site, centralUrl: centralUrl(), keys: { current: { privateKey, fingerprint: "f" } }, clock }),
+      fates,
+    );
     if (calm) this.#transport.calm();
     this.#stopping = new AbortController();
     const { signal } = this.#stopping;

@@ -81,7 +81,7 @@ it("goes back to the pair before for a central that was restored", () => {
   const before = identity.fingerprint;
   identity.prepareNext();
   identity.changeOver();
-  identity.goBack();
+  identity.settleOn(before);
   expect(identity.fingerprint).toBe(before);
   expect(Identity.open(folder.path).fingerprint).toBe(before);
 });

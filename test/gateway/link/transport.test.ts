@@ -49,7 +49,13 @@ async function secure(days?: number, answer?: RequestListener) {
 }
 
 function open(centralUrl: string, dial?: DialOptions) {
-  const transport = new Transport({ site: "lyon", centralUrl, privateKey, clock: systemClock, dial });
+  const transport = new Transport({
+    site: "lyon",
+    centralUrl,
+    keys: { current: { privateKey, fingerprint: "f" } },
+    clock: systemClock,
+    dial,
+  });
   return { send: (request: LinkRequest = get) => transport.send(request, never), [Symbol.dispose]: () => transport.close() };
 }
 const why = async (sent: Promise<unknown>): Promise<string> => {
@@ -177,7 +183,12 @@ it("knows central's time from its last answer on by running time, whatever is do
   const began = performance.now();
   let wall = 0;
   const clock = { ...systemClock, now: () => wall };
-  const transport = new Transport({ site: "lyon", centralUrl: `http://127.0.0.1:${server.port}`, privateKey, clock });
+  const transport = new Transport({
+    site: "lyon",
+    centralUrl: `http://127.0.0.1:${server.port}`,
+    keys: { current: { privateKey, fingerprint: "f" } },
+    clock,
+  });
   expect(transport.centralNow()).toBeUndefined();
   await transport.send(get, never);
   // as when NTP sets a clock that began in 1970
@@ -202,7 +213,7 @@ it("ends a request with its signal", async () => {
   const transport = new Transport({
     site: "lyon",
     centralUrl: `http://127.0.0.1:${server.port}`,
-    privateKey,
+    keys: { current: { privateKey, fingerprint: "f" } },
     clock: systemClock,
   });
   const stopping = new AbortController();
@@ -228,7 +239,13 @@ it.each([
   const [url, dial] = way((silent.address() as AddressInfo).port);
   using patient = open(url, { ...dial, connectMs: 200 });
   expect(await why(patient.send())).toContain("no way opened within");
-  const transport = new Transport({ site: "lyon", centralUrl: url, privateKey, clock: systemClock, dial });
+  const transport = new Transport({
+    site: "lyon",
+    centralUrl: url,
+    keys: { current: { privateKey, fingerprint: "f" } },
+    clock: systemClock,
+    dial,
+  });
   const stopping = new AbortController();
   const sent = transport.send(get, stopping.signal);
   stopping.abort();
@@ -236,4 +253,33 @@ it.each([
   transport.close();
   for (const socket of sockets) socket.destroy();
   await new Promise<void>((resolve) => silent.close(() => resolve()));
+});
+
+it("tries the other keys that it has where central does not know the current one, and stays with the one that it knows", async () => {
+  const kidOf = (authorization = ""): string => {
+    const [head = ""] = authorization.replace("Bearer ", "").split(".");
+    return (JSON.parse(Buffer.from(head, "base64url").toString()) as { kid: string }).kid;
+  };
+  const seen: string[] = [];
+  const refusals: Record<string, "key-unknown" | "site-revoked"> = { current: "key-unknown", revoked: "site-revoked" };
+  await using server = await plain((request, response) => {
+    const kid = kidOf(request.headers.authorization);
+    seen.push(kid);
+    const refused = refusals[kid];
+    response.statusCode = refused ? toProblem(refused).status : 200;
+    response.setHeader("content-type", "application/json").end(JSON.stringify(refused ? toProblem(refused) : { ok: true }));
+  });
+  const key = (fingerprint: string) => ({ privateKey, fingerprint });
+  const keys = {
+    current: key("current"),
+    others: [key("revoked"), key("next"), key("older")],
+    settleOn: (fingerprint: string) => {
+      keys.current = key(fingerprint);
+    },
+  };
+  const transport = new Transport({ site: "lyon", centralUrl: `http://127.0.0.1:${server.port}`, keys, clock: systemClock });
+  expect(await transport.send(get, never)).toMatchObject({ kind: "ok" });
+  expect(await transport.send(get, never)).toMatchObject({ kind: "ok" });
+  expect(seen).toEqual(["current", "revoked", "next", "next"]);
+  transport.close();
 });
