@@ -1,6 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import type { OrdersAnswer, OrderView, SitesAnswer } from "../../http/views.ts";
 import { useHistory } from "../parts/history-context.ts";
-import { api } from "./client.ts";
+import { get, pathOf } from "./client.ts";
 
 // Events make the page quick; polling proves that central still answers when nothing changes.
 const pollMs = 2000;
@@ -10,7 +11,7 @@ export function useSites() {
   return useQuery({
     queryKey: ["sites"],
     queryFn: async ({ signal }) => {
-      const received = await api.sites(signal);
+      const received = await get<SitesAnswer>(pathOf(["sites"]), { signal });
       history.record(received.answer, received.receivedAtMs);
       return received;
     },
@@ -22,7 +23,7 @@ export function useSites() {
 export function useOrders(query: string, enabled = true) {
   return useQuery({
     queryKey: ["orders", query],
-    queryFn: ({ signal }) => api.orders(query, signal),
+    queryFn: ({ signal }) => get<OrdersAnswer>(`/v1/orders?q=${encodeURIComponent(query)}`, { signal }),
     enabled,
     placeholderData: keepPreviousData,
     staleTime: 3000,
@@ -32,7 +33,7 @@ export function useOrders(query: string, enabled = true) {
 export function useOrder(id: string) {
   return useQuery({
     queryKey: ["order", id],
-    queryFn: ({ signal }) => api.order(id, signal),
+    queryFn: ({ signal }) => get<OrderView>(pathOf(["orders", id]), { signal }),
     refetchInterval: pollMs,
   });
 }

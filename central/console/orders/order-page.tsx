@@ -6,6 +6,7 @@ import { useOrder, useOrders } from "../api/queries.ts";
 import { Freshness, freshMs } from "../parts/freshness.tsx";
 import { FailureNotice, Notice } from "../parts/notice.tsx";
 import { useNow } from "../parts/now.ts";
+import { Page } from "../parts/page.tsx";
 import { formatAge, formatDelta, formatTime, plural } from "../parts/time.ts";
 import { useTitle } from "../parts/title.ts";
 import { MessagePanel } from "./message-panel.tsx";
@@ -31,7 +32,7 @@ export function OrderPage({ id }: { readonly id: string }) {
         <UnknownOrder id={id} />
       </Page>
     );
-  if (error && (!data || status === 401))
+  if (error && !data)
     return (
       <Page>
         <FailureNotice error={error} />
@@ -168,13 +169,5 @@ function UnknownOrder({ id }: { readonly id: string }) {
         </>
       )}
     </Notice>
-  );
-}
-
-function Page({ children }: { readonly children: ReactNode }) {
-  return (
-    <main id="main" className="page">
-      {children}
-    </main>
   );
 }

@@ -1,6 +1,7 @@
 import { Skeleton } from "@mantine/core";
 import { useOrders } from "../api/queries.ts";
 import { FailureNotice, Notice } from "../parts/notice.tsx";
+import { Page } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
 import { OrderList } from "./order-list.tsx";
 
@@ -9,7 +10,7 @@ export function OrdersPage() {
   useTitle("Orders");
   const { data, error } = useOrders("");
   return (
-    <main id="main" className="page narrow">
+    <Page narrow>
       <div className="page-head">
         <h1>Orders</h1>
       </div>
@@ -24,6 +25,6 @@ export function OrdersPage() {
         </Notice>
       )}
       {data && data.answer.orders.length > 0 && <OrderList orders={data.answer.orders} />}
-    </main>
+    </Page>
   );
 }

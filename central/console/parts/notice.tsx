@@ -24,20 +24,25 @@ export function Notice({ icon, title, tone = "calm", children }: NoticeProps) {
 
 /** The first load failed: why, and what a person can do. */
 export function FailureNotice({ error }: { readonly error: Error }) {
-  if (error instanceof ApiError && error.status === 401) {
+  const status = error instanceof ApiError ? error.status : undefined;
+  if (status === 401) {
     return (
-      <Notice icon="lock" title="This browser has no session">
-        <p>
-          Open the address that central printed when it started: it signs this browser in. The page goes on by itself as soon as
-          the session is there.
-        </p>
+      <Notice icon="lock" title="Your session has ended">
+        <p>Sign in again; the page goes on by itself.</p>
       </Notice>
     );
   }
-  if (error instanceof ApiError && error.status === 403) {
+  if (status === 403) {
     return (
       <Notice icon="lock" title="You may not see this">
         <p>{error.message}</p>
+      </Notice>
+    );
+  }
+  if (status === 404) {
+    return (
+      <Notice icon="search" title="Central knows nothing of it">
+        <p>{error.message}. It may have another name, or lie in an environment that you do not see.</p>
       </Notice>
     );
   }
@@ -45,9 +50,9 @@ export function FailureNotice({ error }: { readonly error: Error }) {
     <Notice
       icon="warning"
       tone="bad"
-      title={error instanceof ApiError && error.status > 0 ? "Central answered with an error" : "Central does not answer"}
+      title={status !== undefined && status > 0 ? "Central answered with an error" : "Central does not answer"}
     >
-      <p>{error.message}. The plants go on working without it; this page tries again every 2 s.</p>
+      <p>{error.message}. The plants go on working without it; this page tries again by itself.</p>
     </Notice>
   );
 }

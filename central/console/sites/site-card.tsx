@@ -1,4 +1,5 @@
 import { useId, useState } from "react";
+import { Link } from "wouter";
 import type { SiteView } from "../../http/views.ts";
 import { Icon } from "../parts/icon.tsx";
 import { describeInstant, formatAge, formatCount } from "../parts/time.ts";
@@ -20,6 +21,10 @@ interface SiteCardProps {
   readonly stale: boolean;
 }
 
+export function sitePath(name: string): string {
+  return `/sites/${encodeURIComponent(name)}`;
+}
+
 /** One site; everything a person needs to judge it stands in one row. */
 export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
   const id = useId();
@@ -30,7 +35,11 @@ export function SiteCard({ site, nowMs, centralNowMs, stale }: SiteCardProps) {
     <article className="card site" data-condition={stale ? "stale" : site.condition} aria-labelledby={`${id}-name`}>
       <div className="site-who">
         <div className="site-title">
-          <h2 id={`${id}-name`}>{site.name}</h2>
+          <h2 id={`${id}-name`}>
+            <Link href={sitePath(site.name)} className="site-link">
+              {site.name}
+            </Link>
+          </h2>
           <ConditionBadge condition={site.condition} stale={stale} />
         </div>
         <p className="site-reason">{stale ? "Not known while central does not answer" : site.reason}</p>

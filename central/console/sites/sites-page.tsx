@@ -1,25 +1,26 @@
-import { Skeleton, TextInput } from "@mantine/core";
-import { type ReactNode, useState } from "react";
-import type { SiteCondition, SitesAnswer, SiteView } from "../../http/views.ts";
+import { Skeleton } from "@mantine/core";
+import type { SitesAnswer, SiteView } from "../../http/views.ts";
 import { useSites } from "../api/queries.ts";
 import { Freshness, freshMs } from "../parts/freshness.tsx";
 import { FailureNotice, Notice } from "../parts/notice.tsx";
 import { useNow } from "../parts/now.ts";
+import { Page } from "../parts/page.tsx";
 import { formatTime, plural } from "../parts/time.ts";
 import { useTitle } from "../parts/title.ts";
 import { conditionOrder } from "./condition.tsx";
+import { holds, type SiteFilter, SiteFilters, useSiteFilter } from "./filters.tsx";
 import { Overview } from "./overview.tsx";
 import { SiteCard } from "./site-card.tsx";
 
 /** From this many sites on, a box to narrow the list is worth its place. */
-const filterFrom = 6;
+const filterFrom = 3;
 
 export function SitesPage() {
   const now = useNow();
   const { data, error } = useSites();
   const ageMs = data ? Math.max(0, now - data.receivedAtMs) : 0;
   useTitle(data ? titleOf(data.answer.sites, ageMs > freshMs) : "Sites");
-  if (error && (!data || ("status" in error && error.status === 401)))
+  if (error && !data)
     return (
       <Page>
         <FailureNotice error={error} />
@@ -57,58 +58,40 @@ interface LoadedProps {
 }
 
 function Loaded({ answer, ageMs, now, error }: LoadedProps) {
-  const [shown, setShown] = useState<SiteCondition | null>(null);
-  const [text, setText] = useState("");
+  const filters = useSiteFilter();
   const stale = ageMs > freshMs;
-  const sites = toShown(answer.sites, shown, text);
+  const sites = toShown(answer.sites, filters.filter);
+  const narrowed = sites.length < answer.sites.length;
   return (
     <>
       <div className="page-head">
         <h1>Sites</h1>
         <Freshness ageMs={ageMs} asOf={formatTime(answer.at, false)} error={error} />
-        {answer.sites.length >= filterFrom && (
-          <TextInput
-            size="xs"
-            className="site-filter"
-            placeholder="Narrow by name or label"
-            aria-label="Narrow the list by name or label"
-            value={text}
-            onChange={(event) => setText(event.currentTarget.value)}
-          />
-        )}
+        {(answer.sites.length >= filterFrom || narrowed) && <SiteFilters sites={answer.sites} filters={filters} />}
       </div>
       <div className="aged" data-stale={stale || undefined}>
-        <Overview answer={answer} nowMs={now} stale={stale} shown={shown} onShow={setShown} />
+        <Overview
+          answer={answer}
+          nowMs={now}
+          stale={stale}
+          shown={filters.filter.condition}
+          onShow={(condition) => filters.setCondition(condition ?? "")}
+        />
         <div className="sites">
           {sites.map((site) => (
             <SiteCard key={site.name} site={site} nowMs={now} centralNowMs={Date.parse(answer.at) + ageMs} stale={stale} />
           ))}
         </div>
-        {sites.length < answer.sites.length && (
+        {narrowed && (
           <p className="quiet narrowed">
             {plural(answer.sites.length - sites.length, "site")} not shown.{" "}
-            <button
-              type="button"
-              className="link"
-              onClick={() => {
-                setShown(null);
-                setText("");
-              }}
-            >
+            <button type="button" className="link" onClick={filters.clear}>
               Show all
             </button>
           </p>
         )}
       </div>
     </>
-  );
-}
-
-function Page({ children }: { readonly children: ReactNode }) {
-  return (
-    <main id="main" className="page">
-      {children}
-    </main>
   );
 }
 
@@ -124,13 +107,9 @@ function Loading() {
 }
 
 /** What needs a person first, then by name; a filtered condition stays filtered while sites change. */
-function toShown(sites: readonly SiteView[], shown: SiteCondition | null, text: string): readonly SiteView[] {
-  const wanted = text.trim().toLowerCase();
+function toShown(sites: readonly SiteView[], filter: SiteFilter): readonly SiteView[] {
   return sites
-    .filter((site) => shown === null || site.condition === shown)
-    .filter(
-      (site) => wanted === "" || [site.name, ...Object.values(site.labels)].some((word) => word.toLowerCase().includes(wanted)),
-    )
+    .filter((site) => holds(site, filter))
     .sort((a, b) => conditionOrder.indexOf(a.condition) - conditionOrder.indexOf(b.condition) || a.name.localeCompare(b.name));
 }
 

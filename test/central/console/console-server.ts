@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { extname, join, normalize } from "node:path";
 import type { OrdersAnswer, OrderView, SitesAnswer } from "../../../central/http/views.ts";
 import { toProblem } from "../../../protocol/index.ts";
+import { answerConfiguration, type ConfigurationWorld, configurationWorld } from "./configuration-fixtures.ts";
 
 /** What the server answers; a test changes it while the page is open. */
 export interface Answers {
@@ -11,6 +12,7 @@ export interface Answers {
   orders: (query: string) => OrdersAnswer;
   order: (id: string) => OrderView | undefined;
   session: boolean;
+  world: ConfigurationWorld;
 }
 
 export interface ConsoleServer extends AsyncDisposable {
@@ -38,6 +40,7 @@ export async function startConsoleServer(folder: string, given: Partial<Answers>
     orders: () => ({ orders: [] }),
     order: () => undefined,
     session: true,
+    world: configurationWorld(),
     ...given,
   };
   const streams = new Set<ServerResponse>();
@@ -57,7 +60,11 @@ export async function startConsoleServer(folder: string, given: Partial<Answers>
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
     if (!url.pathname.startsWith("/v1/")) return serveFile(folder, url.pathname, response);
-    if (!answers.session) return problem(response, "not-signed");
+    if (url.pathname.startsWith("/v1/schemas/")) return serveSchema(url.pathname.slice("/v1/schemas/".length), response);
+    const method = request.method ?? "GET";
+    const signsIn = url.pathname === "/v1/session" && method === "POST";
+    if (signsIn && !answers.world.instead.has("POST /v1/session")) answers.session = true;
+    if (!(answers.session || signsIn) || !(answers.world.signedIn || signsIn)) return problem(response, "not-signed");
     if (url.pathname === "/v1/events") {
       response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
       response.write(": open\n\n");
@@ -65,6 +72,8 @@ export async function startConsoleServer(folder: string, given: Partial<Answers>
       response.on("close", () => streams.delete(response));
       return;
     }
+    const reply = answerConfiguration(answers.world, method, url.pathname, url.searchParams, await bodyOf(request));
+    if (reply) return json(response, reply.body, reply.status, reply.headers);
     if (url.pathname === "/v1/sites") return json(response, answers.sites());
     if (url.pathname === "/v1/orders") return json(response, answers.orders(url.searchParams.get("q") ?? ""));
     const id = /^\/v1\/orders\/([^/]+)$/.exec(url.pathname)?.[1];
@@ -91,8 +100,23 @@ export async function startConsoleServer(folder: string, given: Partial<Answers>
   };
 }
 
-function json(response: ServerResponse, body: unknown): void {
-  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+function json(response: ServerResponse, body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): void {
+  const type = status < 400 ? "application/json" : "application/problem+json";
+  response.writeHead(status, { "content-type": type, ...headers }).end(JSON.stringify(body));
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const chunk of request) text += String(chunk);
+  return text === "" ? undefined : JSON.parse(text);
+}
+
+/** The generated schemas, as central serves them. */
+async function serveSchema(file: string, response: ServerResponse): Promise<void> {
+  const name = `${file.replace(/\.json$/, "")}.schema.json`;
+  const text = await readFile(join(import.meta.dirname, "../../../packaging/schemas", name), "utf8").catch(() => undefined);
+  if (text === undefined) return problem(response, "not-found");
+  response.writeHead(200, { "content-type": "application/json" }).end(text);
 }
 
 function problem(response: ServerResponse, code: "not-signed" | "not-found"): void {
@@ -105,7 +129,8 @@ async function serveFile(folder: string, path: string, response: ServerResponse)
   const body = await readFile(join(folder, name));
   response.writeHead(200, {
     "content-type": mediaTypes[extname(name)] ?? "application/octet-stream",
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy":
+      "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   });
   response.end(body);
 }

@@ -173,10 +173,14 @@ describe.skipIf(executable === undefined)("the console", () => {
       expect(await page.getByText("Live", { exact: true }).count()).toBe(0);
     });
 
-    it("tells how to sign in where the browser has no session", async () => {
-      await open("/", { session: false });
-      await page.getByRole("heading", { name: "This browser has no session" }).waitFor();
-      expect(await page.locator("main").innerText()).toContain("address that central printed");
+    it("asks to sign in where the browser has no session, and goes on to what was wanted", async () => {
+      await open("/orders/hq-mo-42", { session: false, order: () => orderWithReports(7) });
+      await page.getByRole("heading", { name: "Sign in" }).waitFor();
+      expect(await page.getByRole("main").innerText()).toContain("/orders/hq-mo-42");
+      await page.getByLabel("User").fill("mira");
+      await page.getByLabel("Password", { exact: true }).fill("a long password");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("list", { name: /What happened/ }).waitFor();
     });
 
     it("says so when there is no site yet", async () => {

@@ -1,0 +1,156 @@
+import { Button } from "@mantine/core";
+import { useState } from "react";
+import { type GatewayKey, useDecideKey, useKeys } from "../api/fleet.ts";
+import { useHasRole } from "../api/session.ts";
+import { Badge, type Look } from "../parts/badge.tsx";
+import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { Empty, Loaded } from "../parts/page.tsx";
+import { Until, When } from "../parts/when.tsx";
+import { EnrollmentDialog } from "./enrollment-dialog.tsx";
+
+const looks: Readonly<Record<GatewayKey["state"], Look>> = {
+  pending: { tone: "change", icon: "question", word: "to be confirmed", meaning: "Enrolled; it may not act for the site yet" },
+  active: { tone: "good", icon: "check", word: "active" },
+  retiring: { tone: "busy", icon: "clock", word: "retiring", meaning: "Rotated; still accepted for a while" },
+  retired: { tone: "idle", icon: "minus", word: "retired" },
+  revoked: { tone: "bad", icon: "cross", word: "revoked" },
+};
+const origins: Readonly<Record<GatewayKey["origin"], string>> = {
+  added: "by an administrator",
+  enrolled: "with a token",
+  imported: "from a file",
+  rotated: "by rotation",
+};
+
+interface Asked {
+  readonly key: GatewayKey;
+  readonly act: "confirm" | "revoke";
+}
+
+/** The keys that may act for the site; one that enrolled waits until a person compared its fingerprint. */
+export function Keys({ site }: { readonly site: string }) {
+  const query = useKeys(site);
+  const [enrolling, setEnrolling] = useState(false);
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const mayDecide = useHasRole("admin");
+  return (
+    <Loaded query={query} what={`the keys of ${site}`}>
+      {({ keys }) => (
+        <>
+          <div className="section-head">
+            <h2>Gateway keys</h2>
+            {mayDecide && <Button onClick={() => setEnrolling(true)}>Enroll a gateway</Button>}
+          </div>
+          {keys.length === 0 ? (
+            <Empty>
+              <p>No gateway has enrolled for {site} yet. Make a token, and use it on the plant's server.</p>
+            </Empty>
+          ) : (
+            <div className="scrolled card">
+              <table className="grid">
+                <thead>
+                  <tr>
+                    <th scope="col">Fingerprint</th>
+                    <th scope="col">State</th>
+                    <th scope="col">Came</th>
+                    <th scope="col">Confirmed</th>
+                    <th scope="col">What to do</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {keys.map((key) => (
+                    <tr key={key.fingerprint}>
+                      <th scope="row" className="mono fingerprint">
+                        {key.fingerprint}
+                      </th>
+                      <td>
+                        <Badge look={looks[key.state]} small />
+                      </td>
+                      <td>
+                        <When at={key.createdAt} /> {origins[key.origin]}
+                      </td>
+                      <td>
+                        {key.confirmedAt ? (
+                          <>
+                            <When at={key.confirmedAt} /> {key.confirmedBy !== null && `by ${key.confirmedBy}`}
+                          </>
+                        ) : (
+                          <span className="quiet">–</span>
+                        )}
+                        {key.retiresAt && (
+                          <p className="tiny">
+                            accepted until <Until at={key.retiresAt} />
+                          </p>
+                        )}
+                      </td>
+                      <td>
+                        <KeyActs keyOf={key} mayDecide={mayDecide} onAsk={setAsked} />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )}
+          <EnrollmentDialog site={site} opened={enrolling} onClose={() => setEnrolling(false)} />
+          {asked && <KeyDialog site={site} asked={asked} onClose={() => setAsked(null)} />}
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+interface KeyActsProps {
+  readonly keyOf: GatewayKey;
+  readonly mayDecide: boolean;
+  readonly onAsk: (asked: Asked) => void;
+}
+
+function KeyActs({ keyOf: key, mayDecide, onAsk }: KeyActsProps) {
+  if (key.state === "retired" || key.state === "revoked") return <span className="quiet">–</span>;
+  if (!mayDecide) return <span className="quiet">an administrator decides</span>;
+  return (
+    <div className="row-acts">
+      {key.state === "pending" && (
+        <Button size="compact-xs" onClick={() => onAsk({ key, act: "confirm" })}>
+          Confirm
+        </Button>
+      )}
+      <Button size="compact-xs" variant="default" onClick={() => onAsk({ key, act: "revoke" })}>
+        Revoke
+      </Button>
+    </div>
+  );
+}
+
+function KeyDialog({ site, asked, onClose }: { readonly site: string; readonly asked: Asked; readonly onClose: () => void }) {
+  const decide = useDecideKey(site);
+  const { key, act } = asked;
+  const confirms = act === "confirm";
+  return (
+    <Dialog title={confirms ? "Confirm the gateway's key" : "Revoke the gateway's key"} opened onClose={onClose}>
+      <DialogForm
+        act={confirms ? "It is the same: confirm" : "Revoke"}
+        doing={confirms ? "confirm the key" : "revoke the key"}
+        danger={!confirms}
+        busy={decide.isPending}
+        error={decide.error}
+        onCancel={onClose}
+        onSubmit={() => decide.mutate({ fingerprint: key.fingerprint, act }, { onSuccess: onClose })}
+      >
+        {confirms ? (
+          <p>
+            Compare with what the gateway printed on the plant's server when it enrolled. Confirm only if every character is the
+            same.
+          </p>
+        ) : (
+          <p>
+            Within a minute central refuses this key. The plant runs on; its messages wait on its disk until a new key is
+            confirmed.
+          </p>
+        )}
+        <p className="mono fingerprint big">{key.fingerprint}</p>
+      </DialogForm>
+    </Dialog>
+  );
+}
