@@ -57,21 +57,18 @@ export class Renderer {
 
   async #run(job: RenderJob): Promise<unknown> {
     if (this.#stopped.signal.aborted) throw new PlantgateError("STOPPED", "central stops");
-    this.#worker ??= begin();
-    const worker = this.#worker;
+    const worker = this.#worker ?? this.#begin();
     const over = new AbortController();
     const limitMs = this.#deps.limitMs ?? defaultLimitMs;
-    const answer = await new Promise<Answer | Failure>((resolve) => {
-      worker.once("message", resolve);
-      worker.once("error", () => resolve("ended"));
-      worker.once("exit", () => resolve("ended"));
-      void this.#deps.clock.sleep(limitMs, over.signal).then(() => resolve("too long"));
-      worker.postMessage(job);
-    });
+    const settled = Promise.withResolvers<Answer | Failure>();
+    const answered = (given: Answer): void => settled.resolve(given);
+    const ended = (): void => settled.resolve("ended");
+    worker.on("message", answered).on("error", ended).on("exit", ended);
+    void this.#deps.clock.sleep(limitMs, over.signal).then(() => settled.resolve("too long"));
+    worker.postMessage(job);
+    const answer = await settled.promise;
     over.abort();
-    for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
-    // an error of an idle thread is told by its next job
-    worker.on("error", () => {});
+    worker.off("message", answered).off("error", ended).off("exit", ended);
     if (this.#stopped.signal.aborted) throw new PlantgateError("STOPPED", "central stops");
     if (typeof answer === "string") {
       await this.#end();
@@ -90,14 +87,16 @@ export class Renderer {
     this.#worker = undefined;
     await worker?.terminate();
   }
-}
 
-function begin(): Worker {
-  const worker = new Worker(workerUrl("document/render-worker"), {
-    resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
-    stdout: false,
-  });
-  // an idle thread keeps no process alive
-  worker.unref();
-  return worker;
+  #begin(): Worker {
+    const worker = new Worker(workerUrl("document/render-worker"), { resourceLimits: { maxOldGenerationSizeMb: maxHeapMb } });
+    worker.on("error", () => {});
+    worker.on("exit", () => {
+      if (this.#worker === worker) this.#worker = undefined;
+    });
+    // an idle thread keeps no process alive
+    worker.unref();
+    this.#worker = worker;
+    return worker;
+  }
 }
