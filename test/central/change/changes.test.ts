@@ -263,7 +263,9 @@ describe.each(await storages())("changes on %s", (kind) => {
     await using storage = await openTestStorage(kind);
     await using test = await openChanges(storage.target);
     await running(test);
-    const number = await test.draft(ada, [lyon("prod", { grants: { receive: [] } }), template("second")], { expedited: true });
+    const number = await test.draft(ada, [siteFile("lyon", { environment: "prod", region: "eu" }), template("second")], {
+      expedited: true,
+    });
     const diff = await test.diffs.of(number);
     expect(diff?.documents.map(({ kind, before, after }) => [kind, before?.revision, after?.revision])).toEqual([
       ["Site", 1, 2],
