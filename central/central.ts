@@ -55,7 +55,7 @@ import { joinDatabase } from "./storage/replica.ts";
 import { readSeen, watchLedger } from "./storage/seen.ts";
 import { SharedCommits } from "./storage/shared-commits.ts";
 import { SigningKeys } from "./storage/signing-keys.ts";
-import { openReading, openStorage, type StorageTarget } from "./storage/storage.ts";
+import { isOutage, openReading, openStorage, type StorageTarget } from "./storage/storage.ts";
 import { type Logger, openLogger } from "./telemetry/logger.ts";
 import { LoopLag } from "./telemetry/loop-lag.ts";
 
@@ -322,7 +322,13 @@ async function savePresence(presence: Presence, clock: Clock, log: Logger, signa
 
 /** While there is nobody who could sign in, whoever reads this log may become the first admin. */
 async function inviteFirst(signIn: People["signIn"], address: string, log: Logger): Promise<void> {
-  const code = await signIn.makeFirstLink();
+  let code: string | undefined;
+  try {
+    code = await signIn.makeFirstLink();
+  } catch (err) {
+    if (!isOutage(err)) throw err;
+    log.warn({ event: "central.firstLink.failed", err }, "the storage cannot write now: the first link is made at another start");
+  }
   if (code === undefined) return;
   const url = new URL("/signin", address);
   url.searchParams.set("code", code);

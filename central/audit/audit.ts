@@ -22,6 +22,7 @@ const genesis = createHash("sha256").update("plantgate audit").digest("hex");
  */
 export class Audit {
   readonly #clock: Clock;
+  #verifying: Promise<Verification> | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -58,24 +59,19 @@ export class Audit {
   }
 
   /**
-   * Goes through the whole log. `badAt`: the first number that does not fit what stands before it, or what was kept elsewhere of it (`kept`: entry
-   * `at` had the hash `head`); without that, who rewrites the log whole, or cuts its end off with the counter, is not found. `head`: what to keep.
+   * Goes through the whole log; those who ask at once share it. `badAt`: the first number that does not fit what stands before it, or what was kept
+   * elsewhere of it (`kept`: entry `at` had the hash `head`); without that, who rewrites the log whole, or cuts its end off with the counter, is not
+   * found. `head`: what to keep.
    */
   async verify(storage: Storage, kept?: { readonly head: string; readonly at: number }): Promise<Verification> {
-    const before = await countOf(storage);
-    let [number, hash] = [0, genesis];
-    const bad = (): Verification => ({ entries: number, head: hash, badAt: number + 1 });
-    for await (const rows of pagesOf(storage, 0)) {
-      for (const row of rows) {
-        if (row.number !== number + 1 || row.hash !== chained(hash, row.entry)) return bad();
-        if (kept?.at === row.number && kept.head !== row.hash) return bad();
-        [number, hash] = [row.number, row.hash];
-      }
-    }
-    // entries may come meanwhile; those that were cut off at the end leave the counter ahead, those that were added there behind
-    const after = await countOf(storage);
-    if (number < before || number < (kept?.at ?? 0)) return bad();
-    return { entries: number, head: hash, badAt: number > after ? after + 1 : null };
+    this.#verifying ??= goThrough(storage).finally(() => {
+      this.#verifying = undefined;
+    });
+    const judged = await this.#verifying;
+    if (!kept) return judged;
+    const row = await storage.selectFrom("audit").select("hash").where("number", "=", kept.at).executeTakeFirst();
+    const badAt = row?.hash === kept.head ? judged.badAt : Math.min(judged.badAt ?? kept.at, kept.at, judged.entries + 1);
+    return { ...judged, badAt };
   }
 
   /** The last entry's number and hash: what to keep elsewhere. */
@@ -94,6 +90,22 @@ export interface Verification {
   readonly entries: number;
   readonly head: string;
   readonly badAt: number | null;
+}
+
+async function goThrough(storage: Storage): Promise<Verification> {
+  const before = await countOf(storage);
+  let [number, hash] = [0, genesis];
+  const bad = (): Verification => ({ entries: number, head: hash, badAt: number + 1 });
+  for await (const rows of pagesOf(storage, 0)) {
+    for (const row of rows) {
+      if (row.number !== number + 1 || row.hash !== chained(hash, row.entry)) return bad();
+      [number, hash] = [row.number, row.hash];
+    }
+  }
+  // entries may come meanwhile; those that were cut off at the end leave the counter ahead, those that were added there behind
+  const after = await countOf(storage);
+  if (number < before) return bad();
+  return { entries: number, head: hash, badAt: number > after ? after + 1 : null };
 }
 
 async function countOf(storage: Storage): Promise<number> {

@@ -70,6 +70,8 @@ export function signedIn(operators: Operators): MiddlewareHandler<ActorEnv> {
       if (!isSame(c.req.header(csrfHeader) ?? "", found.session.csrf))
         throw new ProblemError("not-allowed", `send ${csrfHeader} with csrf of GET /v1/session`);
     }
+    // a token whose user has lost what it was made for
+    if (found.actor.roles.length === 0) throw new ProblemError("not-allowed", `"${found.actor.name}" has no role left here`);
     c.set("actor", found.actor);
     c.set("session", found.session);
     await next();

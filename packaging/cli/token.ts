@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import type { Command } from "commander";
 import { z } from "zod";
 import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
@@ -28,10 +28,19 @@ export function addTokenCommand(program: Command): void {
         OutputOptions & { purpose: string; role?: string[]; environment?: string[]; days: number; out?: string },
     ) => {
       const { purpose, days, role: roles, environment: environments, out } = options;
-      const { token: text, ...made } = await makeToken(options, { purpose, days, roles, environments });
-      if (out === undefined) return print({ ...made, token: text }, options.output);
-      writeFileSync(out, `${text}\n`, { mode: 0o600, flag: "wx" });
-      print(made, options.output);
+      // before there is a token that could not be kept
+      const file = out === undefined ? undefined : openSync(out, "wx", 0o600);
+      try {
+        const { token: text, ...made } = await makeToken(options, { purpose, days, roles, environments });
+        if (file === undefined) return print({ ...made, token: text }, options.output);
+        writeSync(file, `${text}\n`);
+        print(made, options.output);
+      } catch (error) {
+        if (out !== undefined) rmSync(out, { force: true });
+        throw error;
+      } finally {
+        if (file !== undefined) closeSync(file);
+      }
     },
   );
   addOutputOption(addConnectionOptions(token.command("list").description("Your tokens; of an admin, everybody's."))).action(
