@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import { CompactSign } from "jose";
-import { type Clock, PlantgateError, Scope, systemClock } from "../protocol/index.ts";
+import { type Clock, Scope, systemClock } from "../protocol/index.ts";
 import { Alarms } from "./alert/alarms.ts";
 import { Audit } from "./audit/audit.ts";
 import { logHeads } from "./audit/heads.ts";
@@ -11,7 +11,6 @@ import { Changes } from "./change/changes.ts";
 import { ChangeDiffs } from "./change/diff.ts";
 import { Judge } from "./change/judged.ts";
 import { reviewRule } from "./change/review-rule.ts";
-import type { RolloutQueue } from "./change/rolling.ts";
 import { ChangeViews } from "./change/view.ts";
 import { Effective } from "./document/effective.ts";
 import { Renderer } from "./document/renderer.ts";
@@ -30,6 +29,8 @@ import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
 import { Timeline } from "./ledger/timeline.ts";
+import { RolloutEngine, rolloutHint } from "./rollout/engine.ts";
+import { Rollouts } from "./rollout/rollouts.ts";
 import { Downlink } from "./router/downlink.ts";
 import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
@@ -75,10 +76,6 @@ export interface CentralParts {
   readonly openDatabase?: OpenDatabase;
 }
 
-const noRollouts: RolloutQueue = {
-  enqueue: () => Promise.reject(new PlantgateError("INVARIANT", "there is no rollout engine yet")),
-  wake: () => {},
-};
 const saveEveryMs = 2000;
 /** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
 const requestTimeoutMs = 120_000;
@@ -150,7 +147,6 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       reviewOf: (db, environment) => reviewRule(db, documents, environment),
     });
     const judge = new Judge({ storage, documents, renderer });
-    const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts: noRollouts });
     const vault = new Vault({ storage, keyring: Keyring.open(settings.dataDir), audit, clock });
     const secretSets = new SecretSets({
       ...{ storage, vault, clock, log, sealKeyOf },
@@ -159,6 +155,18 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
           .setProtectedHeader({ alg: "EdDSA", kid: identity.signing.kid })
           .sign(identity.signing.privateKey),
     });
+    const siteChanged = (site: string): void => {
+      hints.wake(site);
+      notices.tell({ sites: [site] });
+    };
+    const rollouts = new Rollouts({
+      ...{ storage, clock, audit, alarms, presence, revisions, siteChanged, leaseSeconds: settings.leaseSeconds },
+      // each hands over to the other
+      changes: { plan: (number) => changes.plan(number), ended: (...ending) => changes.ended(...ending) },
+      wake: () => hints.wake(rolloutHint),
+    });
+    const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts });
+    const engine = new RolloutEngine({ storage, clock, log, alarms, hints, rollouts, revisions, changes });
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
     const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
@@ -262,13 +270,12 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       admissions,
       calls,
       stopping: stopping.signal,
-      siteChanged: (site) => {
-        hints.wake(site);
-        notices.tell({ sites: [site] });
-      },
+      rollouts,
+      siteChanged,
     });
 
     const projecting = projector.run(stopping.signal);
+    const rolling = engine.run(stopping.signal);
     const saving = savePresence(presence, clock, log, stopping.signal);
     const following = signingKeys.watch(stopping.signal);
     const retiring = retireKeys(keys, clock, log, stopping.signal);
@@ -276,7 +283,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, saving, watching, noting, following, retiring]);
+      await Promise.all([projecting, rolling, saving, watching, noting, following, retiring]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });

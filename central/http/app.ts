@@ -25,6 +25,7 @@ import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
+import { type RolloutRouteDeps, rolloutRoutes } from "./rollout-routes.ts";
 import { schemaRoutes } from "./schema-routes.ts";
 import { gatewaySecretRoutes, type SecretRouteDeps, secretRoutes } from "./secret-routes.ts";
 import { type SessionRouteDeps, sessionRoutes } from "./session-routes.ts";
@@ -38,6 +39,7 @@ export interface AppDeps
     Omit<ChangeRouteDeps, "guards">,
     Omit<AdminRouteDeps, "guards">,
     Omit<KeyRouteDeps, "guards">,
+    Omit<RolloutRouteDeps, "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
     Omit<AuditRouteDeps, "guards">,
@@ -121,6 +123,7 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", readRoutes({ ...deps, guards }));
   app.route("/v1", documentRoutes({ ...deps, guards }));
   app.route("/v1", changeRoutes({ ...deps, guards }));
+  app.route("/v1", rolloutRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));
   app.route("/v1", secretRoutes({ ...deps, guards }));
