@@ -189,7 +189,9 @@ async function changeState({ storage }: TestRollouts, change: number): Promise<s
 }
 async function actions({ storage }: TestRollouts): Promise<string[]> {
   const rows = await storage.selectFrom("audit").select("entry").orderBy("number").execute();
-  return rows.map(({ entry }) => (JSON.parse(entry) as { action: string }).action);
+  return rows
+    .map(({ entry }) => (JSON.parse(entry) as { action: string }).action)
+    .filter((action) => action.startsWith("rollout."));
 }
 async function standing(storage: Storage): Promise<string[][]> {
   const rows = await storage.selectFrom("exceptions").select(["site", "kind"]).where("ended_at", "is", null).execute();
