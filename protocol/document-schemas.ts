@@ -31,15 +31,18 @@ function toJson(schema: z.ZodType): Json {
  * value may be filled in.
  */
 function withParts(schema: Json): Json {
-  const part = (of: z.ZodType): Json => {
+  const { properties } = schema as { properties: { spec: { properties: Record<string, Json> } } };
+  const part = (field: string, of: z.ZodType): Json => {
     const { $schema: _, ...shape } = toJson(of);
-    const loops = withLoop(fillable(shape));
-    return { type: "object", additionalProperties: loops };
+    return { ...properties.spec.properties[field], additionalProperties: withLoop(fillable(shape)) };
   };
-  const { properties } = schema as { properties: { spec: { properties: Json } } };
   const spec = {
     ...properties.spec,
-    properties: { ...properties.spec.properties, connectors: part(connectorConfig), flows: part(flowConfig) },
+    properties: {
+      ...properties.spec.properties,
+      connectors: part("connectors", connectorConfig),
+      flows: part("flows", flowConfig),
+    },
   };
   return { ...schema, properties: { ...properties, spec } };
 }

@@ -32,31 +32,50 @@ const expression = z.string().min(1).max(20_000);
 const pathTemplate = z.string().min(1).max(1024);
 const keyExpression = z.union([expression, z.array(expression).min(1).max(8)]);
 
+/** A connector by its name, or all instances of a forEach by its name in the template. */
+const connector = name.meta({ description: "A connector, or the group that a forEach makes." });
+
 /** Where messages come from. */
 export const fromTopic = z.strictObject({
-  connector: name,
-  topic: topicFilter,
-  retained: z.enum(["skip", "state"]).default("skip"),
+  connector,
+  topic: topicFilter.meta({ description: "MQTT topic filter, among those that the connector may subscribe to." }),
+  retained: z.enum(["skip", "state"]).default("skip").meta({
+    description: "Retained messages come again with each reconnect. skip: ignored; state: taken as the state they are.",
+  }),
 });
 export const fromWebhook = z.strictObject({
-  connector: name,
-  webhook: z.string().regex(/^\/[A-Za-z0-9/_-]*$/, "a path such as /schedule"),
-  verify: z.strictObject({ hmac: z.strictObject({ secret: z.string().min(1), header: z.string().min(1) }) }).optional(),
+  connector,
+  webhook: z
+    .string()
+    .regex(/^\/[A-Za-z0-9/_-]*$/, "a path such as /schedule")
+    .meta({ description: "Path at which the gateway is called: /in/<connector><path>." }),
+  verify: z
+    .strictObject({ hmac: z.strictObject({ secret: z.string().min(1), header: z.string().min(1) }) })
+    .optional()
+    .meta({ description: "Calls carry an HMAC-SHA-256 of their body by this secret in this header." }),
 });
 export const fromPoll = z.strictObject({
-  connector: name,
-  /** `{cursor}` is the last committed cursor. */
-  poll: z.string().startsWith("/"),
-  every: duration.default("10s"),
+  connector,
+  poll: z.string().startsWith("/").meta({ description: "Path that is asked; {cursor} is the last committed cursor." }),
+  every: duration.default("10s").meta({ description: "Time between two polls." }),
   cursor: expression
     .optional()
     .meta({ description: "JSONata over payload: the cursor that the next poll sends; committed with the messages." }),
-  start: z.string().default("0"),
+  start: z.string().default("0").meta({ description: "The cursor of the first poll." }),
 });
-export const fromItems = z.strictObject({ connector: name, items: z.array(z.string().min(1)).min(1) });
-export const fromSource = z.strictObject({ connector: name, source: z.enum(odooSources), overlap: duration.default("5m") });
+export const fromItems = z.strictObject({
+  connector,
+  items: z.array(z.string().min(1)).min(1).meta({ description: "Items of the connector that are sampled." }),
+});
+export const fromSource = z.strictObject({
+  connector,
+  source: z.enum(odooSources).meta({ description: "What the connector brings in." }),
+  overlap: duration.default("5m").meta({ description: "How far back each look reaches, for what was written late." }),
+});
 export const fromCentral = z.strictObject({
-  central: z.union([identifier, z.array(identifier).min(1)]),
+  central: z
+    .union([identifier, z.array(identifier).min(1)])
+    .meta({ description: "Types of messages that central routes here: production-order.released." }),
   sites: z.string().optional().meta({ description: "Only from sites with these labels: environment=prod,region=eu." }),
 });
 export const localSource = z.union([fromTopic, fromWebhook, fromPoll, fromItems, fromSource]);
@@ -69,12 +88,12 @@ export type FromSource = z.infer<typeof fromSource>;
 
 /** The receiver's own yes, where a transport's acknowledgement is not acceptance. */
 const accepted = z.strictObject({
-  topic: topicFilter,
+  topic: topicFilter.meta({ description: "Where the receiver answers." }),
   match: keyExpression.meta({ description: "JSONata over the answer's payload; has to equal `equals`." }),
   equals: keyExpression.optional().meta({ description: "JSONata over the message; default: its ordering key." }),
   is: expression.default("payload.accepted != false").meta({ description: "Whether the answer is a yes." }),
-  reason: expression.default("payload.reason"),
-  within: duration.default("60s"),
+  reason: expression.default("payload.reason").meta({ description: "JSONata over the answer's payload: why it is a no." }),
+  within: duration.default("60s").meta({ description: "Without an answer for so long it is sent again." }),
 });
 
 /**
@@ -83,48 +102,62 @@ const accepted = z.strictObject({
  */
 const expires = z
   .strictObject({
-    after: duration.optional(),
-    at: expression.optional(),
+    after: duration.optional().meta({ description: "Counted from when it was recorded." }),
+    at: expression.optional().meta({ description: "JSONata over the message: the instant after which it is too late." }),
     // biome-ignore lint/suspicious/noThenProperty: a word of the configuration language, never a function
     then: z.literal("exception").default("exception"),
   })
-  .optional();
+  .optional()
+  .meta({
+    description: "For how long a message is worth carrying out: after or at. What is too late is not sent, and reported.",
+  });
 
 /** How one destination is tried, where it is not as its flow says. */
-const delivering = { retry: partly(retry).optional(), onExhausted: onExhausted.optional() };
+const delivering = {
+  retry: partly(retry).optional().meta({ description: "Where this destination is tried otherwise than its flow says." }),
+  onExhausted: onExhausted.optional(),
+};
 
-export const toCentral = z.strictObject({ central: z.literal(true) });
-export const toSite = z.strictObject({ site: expression, noSite: z.literal("exception").default("exception") });
+export const toCentral = z.strictObject({ central: z.literal(true).meta({ description: "Recorded at central." }) });
+export const toSite = z.strictObject({
+  site: expression.meta({ description: "JSONata to the name of a site." }),
+  noSite: z.literal("exception").default("exception"),
+});
 export const toTopic = z.strictObject({
-  connector: name,
-  topic: pathTemplate,
-  qos: z.union([z.literal(0), z.literal(1)]).default(1),
-  retain: z.boolean().default(false),
+  connector,
+  topic: pathTemplate.meta({ description: "Topic with {…} parts, each a JSONata path: wms/orders/{data.moId}." }),
+  qos: z
+    .union([z.literal(0), z.literal(1)])
+    .default(1)
+    .meta({ description: "1: delivered when the broker has it; 0: when it is sent." }),
+  retain: z.boolean().default(false).meta({ description: "The broker keeps the last message of the topic." }),
   body: expression.optional().meta({ description: "JSONata over data and message; default: data." }),
-  accepted: accepted.optional(),
+  accepted: accepted
+    .optional()
+    .meta({ description: "The receiver's own yes, where a broker's acknowledgement is not acceptance." }),
   effect: effect.default("idempotent"),
   ...delivering,
   expires,
 });
 export const toPost = z.strictObject({
-  connector: name,
-  post: pathTemplate,
-  body: expression.optional(),
+  connector,
+  post: pathTemplate.meta({ description: "Path with {…} parts, each a JSONata path: /orders/{data.moId}." }),
+  body: expression.optional().meta({ description: "JSONata over data and message; default: data." }),
   effect: effect.default("idempotent"),
   ...delivering,
   expires,
 });
 export const toWrite = z.strictObject({
-  connector: name,
-  write: z.string().min(1),
-  value: expression,
+  connector,
+  write: z.string().min(1).meta({ description: "Item of the connector that is written." }),
+  value: expression.meta({ description: "JSONata over data and message: what is written." }),
   effect: effect.default("checkable"),
   ...delivering,
   expires,
 });
 export const toOperation = z.strictObject({
-  connector: name,
-  operation: z.enum(odooOperations),
+  connector,
+  operation: z.enum(odooOperations).meta({ description: "What the connector books." }),
   serialize: expression.optional().meta({ description: "Only one at a time per value of this; default: the ordering key." }),
   effect: effect.default("checkable"),
   ...delivering,
@@ -134,29 +167,44 @@ export const localDestination = z.union([toTopic, toPost, toWrite, toOperation])
 export type LocalDestination = z.infer<typeof localDestination>;
 export type ToTopic = z.infer<typeof toTopic>;
 
-export const exampleRef = z.strictObject({ given: z.string().min(1), expect: z.string().min(1), topic: z.string().optional() });
+export const exampleRef = z.strictObject({
+  given: z.string().min(1).meta({ description: "File with an input." }),
+  expect: z.string().min(1).meta({ description: "File with what becomes of it." }),
+  topic: z.string().optional().meta({ description: "The topic that the input comes on." }),
+});
 
 /** A flow once rendered. Which fields go together is judged by protocol/flow. */
 export const flowConfig = z.strictObject({
-  purpose: text.min(1),
-  owner: z.string().max(256).optional(),
-  /** Phased go-live. `shadow`: maps, validates and notes what it would do, and touches no target. `off`: takes nothing. */
-  mode: z.enum(["off", "shadow", "live"]).default("live"),
-  from: z.union([localSource, fromCentral, z.array(localSource).min(1)]),
+  purpose: text.min(1).meta({ description: "What it is for, in a sentence that its plant understands." }),
+  owner: z.string().max(256).optional().meta({ description: "Who answers for it; default: the template's owner." }),
+  mode: z.enum(["off", "shadow", "live"]).default("live").meta({
+    description:
+      "Phased go-live. shadow: maps, validates and notes what it would do, and touches no target; off: takes nothing. For each site: ${modes.picks}.",
+  }),
+  from: z
+    .union([localSource, fromCentral, z.array(localSource).min(1)])
+    .meta({ description: "Where its messages come from: topic, webhook, poll, items or source of a connector, or central." }),
   split: expression.optional().meta({ description: "One input, many messages: JSONata to the list of lines; all or none." }),
-  as: identifier.optional(),
+  as: identifier.optional().meta({ description: "The canonical type that its messages become: pick.confirmed." }),
   map: z
     .union([expression, z.record(z.string(), z.string())])
     .optional()
     .meta({ description: "JSONata to the canonical data; or, for samples, field → path." }),
-  key: keyExpression.optional(),
-  idempotencyKey: keyExpression.optional(),
-  to: z.array(z.union([toCentral, toSite, toTopic, toPost, toWrite, toOperation])).min(1),
-  /** `key`: messages of one ordering key are delivered in order, a failing one holds the later ones. `none`: each stands alone (P4). */
-  order: z.enum(["key", "none"]).default("key"),
-  retry: retry.prefault({}),
+  key: keyExpression.optional().meta({ description: "JSONata: the ordering key, as data.moId." }),
+  idempotencyKey: keyExpression
+    .optional()
+    .meta({ description: "JSONata: what makes a repeat of the same input the same message." }),
+  to: z
+    .array(z.union([toCentral, toSite, toTopic, toPost, toWrite, toOperation]))
+    .min(1)
+    .meta({ description: "Where they go: central, a site, or topic, post, write or operation of a connector." }),
+  order: z.enum(["key", "none"]).default("key").meta({
+    description:
+      "key: messages of one ordering key are delivered in order, a failing one holds the later ones; none: each stands alone.",
+  }),
+  retry: retry.prefault({}).meta({ description: "How its deliveries are tried; what it leaves out a policy may say." }),
   onExhausted: onExhausted.default("block"),
-  examples: z.array(exampleRef).optional(),
+  examples: z.array(exampleRef).optional().meta({ description: "Inputs with what becomes of them, run at review." }),
 });
 export type FlowConfig = z.infer<typeof flowConfig>;
 
@@ -166,26 +214,31 @@ const codes = z.record(z.string(), z.record(z.string(), z.string()));
 const elementType = z.union([
   z.enum(["string", "number", "boolean", "uri", "integer"]),
   z.strictObject({
-    type: z.enum(["string", "number", "boolean", "uri", "integer"]),
-    default: z.json().optional(),
-    purpose: text.optional(),
+    type: z.enum(["string", "number", "boolean", "uri", "integer"]).meta({ description: "What each element has there." }),
+    default: z.json().optional().meta({ description: "What holds for an element that has none." }),
+    purpose: text.optional().meta({ description: "What it is for." }),
   }),
 ]);
 const parameter = z.strictObject({
-  type: z.enum(["string", "number", "integer", "boolean", "object", "array"]),
-  format: z.enum(["uri"]).optional(),
+  type: z.enum(["string", "number", "integer", "boolean", "object", "array"]).meta({ description: "What a site has to give." }),
+  format: z.enum(["uri"]).optional().meta({ description: "uri: an address such as https://host:port." }),
   of: z.record(z.string(), elementType).optional().meta({ description: "Fields of each element of an array." }),
-  values: z.array(z.union([z.string(), z.boolean()])).optional(),
-  default: z.json().optional(),
-  purpose: text.optional(),
+  values: z
+    .array(z.union([z.string(), z.boolean()]))
+    .optional()
+    .meta({ description: "The values that it may have; of an object, each of its fields." }),
+  default: z.json().optional().meta({ description: "What holds for a site that gives none." }),
+  purpose: text.optional().meta({ description: "What it is for." }),
 });
 export type Parameter = z.infer<typeof parameter>;
 
 const metadata = z.strictObject({
-  name,
-  owner: z.string().min(1).max(256),
-  purpose: text.min(1),
-  labels: z.record(z.string(), z.string()).optional(),
+  name: name.meta({ description: "Unique among documents of its kind." }),
+  owner: z.string().min(1).max(256).meta({ description: "Who answers for it: integration@example.com." }),
+  purpose: text.min(1).meta({ description: "What it is for." }),
+  labels: z.record(z.string(), z.string()).optional().meta({
+    description: "Of a site: environment, region, businessUnit and others, by which policies select it.",
+  }),
 });
 
 /** A template before it is rendered: connectors and flows may hold `${…}` and `forEach`, so they are judged once rendered. */
@@ -194,10 +247,13 @@ export const template = z.strictObject({
   kind: z.literal("Template"),
   metadata,
   spec: z.strictObject({
-    parameters: z.record(name, parameter).default({}),
-    codes: codes.default({}),
-    connectors: z.record(name, z.looseObject({})).default({}),
-    flows: z.record(name, z.looseObject({})).default({}),
+    parameters: z
+      .record(name, parameter)
+      .default({})
+      .meta({ description: "What each site gives; ${name} stands for its value." }),
+    codes: codes.default({}).meta({ description: "Tables of codes for $site and $quantity: scheme, code, value." }),
+    connectors: z.record(name, z.looseObject({})).default({}).meta({ description: "The systems of a plant, by name." }),
+    flows: z.record(name, z.looseObject({})).default({}).meta({ description: "What comes from where and goes where, by name." }),
   }),
 });
 export type Template = z.infer<typeof template>;
@@ -207,7 +263,7 @@ const deliveryRule = z.strictObject({
   connector: name.optional().meta({ description: "Of this connector, or of all instances of a forEach of this name." }),
   type: z.enum(connectorTypes).optional().meta({ description: "Of connectors of this type." }),
   flow: name.optional().meta({ description: "Of this flow, or of all instances of a forEach of this name." }),
-  retry: partly(retry).optional(),
+  retry: partly(retry).optional().meta({ description: "How often and when it is tried." }),
   onExhausted: onExhausted.optional(),
   effect: effect.optional(),
 });
@@ -229,10 +285,15 @@ export const site = z.strictObject({
   kind: z.literal("Site"),
   metadata,
   spec: z.strictObject({
-    template: name,
+    template: name.meta({ description: "The template that it runs." }),
     timeZone: z.string().default("UTC").meta({ description: "IANA time zone, such as Europe/Paris." }),
-    parameters: z.record(name, z.json()).default({}),
-    grants: z.strictObject({ send: z.array(identifier).default([]), receive: z.array(identifier).default([]) }),
+    parameters: z.record(name, z.json()).default({}).meta({ description: "Values for the template's parameters." }),
+    grants: z
+      .strictObject({
+        send: z.array(identifier).default([]).meta({ description: "Types of messages that it may send." }),
+        receive: z.array(identifier).default([]).meta({ description: "Types of messages that it may get." }),
+      })
+      .meta({ description: "What it may send to central and get from it; nothing else passes." }),
     ...said,
   }),
 });
@@ -280,7 +341,8 @@ export const secret = z.strictObject({
           every: duration.meta({ description: "It is to be given a new value when the newest is so old." }),
           warnBefore: duration.default("14d").meta({ description: "How long before that, or before it expires, one is warned." }),
         })
-        .optional(),
+        .optional()
+        .meta({ description: "How often it is to be changed." }),
     })
     .default({}),
 });

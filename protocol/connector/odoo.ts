@@ -15,14 +15,14 @@ export const odooOperations = [
 /** Odoo 19 over JSON-2. */
 export const odooConnector = z.strictObject({
   type: z.literal("odoo"),
-  url: z.url({ protocol: /^https?$/ }),
-  database: z.string().min(1),
+  url: z.url({ protocol: /^https?$/ }).meta({ description: "Odoo's address." }),
+  database: z.string().min(1).meta({ description: "Its database." }),
   apiKey: secretRef,
-  /** Prefix of canonical ids: `<erp>-mo-<id>`. */
   erp: z
     .string()
     .regex(/^[a-z0-9-]{1,32}$/)
-    .default("hq"),
+    .default("hq")
+    .meta({ description: "Prefix of canonical ids: <erp>-mo-<id>." }),
   warehouses: z
     .array(z.string().min(1).max(5))
     .min(1)

@@ -3,9 +3,14 @@ import { z } from "zod";
 export const connectorTypes = ["mqtt", "mqtt-broker", "http", "opcua", "odoo"] as const;
 
 /** A secret by name: read from the file `secrets/<name>` of the gateway's data folder. Never a value. */
-export const secretRef = z.strictObject({
-  secret: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, "a secret's name: letters, digits, dot, dash"),
-});
+export const secretRef = z
+  .strictObject({
+    secret: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,64}$/, "a secret's name: letters, digits, dot, dash")
+      .meta({ description: "Its name." }),
+  })
+  .meta({ description: "A secret by its name, never its value: { secret: wms }." });
 export type SecretRef = z.infer<typeof secretRef>;
 
 /** An MQTT topic filter (MQTT 3.1.1, 4.7): `+` stands for a level, `#` for all that follow, and only at the end. */
@@ -14,6 +19,14 @@ export const topicFilter = z
   .min(1)
   .max(1024)
   .refine(isTopicFilter, "not a topic filter: + and # stand alone in a level, # only at the end");
+
+/** What a connector may do at its broker, and nothing else. */
+export const topicGrants = z
+  .strictObject({
+    subscribe: z.array(topicFilter).default([]).meta({ description: "Topic filters that it may subscribe to." }),
+    publish: z.array(topicFilter).default([]).meta({ description: "Topic filters of what it may publish." }),
+  })
+  .meta({ description: "What it may do at its broker, and nothing else." });
 
 export function isTopicFilter(filter: string): boolean {
   if (/\p{Cc}/u.test(filter)) return false;

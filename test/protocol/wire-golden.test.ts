@@ -146,6 +146,11 @@ describe("what a gateway and central say to each other", () => {
     expect(JSON.stringify(bundle.parse(golden(name)))).toBe(JSON.stringify(golden(name)));
   });
 
+  it("a bundle of an earlier version, which has a date, is read from a gateway's disk", () => {
+    const earlier = { ...(golden("bundle-lyon") as object), createdAt: "2026-01-31T08:00:00.000Z" };
+    expect(bundle.safeParse(earlier).success).toBe(true);
+  });
+
   it.each(["bundle-lyon", "bundle-hq"])("%s is refused with a key missing or one too many", (name) => {
     const value = golden<Record<string, unknown> & { connectors: object; flows: object }>(name);
     const accepts = (candidate: unknown): boolean => bundle.safeParse(candidate).success;
