@@ -29,6 +29,8 @@ import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
 import { Timeline } from "./ledger/timeline.ts";
+import { DryRuns } from "./rehearsal/dry-runs.ts";
+import { ShadowReports } from "./rehearsal/shadow-reports.ts";
 import { RolloutEngine, rolloutHint } from "./rollout/engine.ts";
 import { Rollouts } from "./rollout/rollouts.ts";
 import { Downlink } from "./router/downlink.ts";
@@ -146,6 +148,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       signing: identity.signing,
       reviewOf: (db, environment) => reviewRule(db, documents, environment),
     });
+    const dryRuns = new DryRuns({ storage, clock, audit, signing: identity.signing });
     const judge = new Judge({ storage, documents, renderer });
     const vault = new Vault({ storage, keyring: Keyring.open(settings.dataDir), audit, clock });
     const secretSets = new SecretSets({
@@ -254,9 +257,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       siteFiles: new SiteFiles({ storage, clock, audit, keys, signing, ...contents }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
+      dryRuns,
+      shadowReports: new ShadowReports({ storage, clock }),
       reading,
       effective: new Effective({ storage: reading, documents, renderer }),
-      downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, clock }),
+      downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, dryRuns, clock }),
       vault,
       secretSets,
       secretsChanged: () => hints.wakeEverybody(),

@@ -42,6 +42,9 @@ import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
 import { Queue } from "./queue/queue.ts";
 import { queueFile } from "./queue/read.ts";
+import { DryRuns } from "./rehearsal/dry-runs.ts";
+import { Rehearsal } from "./rehearsal/rehearsal.ts";
+import { runShadowReports } from "./rehearsal/shadow-reports.ts";
 import { SecretFollower } from "./secret/follow.ts";
 import { SecretStore } from "./secret/secret-store.ts";
 import { readDial } from "./settings/dial.ts";
@@ -96,6 +99,8 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     scope.defer("queue", () => queue.close());
     const mapping = openMapping({ site, clock, log });
     scope.defer("mapping", () => mapping.stop());
+    const rehearsal = new Rehearsal({ dataDir, openMapping: () => openMapping({ site, clock, log }), clock, log });
+    scope.defer("rehearsal", () => rehearsal.stop());
     const documents = await AgentDocuments.open(join(dataDir, "agent.db"));
     if (documents.setAside !== undefined) {
       log.error(
@@ -121,7 +126,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const progress = new LinkProgress(clock, log);
     const expectations = new Expectations(mapping, log, clock);
     const changeover = new Changeover();
-    const intake = new Intake({ site, queue, mapping, answers: expectations, changeover, clock, log });
+    const intake = new Intake({ site, queue, mapping, answers: expectations, changeover, observer: rehearsal, clock, log });
     const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, changeover, clock, log, centralNow });
     const token = localToken(dataDir);
@@ -130,7 +135,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       port: settings.port,
       log,
       health: () => ({ site, version, ...linkHealth(session.state, progress) }),
-      routes: localRoutes({ token, decisions: () => decisions }),
+      routes: localRoutes({ token, decisions: () => decisions, shadow: () => rehearsal.shadowViews() }),
     });
     scope.defer("listener", () => listener.close());
     const localAccess = keepLocalAccess(dataDir, { url: listener.url, token }, { clock, log }, signal);
@@ -155,6 +160,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       mapping,
       clock,
       log,
+      observer: rehearsal,
       configurationSettled: (until) => agent.settled(until),
       onDeliveries: (connectors) => host.ring(connectors),
     });
@@ -175,7 +181,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       shares.configure(weightsOf(policy));
     };
     const configuration = new Configuration({
-      parts: [mapping, { configure: lanePolicy }, limits, rotation, logLevel, intake, attempts, expectations],
+      parts: [mapping, { configure: lanePolicy }, limits, rotation, logLevel, intake, attempts, expectations, rehearsal],
       host,
       dispatcher,
       changeover,
@@ -225,6 +231,12 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       expired: () => attempts.expired,
     };
     const uplink = { site, queue, session, shares, limits, progress, clock, log };
+    const dryRuns = new DryRuns({
+      ...{ site, session, clock, log },
+      verify: (jws) => centralKeys.verify(jws, "central"),
+      active: () => rehearsal.bundle,
+      inputs: (messages) => rehearsal.inputs(messages),
+    });
     const loops = [
       localAccess,
       session.run(signal),
@@ -242,10 +254,14 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
             secretFollower.want(desired.secrets);
             agent.want(desired);
           },
+          onAsks: (asks) => dryRuns.want(asks.map(({ id }) => id)),
         },
         signal,
       ),
       runStatus(status, signal),
+      rehearsal.run(signal),
+      dryRuns.run(signal),
+      runShadowReports({ site, session, report: () => rehearsal.shadowReport(), clock, log }, signal),
     ].map((loop) => loop.catch((error: unknown) => (signal.aborted ? undefined : failure.reject(error))));
     scope.defer("loops", async () => {
       stopping.abort();

@@ -42,10 +42,11 @@ export default defineConfig(({ outDir = "dist" }): Options[] => [
     entry: {
       "gateway/queue/worker": "gateway/queue/worker.ts",
       "gateway/flow/expression-worker": "gateway/flow/expression-worker.ts",
+      "gateway/rehearsal/dry-run-worker": "gateway/rehearsal/dry-run-worker.ts",
       "central/document/render-worker": "central/document/render-worker.ts",
     },
     outDir,
     splitting: false,
-    clean: ["gateway/queue/**", "gateway/flow/**", "central/document/**"],
+    clean: ["gateway/queue/**", "gateway/flow/**", "gateway/rehearsal/**", "central/document/**"],
   },
 ]);

@@ -25,6 +25,7 @@ import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
+import { type RehearsalRouteDeps, rehearsalGatewayRoutes, rehearsalRoutes } from "./rehearsal-routes.ts";
 import { type RolloutRouteDeps, rolloutRoutes } from "./rollout-routes.ts";
 import { schemaRoutes } from "./schema-routes.ts";
 import { gatewaySecretRoutes, type SecretRouteDeps, secretRoutes } from "./secret-routes.ts";
@@ -39,6 +40,7 @@ export interface AppDeps
     Omit<ChangeRouteDeps, "guards">,
     Omit<AdminRouteDeps, "guards">,
     Omit<KeyRouteDeps, "guards">,
+    RehearsalRouteDeps,
     Omit<RolloutRouteDeps, "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
@@ -126,13 +128,17 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", rolloutRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));
+  app.route("/v1", rehearsalRoutes({ ...deps, guards }));
   app.route("/v1", secretRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);
   for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
-  for (const path of ["lanes/*", "bundles/*", "secrets"]) app.use(`/v1/sites/:site/${path}`, gateway as never);
-  for (const path of ["sessions", "downlink", "status"]) app.use(`/v1/sites/:site/${path}`, gateway as never, json);
+  for (const path of ["lanes/*", "bundles/*", "secrets", "dry-runs/:id/candidate"])
+    app.use(`/v1/sites/:site/${path}`, gateway as never);
+  for (const path of ["sessions", "downlink", "status", "dry-runs/:id/result", "shadow-reports"])
+    app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));
   app.route("/v1/sites/:site", gatewaySecretRoutes(deps));
+  app.route("/v1/sites/:site", rehearsalGatewayRoutes(deps));
   serveOpenApi(app);
   app.all("/v1/*", (c) => c.notFound());
   if (deps.consoleDir !== undefined) serveConsole(app, deps.consoleDir);

@@ -4,6 +4,7 @@ import type { Revisions } from "../document/revisions.ts";
 import type { Damage } from "../ledger/damage.ts";
 import type { Frames } from "../ledger/frames.ts";
 import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
+import type { DryRuns } from "../rehearsal/dry-runs.ts";
 import type { SecretSets } from "../secret/sets.ts";
 import { isLive } from "../site/keys.ts";
 import type { SiteRegistry } from "../site/registry.ts";
@@ -30,6 +31,8 @@ export interface DownlinkDeps {
   readonly secretSets: Pick<SecretSets, "digest">;
   readonly hints: Hints;
   readonly alarms: Alarms;
+  /** What is asked of gateways besides. */
+  readonly dryRuns?: Pick<DryRuns, "asks" | "told">;
   readonly clock: Clock;
 }
 
@@ -75,15 +78,20 @@ export class Downlink {
       const messages = after < row.downlink_last ? await this.#messages(site, after, row.downlink_acked) : [];
       const secrets = await this.#deps.secretSets.digest(row);
       const desired = { ...(await this.#deps.revisions.desired(site)), ...(secrets === undefined ? {} : { secrets }) };
+      const asked = await this.#deps.dryRuns?.asks(site, request.session);
       const left = deadline - clock.monotonic();
       if (
         messages.length > 0 ||
         desired.revision !== request.knownRevision ||
         isNews(request.knownSecrets, secrets) ||
+        asked?.news ||
         left <= 0 ||
         signal.aborted
       ) {
-        return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired } };
+        const ids = asked?.ids ?? [];
+        this.#deps.dryRuns?.told(request.session, ids);
+        const asks = ids.length === 0 ? {} : { asks: ids.map((id) => ({ id, kind: "dry-run" as const })) };
+        return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired, ...asks } };
       }
       await hints.wait(site, Math.min(left, lookEveryMs), signal);
     }

@@ -251,8 +251,9 @@ function takersOf(sites: ReadonlyMap<string, SiteRoutes>): Map<string, string[]>
 }
 
 function consumed(bundle: Bundle): SiteRoutes["consumes"] {
-  return Object.values(bundle.flows).flatMap(({ from }) => {
-    if (Array.isArray(from) || !("central" in from)) return [];
+  return Object.values(bundle.flows).flatMap(({ from, mode }) => {
+    // a flow in shadow takes it to look at it; one that is off takes nothing
+    if (mode === "off" || Array.isArray(from) || !("central" in from)) return [];
     const types = new Set([from.central].flat().map(fullName));
     return [{ types, labels: parseSelector(from.sites ?? "") }];
   });

@@ -64,6 +64,7 @@ export const configuration = [
   `CREATE TABLE dry_runs (
     id TEXT PRIMARY KEY, site TEXT NOT NULL REFERENCES sites, change INTEGER, jws TEXT NOT NULL, messages INTEGER NOT NULL,
     state TEXT NOT NULL, asked_at INTEGER NOT NULL, asked_by TEXT NOT NULL, ended_at INTEGER, result TEXT) WITHOUT ROWID`,
+  "CREATE INDEX dry_runs_by_site ON dry_runs (site, asked_at)",
   `CREATE TABLE shadow_reports (
     site TEXT NOT NULL, flow TEXT NOT NULL, at INTEGER NOT NULL, report TEXT NOT NULL, PRIMARY KEY (site, flow, at)) WITHOUT ROWID`,
 ];

@@ -125,15 +125,20 @@ export type Verdict =
   | { readonly kind: "not-done" }
   | { readonly kind: "cannot-tell"; readonly reason: string; readonly settlesInMs?: number };
 
+/** Of a source that a flow in shadow reads: what depends on it (a cursor, an answer) begins anew with the connector when its flow goes live. */
+export interface Shadow {
+  readonly shadow?: true;
+}
+
 /** What the flows want of a connector. A change of this, or of the configuration, starts the connector anew; nothing else does. */
 export interface Wiring {
   readonly topics: readonly Pick<FromTopic, "topic" | "retained">[];
   /** Topic filters on which receivers answer (`accepted`); given to `accept` like any other topic. */
   readonly answers: readonly string[];
-  readonly webhooks: readonly Pick<FromWebhook, "webhook" | "verify">[];
-  readonly polls: readonly ({ readonly flow: string } & Pick<FromPoll, "poll" | "every" | "cursor" | "start">)[];
+  readonly webhooks: readonly (Pick<FromWebhook, "webhook" | "verify"> & Shadow)[];
+  readonly polls: readonly ({ readonly flow: string } & Pick<FromPoll, "poll" | "every" | "cursor" | "start"> & Shadow)[];
   readonly items: FromItems["items"];
-  readonly sources: readonly ({ readonly flow: string } & Pick<FromSource, "source" | "overlap">)[];
+  readonly sources: readonly ({ readonly flow: string } & Pick<FromSource, "source" | "overlap"> & Shadow)[];
 }
 
 /** Where an `http` connector hangs its webhooks: the gateway's own listener. */
@@ -146,7 +151,7 @@ export interface WebhookRequest {
   readonly body: Uint8Array;
 }
 export interface WebhookAnswer {
-  readonly status: 202 | 401 | 503;
+  readonly status: 202 | 401 | 404 | 503;
   readonly body: Record<string, unknown>;
   readonly retryAfterSeconds?: number;
 }

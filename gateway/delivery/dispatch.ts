@@ -29,6 +29,8 @@ export interface DispatchDeps {
   readonly log: Logger;
   /** Resolves when the desired configuration is in effect or refused, or after a bounded while. */
   readonly configurationSettled: (signal: AbortSignal) => Promise<void>;
+  /** Told of what central handed down, once its deliveries are flushed. */
+  readonly observer?: { handedDown(event: CloudEvent, line: string): void };
   /** New deliveries are flushed for these connectors. */
   readonly onDeliveries: (connectors: ReadonlySet<string>) => void;
 }
@@ -39,6 +41,8 @@ const fullDiskMs = 1000;
 interface Routes {
   readonly byFlow: ReadonlyMap<string, readonly Target[]>;
   readonly byType: ReadonlyMap<string, readonly Target[]>;
+  /** Types that only flows take from central that are not live, and how they stand. */
+  readonly idle: ReadonlyMap<string, "off" | "shadow">;
 }
 
 interface Target {
@@ -57,7 +61,7 @@ interface Target {
  */
 export class Dispatcher {
   readonly #deps: DispatchDeps;
-  #routes: Routes = { byFlow: new Map(), byType: new Map() };
+  #routes: Routes = { byFlow: new Map(), byType: new Map(), idle: new Map() };
   /** Of every flow that took from here since the start, as its last configuration had it: who knows of one that is gone knows what it was for. */
   readonly #known = new Map<string, readonly Target[]>();
   #configured = Promise.withResolvers<void>();
@@ -71,15 +75,22 @@ export class Dispatcher {
   configure(bundle: Bundle): void {
     const byFlow = new Map<string, Target[]>();
     const byType = new Map<string, Target[]>();
+    const idle = new Map<string, "off" | "shadow">();
     for (const [flow, config] of Object.entries(bundle.flows)) {
       const targets = localTargets(flow, config, bundle);
       const types = centralTypes(config);
+      // whatever its mode is by now: what it accepted is delivered
       if (types.length === 0) byFlow.set(flow, targets);
+      else if (config.mode !== "live") {
+        for (const type of types) if (idle.get(type) !== "shadow") idle.set(type, config.mode);
+        continue;
+      }
       if (targets.length === 0) continue;
       for (const type of types) byType.set(type, [...(byType.get(type) ?? []), ...targets]);
     }
     for (const [flow, targets] of byFlow) this.#known.set(flow, targets);
-    this.#routes = { byFlow, byType };
+    for (const type of byType.keys()) idle.delete(type);
+    this.#routes = { byFlow, byType, idle };
     this.#suspended = false;
     this.#configured.resolve();
   }
@@ -155,6 +166,7 @@ export class Dispatcher {
     const routes = this.#routes;
     const deliveries: NewDelivery[] = [];
     const deadLetters: DeadLetter[] = [];
+    const handedDownNow: [CloudEvent, string][] = [];
     let upTo = 0;
     for (const frame of frames) {
       upTo = frame.first + frame.count - 1;
@@ -179,15 +191,17 @@ export class Dispatcher {
           continue;
         }
         // central routes by the configuration that it wants: what takes this type may be on its way
-        if (lane === "inbound" && !routes.byType.has(event.type)) await this.#deps.configurationSettled(signal);
-        const targets = lane === "inbound" ? routes.byType.get(event.type) : this.#targetsOf(event, routes);
-        if (!targets) deadLetters.push(this.#unrouted(lane, event, line));
+        if (lane === "inbound" && !inboundTargets(event, routes)) await this.#deps.configurationSettled(signal);
+        const targets = lane === "inbound" ? inboundTargets(event, routes) : this.#targetsOf(event, routes);
+        if (targets && lane === "inbound" && this.#deps.observer) handedDownNow.push([event, line]);
+        if (!targets) deadLetters.push(this.#unrouted(lane, event, line, routes));
         else deliveries.push(...(await this.#deliveriesOf(targets, event, line, aged(handed[index] ?? justNow, frame))));
       }
     }
     if (signal.aborted) throw new PlantgateError("STOPPED", "the gateway is stopping");
     if (this.#suspended || this.#routes !== routes) return undefined;
     await this.#deps.queue.commit({ dispatched: { lane, upTo }, newDeliveries: deliveries, deadLetters });
+    for (const [event, line] of handedDownNow) this.#deps.observer?.handedDown(event, line);
     if (deliveries.length > 0) this.#deps.onDeliveries(new Set(deliveries.map((delivery) => delivery.connector)));
     return upTo;
   }
@@ -204,10 +218,13 @@ export class Dispatcher {
     return targets ?? (this.#known.get(flow)?.length === 0 ? [] : undefined);
   }
 
-  #unrouted(lane: QueueLane, { flow, type, partitionkey: key }: CloudEvent, line: string): DeadLetter {
+  #unrouted(lane: QueueLane, { flow, type, partitionkey: key }: CloudEvent, line: string, { idle }: Routes): DeadLetter {
     const body = Buffer.from(line);
     if (lane === "inbound") {
-      const reason = "no flow of this site's configuration takes this type from central";
+      const reason =
+        idle.get(type) === "off"
+          ? "the flow of this site's configuration that takes this type from central is switched off"
+          : "no flow of this site's configuration takes this type from central";
       return this.#letter("downlink", "DESTINATION_INVALID", reason, body);
     }
     const reason = `the flow "${flow}" that recorded it is not in the configuration any more, so nobody can tell which local systems it was for`;
@@ -259,6 +276,11 @@ export class Dispatcher {
     const rendered = await this.#deps.mapping.render(flow, index, event);
     return rendered.kind === "failed" ? event.partitionkey : rendered.key;
   }
+}
+
+/** Where what central handed down goes; nowhere where only a flow in shadow takes it, which reports it (ADR 0098). Undefined: nobody takes it. */
+function inboundTargets({ type }: CloudEvent, { byType, idle }: Routes): readonly Target[] | undefined {
+  return byType.get(type) ?? (idle.get(type) === "shadow" ? [] : undefined);
 }
 
 interface LaneRun {

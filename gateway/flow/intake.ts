@@ -18,12 +18,23 @@ export interface AnswerSink {
   take(connector: string, topic: string, body: Uint8Array): Promise<void>;
 }
 
+/** Watches from beside; what it does never delays or fails what is accepted. */
+export interface Observer {
+  /** These are accepted, and flushed. */
+  taken(connector: string, accepted: readonly PreparedInput[]): void;
+  /** Whether a flow in shadow takes what comes in there. */
+  shadows(connector: string, origin: Origin): boolean;
+  /** The cursor of a source that only flows in shadow read. */
+  cursor(connector: string, name: string): string | undefined;
+}
+
 export interface IntakeDeps {
   readonly site: string;
   readonly queue: Queue;
   readonly mapping: Mapping;
   readonly answers: AnswerSink;
   readonly changeover: Changeover;
+  readonly observer?: Observer;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -98,7 +109,7 @@ export class Intake {
         const all = this.#isCurrent(made) ? made : await this.#current(entrance, made);
         return this.#finish(entrance, all, await this.#write(all));
       },
-      cursor: (name) => this.#deps.queue.cursor(`${connector}/${name}`),
+      cursor: async (name) => this.#deps.observer?.cursor(connector, name) ?? this.#deps.queue.cursor(`${connector}/${name}`),
       release: async (client, packetId) => {
         await this.#deps.queue.commit({ releaseMarker: { client: `${connector}/${client}`, packetId } });
       },
@@ -150,6 +161,7 @@ export class Intake {
       const [flow] = all[0]?.flows ?? [];
       this.#tallies.add(inputsOf(flow), -committed.conflicts.length, committed.conflicts.length);
     }
+    this.#deps.observer?.taken(entrance.connector, all);
     const deadLetterIds = [
       ...all.flatMap(({ change }) => change.deadLetters ?? []).map((letter) => letter.id),
       ...committed.conflicts,
@@ -220,6 +232,7 @@ export class Intake {
   }
 
   #prepareFact(connector: string, input: Input, origin: Extract<Origin, { kind: "fact" }>): PreparedInput {
+    if (this.#isOfShadow(connector, input.decoded)) return new PreparedInput(input, this.#generation, {});
     const event = makeEvent(origin.type, input.decoded, {
       id: randomUUID(),
       site: this.#deps.site,
@@ -230,9 +243,19 @@ export class Intake {
     return new PreparedInput(input, this.#generation, { messages }, event.id);
   }
 
-  /** Retained input that no flow wants, and answers, are nobody's loss; anything else is kept. */
+  /** A fact about an item that only flows in shadow read. */
+  #isOfShadow(connector: string, fact: unknown): boolean {
+    if (typeof fact !== "object" || fact === null || !("item" in fact) || !this.#deps.observer) return false;
+    const origin = { kind: "items", item: String(fact.item) } as const;
+    return this.#deps.observer.shadows(connector, origin) && this.#sources.flowsOf(connector, origin).length === 0;
+  }
+
+  /** Retained input that no flow wants, answers, and what only flows in shadow take, are nobody's loss; anything else is kept. */
   #unclaimed(connector: string, input: Input): Change {
-    if ((input.origin.kind === "topic" && input.origin.retained) || this.#isAnswer(connector, input)) return {};
+    const { origin } = input;
+    if ((origin.kind === "topic" && origin.retained) || this.#isAnswer(connector, input)) return {};
+    // nobody was promised that it is kept: a flow in shadow only looks at it (ADR 0098)
+    if (this.#deps.observer?.shadows(connector, origin)) return {};
     const reason = "no flow takes what comes in here; change a flow's source or the sender";
     const { code, reason: said } = tooLarge(input) ?? { code: "DESTINATION_INVALID", reason };
     return { deadLetters: [this.#letter(connector, undefined, input, code, said)] };

@@ -15,10 +15,11 @@ export class Sources {
   /** Topics repeat, and matching each message with each filter costs more than reading it. */
   readonly #known = new Map<string, Map<string, readonly string[]>>();
 
-  /** From the flows of a bundle; a flow `from` a group takes from each of its connectors. */
-  configure(bundle: Bundle): void {
+  /** From the flows of a bundle that run in this mode; a flow `from` a group takes from each of its connectors. */
+  configure(bundle: Bundle, mode: FlowConfig["mode"] = "live"): void {
     const entries = new Map<string, Entry[]>();
     for (const [flow, config] of Object.entries(bundle.flows)) {
+      if (config.mode !== mode) continue;
       for (const source of localSources(config)) {
         for (const [connector, { group }] of Object.entries(bundle.connectors)) {
           if (connector === source.connector || group === source.connector)

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Hono } from "hono";
 import { type Clock, describeError } from "../../protocol/index.ts";
 import { type Decisions, decision } from "../delivery/decisions.ts";
+import type { ShadowView } from "../rehearsal/shadow-flow.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { isNoRoom, writeFlushed } from "../write-flushed.ts";
 import { problem } from "./problem.ts";
@@ -57,7 +58,11 @@ export async function keepLocalAccess(
 }
 
 /** What is decided on the spot, also while central is away; each call shows the folder's token. */
-export function localRoutes(deps: { readonly token: string; readonly decisions: () => Decisions }): (app: Hono) => void {
+export function localRoutes(deps: {
+  readonly token: string;
+  readonly decisions: () => Decisions;
+  readonly shadow: () => readonly ShadowView[];
+}): (app: Hono) => void {
   return (app) => {
     app.use("/local/*", async (context, next) => {
       const shown = /^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
@@ -66,6 +71,7 @@ export function localRoutes(deps: { readonly token: string; readonly decisions: 
         return problem("not-signed", "the token is in local.json of the gateway's data folder");
       return next();
     });
+    app.get("/local/v1/shadow", (context) => context.json({ flows: deps.shadow() }));
     app.post("/local/v1/deliveries/:id/decision", async (context) => {
       const said = decision.safeParse(await context.req.json().catch(() => undefined));
       if (!said.success)

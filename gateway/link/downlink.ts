@@ -23,6 +23,8 @@ export interface DownlinkDeps {
   readonly knownSecrets: () => string;
   /** What each answer says that central wants. */
   readonly onDesired: (desired: ParsedDownlink["desired"]) => void;
+  /** What it asks of the gateway besides; again in each answer until it was answered. */
+  readonly onAsks: (asks: ParsedDownlink["asks"]) => void;
 }
 
 const cursorName = "downlink";
@@ -57,6 +59,7 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
       const handed = understood(answer);
       // known before the messages are: they may be for flows that only the desired revision has
       deps.onDesired(handed.desired);
+      deps.onAsks(handed.asks);
       position = await record(deps, position, handed);
       delays = backoff({ baseMs: 300, capMs: 10_000 });
       if (told !== undefined) log.info({ event: "downlink.poll.recovered" }, "what central sends is taken again");

@@ -74,7 +74,18 @@ export class Plant {
       session.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
-        { site, queue, session, progress, clock, log, knownRevision: () => 0, knownSecrets: () => "", onDesired: () => {} },
+        {
+          site,
+          queue,
+          session,
+          progress,
+          clock,
+          log,
+          knownRevision: () => 0,
+          knownSecrets: () => "",
+          onDesired: () => {},
+          onAsks: () => {},
+        },
         signal,
       ),
     ];

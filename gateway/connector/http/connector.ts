@@ -15,7 +15,7 @@ export class HttpConnector implements Connector {
   readonly #standing: Standing;
   readonly #peer: Peer | undefined;
   readonly #reach = new ReachByKeys();
-  readonly #webhooks: ReadonlyMap<string, readonly Signature[]>;
+  readonly #webhooks: ReadonlyMap<string, Hook>;
   readonly #stopping = new AbortController();
   #unmount: (() => void)[] = [];
   #loops: Promise<void>[] = [];
@@ -30,15 +30,15 @@ export class HttpConnector implements Connector {
       config.url === undefined
         ? undefined
         : new Peer(config.url, config.auth && tokenReader(config.auth.bearer, secret), durationMs(config.timeout));
-    this.#webhooks = signaturesByPath(deps);
+    this.#webhooks = hooksByPath(deps);
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const { config, wiring, webhooks, name } = this.#deps;
     const stop = AbortSignal.any([signal, this.#stopping.signal]);
     const { inlet, clock, log } = this.#deps;
-    for (const [path, signatures] of this.#webhooks) {
-      const receive = receiveWebhook(path, signatures, { inlet, standing: this.#standing, clock, log, signal: stop });
+    for (const [path, { signatures, shadow }] of this.#webhooks) {
+      const receive = receiveWebhook(path, signatures, { inlet, standing: this.#standing, clock, log, signal: stop, shadow });
       this.#unmount.push(webhooks.mount(name, path, receive));
     }
     const peer = this.#peer;
@@ -118,17 +118,28 @@ function tokenReader(bearer: SecretRef, secret: ConnectorDeps["secret"]): () => 
   return () => secret(bearer);
 }
 
-/** Several flows may take one path; a request has to satisfy each signature that any of them asks for. */
-function signaturesByPath({ wiring, secrets }: ConnectorDeps<HttpConnectorConfig>): Map<string, Signature[]> {
-  const paths = new Map<string, Signature[]>();
-  for (const { webhook, verify } of wiring.webhooks) {
-    const signatures = paths.get(webhook) ?? [];
-    paths.set(webhook, signatures);
-    if (!verify) continue;
-    const { secret, header } = verify.hmac;
-    // missing now is said now, not with the first request
-    secrets({ secret });
-    signatures.push({ header, secrets: () => secrets({ secret }) });
-  }
-  return paths;
+interface Hook {
+  readonly signatures: readonly Signature[];
+  /** Only flows in shadow take the path. */
+  readonly shadow: boolean;
+}
+
+/**
+ * Several flows may take one path; a request has to satisfy each signature that any of them asks for. A flow in shadow has no say where a live one
+ * takes the path.
+ */
+function hooksByPath({ wiring, secrets }: ConnectorDeps<HttpConnectorConfig>): Map<string, Hook> {
+  return new Map(
+    [...Map.groupBy(wiring.webhooks, ({ webhook }) => webhook)].map(([path, all]) => {
+      const live = all.filter(({ shadow }) => shadow !== true);
+      const signatures = (live.length > 0 ? live : all).flatMap(({ verify }) => {
+        if (!verify) return [];
+        const { secret, header } = verify.hmac;
+        // missing now is said now, not with the first request
+        secrets({ secret });
+        return [{ header, secrets: () => secrets({ secret }) }];
+      });
+      return [path, { signatures, shadow: live.length === 0 }];
+    }),
+  );
 }

@@ -20,12 +20,16 @@ export interface WebhookDeps {
   readonly log: Logger;
   /** Ends with the connector. */
   readonly signal: AbortSignal;
+  /** Only flows in shadow take the path: nothing of what comes is kept, and its sender is told so. */
+  readonly shadow?: boolean;
 }
 
 /** After which a sender may try again. */
 const retryAfterSeconds = 5;
 /** Without a refusal for so long, there is room again, or nobody who asks. */
 const refusedForMs = 3 * retryAfterSeconds * 1000;
+
+const onlyInShadow = "no live flow of this gateway takes this path; a flow in shadow looked at the request, and nothing was kept";
 
 /** Serves one webhook: 202 only when what came in is flushed, with the id under which it can be found. */
 export function receiveWebhook(
@@ -54,6 +58,7 @@ export function receiveWebhook(
     try {
       const { id } = await inlet.accept([{ origin: { kind: "webhook", path }, body, receivedAt: clock.now() }]);
       refusals.end();
+      if (deps.shadow) return { status: 404, body: toProblem("not-found", onlyInShadow) };
       return { status: 202, body: { id } };
     } catch (error) {
       if (hasDisposition(error, "shed")) refusals.note();

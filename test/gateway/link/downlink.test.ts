@@ -48,7 +48,7 @@ async function openDownlink(bodies: readonly unknown[]) {
     knownRevision: () => 1,
     knownSecrets: () => "",
   };
-  const running = runDownlink({ ...deps, onDesired: (wanted) => void desired.push(wanted) }, stopping.signal);
+  const running = runDownlink({ ...deps, onDesired: (wanted) => void desired.push(wanted), onAsks: () => {} }, stopping.signal);
   const reading = <Value>(read: (reader: QueueReader) => Value): Value => {
     using reader = new QueueReader(file);
     return read(reader);

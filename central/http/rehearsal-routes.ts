@@ -1,0 +1,215 @@
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
+import { dryRunAnswer, shadowReport } from "../../protocol/index.ts";
+import type { Actor } from "../auth/actor.ts";
+import type { Changes } from "../change/changes.ts";
+import type { DryRuns } from "../rehearsal/dry-runs.ts";
+import type { ShadowReports } from "../rehearsal/shadow-reports.ts";
+import type { SiteRegistry, SiteRow } from "../site/registry.ts";
+import { type GatewayEnv, type Guards, requireRole } from "./access.ts";
+import { dryRunBody, dryRunsAnswer, dryRunView, shadowAnswer } from "./api/sites.ts";
+import { refusing } from "./change-routes.ts";
+import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { ProblemError, parseBody } from "./problem.ts";
+
+export interface RehearsalRouteDeps {
+  readonly registry: SiteRegistry;
+  readonly changes: Changes;
+  readonly dryRuns: DryRuns;
+  readonly shadowReports: ShadowReports;
+  /** Told with the site: its open poll is answered now. */
+  readonly siteChanged: (site: string) => void;
+}
+
+const sitePath = z.object({ site: z.string() });
+const runPath = z.object({ site: z.string(), id: z.string().max(64) });
+/** What is told of dry runs and of flows in shadow holds data of messages. */
+const readers = ["engineer", "approver"] as const;
+
+/** What people ask of rehearsals. */
+export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { readonly guards: Guards }) {
+  const app = makeRouter();
+  const reads = { method: "get" as const, tags: ["sites"], security: security.reads, middleware: guards.signedIn };
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/sites/{site}/dry-runs",
+      operationId: "askDryRun",
+      summary: "Have the site's gateway run a change on the inputs that it recorded; nothing is sent anywhere",
+      tags: ["sites"],
+      security: security.changes,
+      middleware: guards.body,
+      request: { params: sitePath, body: jsonBody(dryRunBody) },
+      responses: {
+        202: jsonAnswer("It is asked; the result is there when its state is done", dryRunView),
+        ...problems(...callerProblems, ...bodyProblems, "site-unknown", "not-found", "conflict"),
+      },
+    }),
+    async (c) => {
+      const { site } = c.req.valid("param");
+      await siteFor(c.var.actor, site);
+      const { change, messages } = c.req.valid("json");
+      const { planned, problems: found } = await refusing(() => deps.changes.candidate(change, site));
+      if (!planned) {
+        if (found.length > 0)
+          throw new ProblemError("invalid", `change ${change} has problems, so it cannot be run`, { extra: { problems: found } });
+        throw new ProblemError(
+          "invalid",
+          `change ${change} makes nothing of site "${site}": none of its documents has a part in it`,
+        );
+      }
+      const asked = await deps.dryRuns.ask(site, change, planned, messages, c.var.actor);
+      if (!asked)
+        throw new ProblemError("conflict", `site "${site}" has not answered several dry runs yet; wait for their results`);
+      deps.siteChanged(site);
+      return c.json({ ...asked, result: null }, 202);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      ...reads,
+      path: "/sites/{site}/dry-runs",
+      operationId: "listDryRuns",
+      summary: "The site's dry runs, without their results",
+      request: { params: sitePath },
+      responses: { 200: jsonAnswer("The newest first", dryRunsAnswer), ...problems(...callerProblems, "site-unknown") },
+    }),
+    async (c) => {
+      const { site } = c.req.valid("param");
+      await siteFor(c.var.actor, site);
+      return c.json({ dryRuns: await deps.dryRuns.list(site) }, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      ...reads,
+      path: "/sites/{site}/dry-runs/{id}",
+      operationId: "getDryRun",
+      summary: "A dry run and, once it is done, what differs",
+      request: { params: runPath },
+      responses: {
+        200: jsonAnswer("As it stands", dryRunView),
+        ...problems(...callerProblems, "site-unknown", "not-found"),
+      },
+    }),
+    async (c) => {
+      const { site, id } = c.req.valid("param");
+      await siteFor(c.var.actor, site);
+      const found = await deps.dryRuns.find(site, id);
+      if (!found) throw new ProblemError("not-found", `site "${site}" has no dry run ${id}`);
+      return c.json(found, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      ...reads,
+      path: "/sites/{site}/shadow",
+      operationId: "getShadow",
+      summary: "The site's flows in shadow: what they would have done otherwise than the live ones",
+      request: { params: sitePath },
+      responses: {
+        200: jsonAnswer("As the gateway reported last", shadowAnswer),
+        ...problems(...callerProblems, "site-unknown"),
+      },
+    }),
+    async (c) => {
+      const { site } = c.req.valid("param");
+      await siteFor(c.var.actor, site);
+      return c.json({ flows: await deps.shadowReports.of(site) }, 200);
+    },
+  );
+
+  return app;
+
+  /** @throws ProblemError not-allowed, site-unknown */
+  async function siteFor(actor: Actor, name: string): Promise<SiteRow> {
+    requireRole(actor, readers);
+    const site = await deps.registry.find(name);
+    if (!site) throw new ProblemError("site-unknown", `there is no site "${name}"`);
+    requireRole(actor, readers, site.environment);
+    return site;
+  }
+}
+
+/** What a gateway calls for them; mounted under its site. */
+export function rehearsalGatewayRoutes(deps: Pick<RehearsalRouteDeps, "dryRuns" | "shadowReports">): OpenAPIHono<GatewayEnv> {
+  const app = makeRouter<GatewayEnv>();
+  describeRoutes(app);
+
+  app.get("/dry-runs/:id/candidate", async (c) => {
+    const id = c.req.param("id");
+    const candidate = await deps.dryRuns.candidate(c.var.site.name, id);
+    if (!candidate) throw new ProblemError("not-found", `no dry run ${id} of site "${c.var.site.name}" waits for an answer`);
+    return c.json(candidate);
+  });
+
+  app.post("/dry-runs/:id/result", async (c) => {
+    const answer = await parseBody(c, dryRunAnswer);
+    const id = c.req.param("id");
+    const outcome = await deps.dryRuns.answer(c.var.site.name, id, answer);
+    if (outcome === "unknown") throw new ProblemError("not-found", `site "${c.var.site.name}" has no dry run ${id}`);
+    if (outcome === "answered") throw new ProblemError("conflict", `dry run ${id} has ended already`);
+    return c.json({ id });
+  });
+
+  app.post("/shadow-reports", async (c) => {
+    const report = await parseBody(c, shadowReport);
+    await deps.shadowReports.take(c.var.site.name, report);
+    return c.json({ flows: report.flows.length });
+  });
+
+  return app;
+}
+
+function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>): void {
+  const shared = { tags: ["gateways"], security: security.gateway };
+  const tokenProblems = [
+    "not-signed",
+    "token-invalid",
+    "token-expired",
+    "key-unknown",
+    "site-revoked",
+    "not-allowed",
+    "site-unknown",
+  ] as const;
+  registry.registerPath({
+    ...shared,
+    method: "get",
+    path: "/dry-runs/{id}/candidate",
+    operationId: "getDryRunCandidate",
+    summary: "The configuration to run on recorded inputs",
+    request: { params: runPath },
+    responses: {
+      200: jsonAnswer("A compact JWS over a candidate, which is no bundle", z.object({ jws: z.string() })),
+      ...problems(...tokenProblems, "not-found"),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/dry-runs/{id}/result",
+    operationId: "answerDryRun",
+    summary: "What the candidate makes of them",
+    request: { params: runPath, body: jsonBody(dryRunAnswer) },
+    responses: {
+      200: jsonAnswer("Taken", z.object({ id: z.string() })),
+      ...problems(...tokenProblems, ...bodyProblems, "not-found", "conflict"),
+    },
+  });
+  registry.registerPath({
+    ...shared,
+    method: "post",
+    path: "/shadow-reports",
+    operationId: "reportShadow",
+    summary: "How the flows in shadow stand",
+    request: { params: sitePath, body: jsonBody(shadowReport) },
+    responses: {
+      200: jsonAnswer("Taken", z.object({ flows: z.int() })),
+      ...problems(...tokenProblems, ...bodyProblems),
+    },
+  });
+}
