@@ -321,10 +321,13 @@ export const policy = z.strictObject({
         "It is heard before what templates say, and before policies that do not enforce. A Site document is heard before it.",
     }),
     ...said,
-    review: z.strictObject({ required: z.boolean() }).optional().meta({
-      description:
-        "Whether changes of an environment are read by a second person before they reach it; for policies that select by environment alone. Without one: in all but dev.",
-    }),
+    review: z
+      .strictObject({ required: z.boolean().meta({ description: "Whether somebody else than its author has to approve it." }) })
+      .optional()
+      .meta({
+        description:
+          "Whether changes of an environment are read by a second person before they reach it; for policies that select by environment alone. Without one: in all but dev.",
+      }),
   }),
 });
 export type Policy = z.infer<typeof policy>;

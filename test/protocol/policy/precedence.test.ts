@@ -89,6 +89,20 @@ describe("which document a value is taken from", () => {
     expect(value.origin.because).toBe('it selects all sites; it goes first because it enforces, which "a" does not');
   });
 
+  it("hears the documented example as it is told", async () => {
+    const site = (spec = {}) => [templateFile(), siteFile("lyon", { environment: "prod", region: "eu" }, spec)];
+    const others = [
+      policyFile("eu", { region: "eu" }, log("info")),
+      policyFile("prod-eu", { environment: "prod", region: "eu" }, log("warn")),
+      policyFile("lyon-trouble", { site: "lyon" }, log("debug")),
+    ];
+    const all = policyFile("all", {}, { ...log("error"), enforce: true });
+    const heard = await effective("logLevel", [...site(), ...others, all]);
+    expect([heard, ...heard.overrides].map(({ value }) => value)).toEqual(["error", "debug", "warn", "info"]);
+    expect((await effective("logLevel", [...site(), ...others])).value).toBe("debug");
+    expect((await effective("logLevel", [...site(log("info")), ...others, all])).value).toBe("info");
+  });
+
   it("takes the default where no document says a value", async () => {
     expect(await effective("watch.for", plant)).toEqual({
       path: "watch.for",
