@@ -18,7 +18,6 @@ export const retry = z.strictObject({
   base: duration.default("500ms").meta({ description: "Pause after the first attempt; it doubles up to cap." }),
   cap: duration.default("30s").meta({ description: "The longest pause between two attempts." }),
 });
-export type Retry = z.infer<typeof retry>;
 
 /** What becomes of an exhausted delivery. `block`: tried on at `cap`. `park`: tried no more until a person decides. Its key waits. */
 export const onExhausted = z.enum(["block", "park"]).meta({

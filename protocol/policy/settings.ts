@@ -36,7 +36,6 @@ export const linkPolicy = z
       .prefault({}),
   })
   .meta({ description: "Limits of the way to central." });
-export type LinkPolicy = z.infer<typeof linkPolicy>;
 
 /** The gateway's own key, by which central knows it. */
 export const keyPolicy = z
@@ -57,7 +56,6 @@ export const watchPolicy = z
     }),
   })
   .meta({ description: "What a gateway watches after a new configuration; what does not do well it gives back by itself." });
-export type WatchPolicy = z.infer<typeof watchPolicy>;
 
 export const logLevel = z.enum(["debug", "info", "warn", "error"]).meta({
   description: "What the gateway logs. debug tells of every message.",
