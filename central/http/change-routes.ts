@@ -28,7 +28,7 @@ export interface ChangeRouteDeps {
   readonly guards: Guards;
 }
 
-const numberPath = z.object({ number: z.coerce.number().pipe(z.int().min(1)) });
+const numberPath = z.object({ number: z.coerce.number().int().min(1) });
 const listQuery = z.object({
   environment: z.string().max(32).optional(),
   state: z
@@ -41,7 +41,7 @@ const listQuery = z.object({
     .enum(["true", "false"])
     .optional()
     .meta({ description: "true: expedited ones that nobody has reviewed afterwards" }),
-  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(100),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
 });
 const stepProblems = [...callerProblems, ...bodyProblems, "not-found", "conflict"] as const;
 

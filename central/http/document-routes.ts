@@ -84,7 +84,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       path: "/documents/{kind}/{name}/revisions/{revision}",
       operationId: "getDocumentRevision",
       summary: "One revision of a document, as it was written",
-      request: { params: documentPath.extend({ revision: z.coerce.number().pipe(z.int().min(1)) }) },
+      request: { params: documentPath.extend({ revision: z.coerce.number().int().min(1) }) },
       responses: {
         200: jsonAnswer("It never changes", documentRevision),
         ...problems(...callerProblems, "not-found", "invalid"),

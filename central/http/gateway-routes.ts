@@ -48,7 +48,7 @@ export interface GatewayRouteDeps {
   readonly stopping: AbortSignal;
 }
 
-const count = z.coerce.number().pipe(z.int().min(1));
+const count = z.coerce.number().int().min(1);
 const identifier = z.string().min(1).max(128);
 const batchHead = z.object({
   lane: laneName,
@@ -60,7 +60,8 @@ const batchHead = z.object({
   [batchHeaders.frames]: z.string().max(8192),
   [batchHeaders.age]: z.coerce
     .number()
-    .pipe(z.int().min(0))
+    .int()
+    .min(0)
     .default(0)
     // what a gateway counts over centuries is no age
     .transform((ms) => Math.min(ms, maxAgeMs)),

@@ -110,7 +110,7 @@ export function serveOpenApi(app: OpenAPIHono): void {
 }
 
 export function openApiDocument(app: OpenAPIHono) {
-  return app.getOpenAPI31Document({
+  const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
       title: "Plantgate central",
@@ -120,4 +120,14 @@ export function openApiDocument(app: OpenAPIHono) {
     },
     servers: [{ url: "/" }],
   });
+  // numbers of a query are read from text, which makes a number of null too; nobody can send one
+  for (const item of Object.values(document.paths ?? {}))
+    for (const { parameters } of Object.values(item) as Operation[])
+      for (const { schema } of parameters ?? [])
+        if (Array.isArray(schema?.type)) schema.type = schema.type.filter((type) => type !== "null")[0];
+  return document;
+}
+
+interface Operation {
+  readonly parameters?: readonly { readonly schema?: { type?: string | string[] | undefined } }[];
 }

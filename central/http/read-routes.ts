@@ -39,7 +39,7 @@ export interface ReadRouteDeps {
   readonly stopping: AbortSignal;
 }
 
-const number = (max: number, fallback: number) => z.coerce.number().pipe(z.int().min(0).max(max)).default(fallback);
+const number = (max: number, fallback: number) => z.coerce.number().int().min(0).max(max).default(fallback);
 /** Messages of one answer at most: of lines, and of one JSON text. */
 const lineLimit = 50_000;
 const jsonLimit = 5000;

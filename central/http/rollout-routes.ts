@@ -17,11 +17,11 @@ export interface RolloutRouteDeps {
   readonly guards: Guards;
 }
 
-const rolloutPath = z.object({ number: z.coerce.number().pipe(z.int().min(1)) });
+const rolloutPath = z.object({ number: z.coerce.number().int().min(1) });
 const rolloutsQuery = z.object({
   environment: environmentName.optional(),
-  change: z.coerce.number().pipe(z.int().min(1)).optional(),
-  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50),
+  change: z.coerce.number().int().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
 });
 
 /** Rollouts: what they are at, and what people decide about them. */

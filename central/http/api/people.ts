@@ -87,9 +87,9 @@ export const madeToken = z.object({ ...tokenView.shape, token: z.string().meta({
  * `subject=user` also stand for all that begin with it and a dot or slash.
  */
 export const auditQuery = z.object({
-  after: z.coerce.number().pipe(z.int().min(0)).default(0),
-  before: z.coerce.number().pipe(z.int().min(0)).optional(),
-  limit: z.coerce.number().pipe(z.int().min(1).max(1000)).default(200),
+  after: z.coerce.number().int().min(0).default(0),
+  before: z.coerce.number().int().min(0).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(200),
   actor: z.string().max(128).optional(),
   action: z.string().max(128).optional(),
   subject: z.string().max(256).optional(),
@@ -116,7 +116,7 @@ export const verifyQuery = z.object({
     .string()
     .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits")
     .optional(),
-  at: z.coerce.number().pipe(z.int().min(1)).optional(),
+  at: z.coerce.number().int().min(1).optional(),
 });
 export const auditVerification = z.object({
   entries: z.int(),

@@ -70,7 +70,13 @@ describe("the OpenAPI document", () => {
       const inPath = [...name.matchAll(/\{([^}]+)\}/g)].map(([, part]) => part);
       const told = (operation.parameters ?? []).filter((parameter) => parameter.in === "path").map((parameter) => parameter.name);
       expect([name, told.sort()]).toEqual([name, inPath.sort()]);
-      for (const { schema } of operation.parameters ?? []) expect([name, schema]).toEqual([name, expect.any(Object)]);
+      for (const { schema } of operation.parameters ?? []) {
+        expect([name, schema]).toEqual([name, expect.any(Object)]);
+        expect([name, JSON.stringify(schema)]).toEqual([name, expect.not.stringContaining('"null"')]);
+      }
+      // whatever may be answered as of the wrong type takes a body, and the other way round
+      const takesBody = Object.keys(operation.responses ?? {}).includes("415");
+      expect([name, operation.requestBody !== undefined]).toEqual([name, takesBody]);
       for (const { schema } of Object.values(operation.requestBody?.content ?? {}))
         expect([name, schema]).toEqual([name, expect.any(Object)]);
     }
