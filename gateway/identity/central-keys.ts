@@ -58,12 +58,16 @@ export class CentralKeys {
     return new CentralKeys(deps, stored?.some((key) => key.kid === kid) ? stored : [{ kid, publicKey }]);
   }
 
-  /** Pins what a person, or an enrollment, vouches for; flushed on return. @throws PlantgateError SIGNATURE_INVALID for a chain that is broken */
-  static async pin(dataDir: string, chain: SigningChain): Promise<CentralKeys> {
+  /** A chain that a person, or an enrollment, vouches for; pinned once it is saved. @throws PlantgateError SIGNATURE_INVALID for one that is broken */
+  static async judge(dataDir: string, chain: SigningChain): Promise<CentralKeys> {
     const [first] = chain.keys as [SigningKeyEntry];
     const keys = await follow([{ kid: kidOf(first.publicKey), publicKey: first.publicKey }], chain);
-    writePinned(dataDir, keys);
     return new CentralKeys({ dataDir }, keys);
+  }
+
+  /** Flushed on return. */
+  save(): void {
+    writePinned(this.#deps.dataDir, this.#keys);
   }
 
   /** The key that central signs with now, as far as is known. */
@@ -82,11 +86,11 @@ export class CentralKeys {
     await this.learn(chain.data);
   }
 
-  /** Pins what follows the newest key that is known; flushed on return. @throws PlantgateError KEY_UNKNOWN, SIGNATURE_INVALID */
-  async learn(chain: SigningChain): Promise<void> {
+  /** Pins what follows the newest key that is known; flushed on return, unless one wants to see more first. @throws PlantgateError KEY_UNKNOWN, SIGNATURE_INVALID */
+  async learn(chain: SigningChain, how: "saved" | "unsaved" = "saved"): Promise<void> {
     const keys = await follow(this.#keys, chain);
     if (keys.length === this.#keys.length) return;
-    writePinned(this.#deps.dataDir, keys);
+    if (how === "saved") writePinned(this.#deps.dataDir, keys);
     this.#keys = keys;
   }
 

@@ -4,7 +4,11 @@ import type { DialOptions } from "../link/dial.ts";
 import type { GatewaySettings } from "./schema.ts";
 
 /** @throws PlantgateError CONFIG_INVALID when the file of certificates cannot be read */
-export function readDial({ centralCaFile, centralPin, proxy }: GatewaySettings): DialOptions {
+export function readDial({
+  centralCaFile,
+  centralPin,
+  proxy,
+}: Pick<GatewaySettings, "centralCaFile" | "centralPin" | "proxy">): DialOptions {
   return {
     ...(centralCaFile === undefined ? {} : { ca: readCertificates(centralCaFile) }),
     ...(centralPin === undefined ? {} : { pin: centralPin }),

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import { durationMs, durationPattern } from "../../protocol/index.ts";
 
 /** Judges of single arguments: what is wrong with one ends the command with 2 before anything is done. */
 
@@ -37,4 +38,10 @@ export function parseAddress(value: string): string {
   if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol))
     throw new InvalidArgumentError("Give an address such as https://central.example.com.");
   return value;
+}
+
+/** A duration such as `24h`, in seconds. */
+export function parseLife(value: string): number {
+  if (!durationPattern.test(value)) throw new InvalidArgumentError("Give a duration such as 30m or 24h.");
+  return Math.floor(durationMs(value) / 1000);
 }

@@ -6,10 +6,10 @@ export function addGatewayCommand(program: Command, done: Run): void {
   program
     .command("gateway")
     .description("Run the gateway of one site until SIGINT or SIGTERM.")
-    .requiredOption("--site <name>", "name of the site, as central knows it")
     .requiredOption("--data <folder>", "folder that the gateway owns: key, queue, secrets, configuration")
-    .requiredOption("--central <url>", "central's address, such as https://central.example.com")
-    .requiredOption("--central-key <file>", 'central\'s public key, as "plantgate site add" prints it')
+    .option("--site <name>", "name of the site, as central knows it; default: as enrolled")
+    .option("--central <url>", "central's address, such as https://central.example.com; default: as enrolled")
+    .option("--central-key <file>", 'central\'s public key, as "plantgate site add" prints it; default: as enrolled')
     .option("--central-ca <file>", "certificates (PEM) by which central's is judged: a private CA")
     .option("--central-pin <hash>", "SHA-256 of central's public TLS key (SPKI, base64); the key is then what counts")
     .option("--proxy <url>", "HTTP proxy through which central is reached, such as http://proxy.example.com:3128")
@@ -19,7 +19,7 @@ export function addGatewayCommand(program: Command, done: Run): void {
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText(
       "after",
-      "\nBefore the first start: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.",
+      "\nBefore the first start: plantgate enroll --central URL --token T --data FOLDER; from then on --data alone serves.\nOr by hand: plantgate key --data FOLDER > gateway.pub, then plantgate site add NAME --public-key gateway.pub at central.\nSecrets are files in FOLDER/secrets, one per name.",
     )
     .action(async (options: Record<string, string> & { unfence?: boolean }) => {
       const { runGateway } = (await loadModule("gateway/main")) as { runGateway: (raw: unknown) => Promise<number> };

@@ -29,7 +29,7 @@ describe.each(await storages())("central's signing key on %s", (storage) => {
     using folder = temporaryFolder();
     Identity.open(folder.path);
     await using central = await startTestCentral({ storage });
-    const pinned = await CentralKeys.pin(folder.path, await chainOf(central));
+    const pinned = await CentralKeys.judge(folder.path, await chainOf(central));
     const first = await kidOf(central);
     const [second, third] = [await rotate(central), await rotate(central)];
     expect([second.status, third.status, await kidOf(central)]).toEqual([200, 200, third.body.kid]);
