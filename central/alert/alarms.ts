@@ -25,6 +25,8 @@ const kinds = {
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
   "revision-failed": { severity: "error", sentence: "a site did not do well with a revision that was rolled out" },
   "rolled-back": { severity: "error", sentence: "a rollout was put back by itself" },
+  "rollout-refused": { severity: "warn", sentence: "an approved change could not begin to be rolled out" },
+  "rollout-waits": { severity: "warn", sentence: "a rollout paused by itself and waits for a person", lasts: true },
   disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },
 } as const satisfies Record<string, AlarmMeaning>;
 export type AlarmKind = keyof typeof kinds;

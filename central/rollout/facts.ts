@@ -10,6 +10,8 @@ export interface SiteFacts {
   /** When a second gateway with its key was last turned away; null: not lately. */
   readonly fencedAt: number | null;
   readonly report: SiteReport | null;
+  /** Whether that is from within its lease: what calls and does not report says nothing of its health. */
+  readonly isCurrent: boolean;
 }
 
 /** What its gateway last said of itself. */
@@ -51,6 +53,7 @@ export function toFacts(row: FactRow, lastHeard: LastHeard, now: number, leaseMs
     link: revokedAt !== null ? "revoked" : linkOf(lastHeard, now, leaseMs),
     fencedAt: isFenced ? fencedAt : null,
     report: row.status === null ? null : toReport(JSON.parse(row.status) as StatusReport, row.status_at ?? 0),
+    isCurrent: now - (row.status_at ?? 0) <= leaseMs,
   };
 }
 

@@ -98,6 +98,7 @@ export function judgeHealth(report: SiteReport, memory: SiteMemory, facts: SiteF
       kind: "failed",
       reason: `its gateway restarted ${memory.restarts === 1 ? "once" : `${memory.restarts} times`}, ${limits.maxRestarts} allowed`,
     };
+  if (!facts.isCurrent) return { kind: "unwell", reason: "it calls, and has not said for some time how it is" };
   const ailing = report.connectors.find(({ name, state }) => state !== "up" && memory.connectors[name] !== false);
   if (ailing) return { kind: "unwell", reason: connectorWords(ailing, memory) };
   for (const [lag, before, what] of [

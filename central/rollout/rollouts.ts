@@ -35,6 +35,9 @@ export interface Opened {
   readonly facts: ReadonlyMap<string, SiteFacts>;
 }
 
+/** Who does what nobody asked for. */
+const central = "central";
+
 export type Decision = "pause" | "resume" | "abort";
 export type DecisionOutcome = { readonly kind: "done" | "unknown" } | { readonly kind: "refused"; readonly state: string };
 
@@ -110,7 +113,7 @@ export class Rollouts implements RolloutQueue {
    * Keeps what a look or a decision found: the rollout and its sites, what they are to run, events, audit entries and alarms, all of them or none.
    * @returns what to do once the transaction is committed
    */
-  async keep(tx: StorageTransaction, opened: Opened, outcome: StepOutcome, actor = "central"): Promise<() => void> {
+  async keep(tx: StorageTransaction, opened: Opened, outcome: StepOutcome, actor = central): Promise<() => void> {
     const { clock, changes, alarms, audit } = this.#deps;
     const { row } = opened;
     const now = clock.now();
@@ -120,7 +123,10 @@ export class Rollouts implements RolloutQueue {
       await changes.ended(tx, row.change, state, reason);
     await writeOutcome(tx, row.number, opened, outcome, now);
     await this.#desire(tx, outcome.desires);
-    const raised = await alarms.raise(tx, alarmsOf(row, outcome));
+    const raised = [...(await alarms.raise(tx, alarmsOf(row, outcome)))];
+    const waits: Alarm = { site: "", kind: "rollout-waits", target: `rollout ${row.number}`, count: 1, reason: reason ?? "" };
+    if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
+    if (state !== "paused" && row.state === "paused") await alarms.end(tx, waits);
     for (const event of outcome.events) {
       const action = audited[event.kind];
       if (action === undefined) continue;
@@ -169,7 +175,7 @@ export class Rollouts implements RolloutQueue {
 
   /** Ends one that cannot begin. */
   async giveUp(tx: StorageTransaction, row: RolloutRow, reason: string): Promise<void> {
-    const { changes, audit, clock } = this.#deps;
+    const { changes, audit, alarms, clock } = this.#deps;
     const now = clock.now();
     await changes.ended(tx, row.change, "aborted", reason);
     await tx
@@ -178,8 +184,12 @@ export class Rollouts implements RolloutQueue {
       .where("number", "=", row.number)
       .execute();
     await writeEvents(tx, row.number, [{ site: "", kind: "ended", text: `aborted: ${reason}` }], now);
+    const target = `rollout ${row.number}`;
+    await alarms.raise(tx, [
+      { site: "", kind: "rollout-refused", target, count: 1, reason: `${target} (change ${row.change}): ${reason}` },
+    ]);
     await audit.append(tx, {
-      actor: "central",
+      actor: central,
       action: "rollout.ended",
       subject: `rollout/${row.number}`,
       detail: { change: row.change, text: reason },

@@ -84,7 +84,7 @@ export interface StepOutcome {
 
 export const terminalStates: readonly RolloutState[] = ["done", "aborted", "rolled-back"];
 
-const gone: SiteFacts = { desired: 0, link: "absent", fencedAt: null, report: null };
+const gone: SiteFacts = { desired: 0, link: "absent", fencedAt: null, report: null, isCurrent: false };
 
 export function step(input: StepInput): StepOutcome {
   const work = new Work(input);

@@ -255,7 +255,7 @@ class Story {
     const end = performance.now() + longestMs;
     while (!(await is())) {
       if (performance.now() > end) throw new Error(`waited ${longestMs / 1000} s for ${what}`);
-      await sleep(250, undefined, { signal: this.#signal });
+      await sleep(1000, undefined, { signal: this.#signal });
     }
   }
 }

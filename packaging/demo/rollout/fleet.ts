@@ -8,7 +8,7 @@ import { type AgentPlan, order, type Told } from "./messages.ts";
 
 /**
  * A process of the fleet: some gateways, whole, each with its own data folder, queue and agent, and beside each a terminal that reports good
- * pieces over MQTT twice a second. It does what its parent says, and ends with it.
+ * pieces over MQTT once a second. It does what its parent says, and ends with it.
  */
 interface Member {
   readonly plan: AgentPlan;
@@ -19,7 +19,7 @@ interface Member {
   reports: number;
 }
 const members = new Map<string, Member>();
-const reportEveryMs = 500;
+const reportEveryMs = 1000;
 
 function tell(message: Told): void {
   process.send?.(message);

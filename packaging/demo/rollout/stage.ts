@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Identity } from "../../../gateway/identity/identity.ts";
 import type { SitesAnswer, SiteView } from "../central-api.ts";
-import { freePorts } from "../ports.ts";
+import { freePorts, isFree } from "../ports.ts";
 import { Processes, type Program } from "../processes.ts";
 import { headquarters, terminalSecret } from "./configuration.ts";
 import { type AgentPlan, type Counted, type Order, type Told, told } from "./messages.ts";
@@ -41,7 +41,8 @@ export async function openRolloutStage(options: RolloutStageOptions, signal: Abo
   const processes = new Processes(join(folder, "logs"));
   let witness: Witness | undefined;
   try {
-    const [port = 0, ...floorPorts] = await freePorts(options.agents + 1);
+    const [port = 0] = await freePorts(1);
+    const floorPorts = await keptPorts(options.agents);
     const url = `http://127.0.0.1:${port}`;
     tell("starting central");
     const cli = join(import.meta.dirname, "../../cli/launch.mjs");
@@ -129,6 +130,14 @@ function makeStage({ processes, fleet, ...stage }: Parts): RolloutStage {
     },
     url,
   };
+}
+
+/** Free ports below those that systems give to outgoing connections: a broker is started anew on its port, and nobody may have it by then. */
+async function keptPorts(count: number): Promise<number[]> {
+  const ports: number[] = [];
+  for (let port = 20_000 + Math.floor(Math.random() * 10_000); ports.length < count; port++)
+    if (await isFree(port)) ports.push(port);
+  return ports;
 }
 
 function parse(message: unknown): Told | undefined {

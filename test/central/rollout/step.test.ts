@@ -207,6 +207,18 @@ describe("a rollout", () => {
     expect(world.site("a").state).toBe("told");
   });
 
+  it("lets no gate pass on what a gateway said long ago, although it calls", () => {
+    const world = new World([["a"], ["b"]]);
+    world.look();
+    world.look();
+    world.plant("a").mute = true;
+    for (let second = 0; second < 15; second++) world.look();
+    expect(world.states()).toBe("watching waiting");
+    world.plant("a").mute = false;
+    while (world.site("a").state !== "healthy") world.look();
+    expect(world.site("a").unwellMs).toBe(15_000);
+  });
+
   it("does not count a start while it was out of reach as a restart", () => {
     const world = new World([["a", "b"]]);
     world.plant("b").online = false;

@@ -26,6 +26,8 @@ export interface Plant {
   reportAt: number;
   extra: Partial<SiteReport>;
   report: SiteReport | null;
+  /** It calls, and reports no more. */
+  mute: boolean;
 }
 
 export const limits: RolloutLimits = {
@@ -74,6 +76,7 @@ export class World {
       reportAt: 0,
       extra: {},
       report: null,
+      mute: false,
     };
     this.plants.set(site, plant);
     say(plant);
@@ -98,7 +101,13 @@ export class World {
     return new Map(
       [...this.plants.values()].map((plant) => [
         plant.site,
-        { desired: plant.desired, link: plant.link, fencedAt: null, report: plant.link === "absent" ? null : plant.report },
+        {
+          desired: plant.desired,
+          link: plant.link,
+          fencedAt: null,
+          report: plant.link === "absent" ? null : plant.report,
+          isCurrent: !plant.mute,
+        },
       ]),
     );
   }
@@ -158,6 +167,7 @@ function act(plant: Plant): void {
 }
 
 function say(plant: Plant): void {
+  if (plant.mute) return;
   plant.reportAt += 1;
   const { refused, behaviour } = plant;
   plant.report = {
