@@ -33,7 +33,7 @@ class LongFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/odoo/**", "**/node_modules/**"],
+    exclude: ["test/odoo/**", "test/browser/**", "**/node_modules/**"],
     globalSetup: [fileURLToPath(new URL("../test/support/postgres-run.ts", import.meta.url))],
     pool: "forks",
     maxWorkers: 2,

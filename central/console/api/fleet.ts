@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { z } from "zod";
-import type { SecretView, secretsAnswer } from "../../http/api/secrets.ts";
+import type { secretsAnswer } from "../../http/api/secrets.ts";
 import type {
   bundleDiff,
   DryRunView,
@@ -52,7 +52,6 @@ export function useSecrets() {
     refetchInterval: 4 * pollMs,
   });
 }
-export type Secret = SecretView;
 
 export function useKeys(site: string) {
   return useQuery({

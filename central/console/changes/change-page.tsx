@@ -88,7 +88,7 @@ function Shown({ change }: { readonly change: ChangeView }) {
               <When at={change.reviewDueSince} />.
             </p>
           )}
-          <StrategyFacts strategy={change.strategy} expedited={change.expedited} />
+          <StrategyFacts change={change} />
           {change.problems.length > 0 && (
             <section className="problems card" aria-label="Problems">
               <p className="problems-state" data-tone="bad">

@@ -1,11 +1,24 @@
-import type { RolloutStrategy } from "../../http/api/changes.ts";
+import { useState } from "react";
+import type { ChangeView } from "../../http/api/changes.ts";
+import { StrategyDialog } from "./strategy-dialog.tsx";
+import { wavesToText } from "./waves-text.ts";
 
 /** How it reaches the sites, as sentences. */
-export function StrategyFacts({ strategy, expedited }: { readonly strategy: RolloutStrategy; readonly expedited: boolean }) {
+export function StrategyFacts({ change }: { readonly change: ChangeView }) {
+  const [editing, setEditing] = useState(false);
+  const { strategy, expedited } = change;
   const { gate, unreachable } = strategy;
   return (
     <section className="card strategy" aria-label="How it is rolled out">
-      <h2>How it is rolled out</h2>
+      <div className="section-head">
+        <h2>How it is rolled out</h2>
+        {change.state === "draft" && change.may.edit?.allowed && (
+          <button type="button" className="link" onClick={() => setEditing(true)}>
+            Edit
+          </button>
+        )}
+      </div>
+      {editing && <StrategyDialog change={change} onClose={() => setEditing(false)} />}
       <dl className="facts">
         <div>
           <dt>Begins</dt>
@@ -13,7 +26,7 @@ export function StrategyFacts({ strategy, expedited }: { readonly strategy: Roll
         </div>
         <div>
           <dt>Waves</dt>
-          <dd>{expedited ? "none: all sites at once (expedited)" : strategy.waves.map(waveWords).join(" → ")}</dd>
+          <dd>{expedited ? "none: all sites at once (expedited)" : wavesToText(strategy.waves).split("\n").join(" → ")}</dd>
         </div>
         <div>
           <dt>Goes on when</dt>
@@ -35,10 +48,4 @@ export function StrategyFacts({ strategy, expedited }: { readonly strategy: Roll
       </dl>
     </section>
   );
-}
-
-function waveWords(wave: RolloutStrategy["waves"][number]): string {
-  if ("sites" in wave) return wave.sites.join(", ");
-  if ("count" in wave) return wave.count === 1 ? "1 site" : `${wave.count} sites`;
-  return wave.percent === 100 ? "all" : `${wave.percent} %`;
 }

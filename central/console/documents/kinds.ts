@@ -57,7 +57,8 @@ metadata:
   owner: operations@example.com
   purpose: What it holds for whom
 spec:
-  select: { environment: dev }
+  selector: { labels: { environment: dev } }
+  logLevel: info
 `,
   Secret: `apiVersion: plantgate/v1
 kind: Secret
@@ -65,6 +66,7 @@ metadata:
   name: new-secret
   owner: integration@example.com
   purpose: What it opens
-spec: {}
+spec:
+  rotate: { every: 90d }
 `,
 };

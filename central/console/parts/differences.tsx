@@ -30,7 +30,7 @@ export function Differences({
           </tr>
         </thead>
         <tbody>
-          {differences.map((difference) => (
+          {differences.flatMap(toLeaves).map((difference) => (
             <tr key={`${difference.path} ${difference.kind}`}>
               <th scope="row" className="mono path">
                 {difference.path}
@@ -45,6 +45,18 @@ export function Differences({
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** Something that is wholly new or gone, value by value: a screenful of JSON in one cell is read by nobody. */
+function toLeaves(difference: ValueDifference): ValueDifference[] {
+  const { path, before, after } = difference;
+  const [kind, value] = before === undefined || before === null ? (["added", after] as const) : (["removed", before] as const);
+  if (before != null && after != null) return [difference];
+  if (typeof value !== "object" || value === null || Array.isArray(value) || Object.keys(value).length === 0)
+    return [path === "" ? difference : { ...difference, kind }];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    toLeaves({ path: path === "" ? key : `${path}.${key}`, kind, ...(kind === "added" ? { after: inner } : { before: inner }) }),
   );
 }
 

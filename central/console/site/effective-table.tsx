@@ -21,11 +21,14 @@ export function EffectiveTable({ effective }: { readonly effective: EffectiveVie
   const [text, setText] = useUrlState("value");
   const [from, setFrom] = useUrlState("from");
   const wanted = text.trim().toLowerCase();
-  const shown = effective.values.filter(
-    (row) =>
-      (from === "" || row.origin.from === from) &&
-      (wanted === "" || `${row.path} ${row.origin.document ?? ""}`.toLowerCase().includes(wanted)),
-  );
+  const shown = effective.values
+    .filter(
+      (row) =>
+        (from === "" || row.origin.from === from) &&
+        (wanted === "" || `${row.path} ${row.origin.document ?? ""}`.toLowerCase().includes(wanted)),
+    )
+    // what somebody said comes before what nobody did
+    .sort((a, b) => Number(a.origin.from === "default") - Number(b.origin.from === "default"));
   if (effective.values.length === 0) {
     return (
       <Empty>
