@@ -248,7 +248,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       renderer,
       changes,
       changeViews: new ChangeViews({ storage, documents, changes, judge }),
-      changeDiffs: new ChangeDiffs({ storage, documents, changes, judge }),
+      changeDiffs: new ChangeDiffs({ storage, documents, renderer, changes, judge }),
       tokens: new GatewayTokens({ registry, clock }),
       keys,
       signing,

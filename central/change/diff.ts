@@ -1,11 +1,14 @@
-import type { Bundle } from "../../protocol/index.ts";
+import type { Bundle, SourceFile } from "../../protocol/index.ts";
 import { differencesOf } from "../document/differences.ts";
+import type { DocumentSource } from "../document/render-work.ts";
+import type { Renderer } from "../document/renderer.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { ChangeDiff } from "../http/api/changes.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Changes } from "./changes.ts";
-import type { Judge } from "./judged.ts";
+import type { Judge, Judged } from "./judged.ts";
 import type { ChangeRecord } from "./record.ts";
+import { ChangeRefused } from "./refused.ts";
 
 type SiteDiff = ChangeDiff["sites"][number];
 
@@ -14,11 +17,12 @@ export class ChangeDiffs {
   readonly #deps: {
     readonly storage: Storage;
     readonly documents: DocumentStore;
+    readonly renderer: Renderer;
     readonly changes: Changes;
     readonly judge: Judge;
   };
 
-  constructor(deps: { storage: Storage; documents: DocumentStore; changes: Changes; judge: Judge }) {
+  constructor(deps: { storage: Storage; documents: DocumentStore; renderer: Renderer; changes: Changes; judge: Judge }) {
     this.#deps = deps;
   }
 
@@ -33,6 +37,31 @@ export class ChangeDiffs {
       return { documents, sites: rolled ?? [], examples: [] };
     if (record.documents.length === 0) return { documents, sites: [], examples: [] };
     const judged = await this.#deps.judge.judge(record, inForce);
+    return { documents, ...(await this.#compared(judged)) };
+  }
+
+  /** What files that lie somewhere would change in an environment; nothing is kept. */
+  async ofFiles(environment: string, files: readonly SourceFile[]): Promise<ChangeDiff> {
+    const { storage, documents, renderer, judge } = this.#deps;
+    const { documents: written, problems } = await renderer.run({ kind: "split", files });
+    if (problems.length > 0)
+      throw new ChangeRefused("invalid", "the files hold what cannot be told apart as documents", problems);
+    const inForce = await documents.inForce(storage, environment);
+    const found: ChangeDiff["documents"] = [];
+    const own: DocumentSource[] = [];
+    for (const { kind, name, text, attachments } of written) {
+      const known = inForce.find((each) => each.kind === kind && each.name === name);
+      const [before] = known ? await documents.read(storage, [known]) : [];
+      own.push({ kind, name, revision: 0, text, attachments: { ...before?.attachments, ...attachments } });
+      found.push({
+        ...{ kind, name, after: { revision: 0, text } },
+        before: before ? { revision: before.revision, text: before.text } : null,
+      });
+    }
+    return { documents: found, ...(await this.#compared(await judge.trial(environment, own, own, inForce))) };
+  }
+
+  async #compared(judged: Judged): Promise<Pick<ChangeDiff, "sites" | "examples">> {
     const sites: SiteDiff[] = [];
     for (const rendered of judged.sites) {
       const site = rendered.kind === "rendered" ? rendered.planned.site : rendered.site;
@@ -44,7 +73,7 @@ export class ChangeDiffs {
       sites.push({ site, before: before ?? null, after: after && { bundle: after }, differences, problems });
     }
     const examples = judged.examples.map((example) => ({ ...example, differences: [...example.differences] }));
-    return { documents, sites, examples };
+    return { sites, examples };
   }
 
   async #documents({ documents: carried }: ChangeRecord): Promise<ChangeDiff["documents"]> {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type DocumentProblem, PlantgateError } from "../../protocol/index.ts";
-import type { Planned } from "../document/planned.ts";
+import type { DocumentRef, Planned } from "../document/planned.ts";
 import type { DocumentSource, ExampleResult, SiteRendering } from "../document/render-work.ts";
 import type { Renderer } from "../document/renderer.ts";
 import type { DocumentStore, InForce } from "../document/store.ts";
@@ -43,23 +43,33 @@ export class Judge {
   }
 
   async #judge({ row, documents: carried }: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
-    const { storage, documents, renderer } = this.#deps;
-    const touched = new Set(carried.map(({ kind, name }) => `${kind}/${name}`));
+    const { storage, documents } = this.#deps;
     const own = await documents.read(storage, carried);
-    const others = await documents.read(
-      storage,
-      inForce.filter(({ kind, name }) => !touched.has(`${kind}/${name}`)),
-    );
-    const { problems, examples } = await renderer.run({ kind: "judge", documents: own.map(plain), others: others.map(plain) });
-    const all = [...own, ...others].map(plain);
-    const rendered = await renderer.run({ kind: "render", documents: all, touched: [...touched] });
-    const sites = [];
+    return this.trial(row.environment, own.map(plain), carried, inForce);
+  }
+
+  /**
+   * What documents would make of an environment, whether they are stored or not.
+   * @param moved all that moves: those documents, and what is removed
+   */
+  async trial(
+    environment: string,
+    own: readonly DocumentSource[],
+    moved: readonly Pick<DocumentRef, "kind" | "name">[],
+    inForce: readonly InForce[],
+  ): Promise<Judged> {
+    const { storage, documents, renderer } = this.#deps;
+    const touched = new Set(moved.map(({ kind, name }) => `${kind}/${name}`));
+    const kept = inForce.filter(({ kind, name }) => !touched.has(`${kind}/${name}`));
+    const others = (await documents.read(storage, kept)).map(plain);
+    const { problems, examples } = await renderer.run({ kind: "judge", documents: own, others });
+    const rendered = await renderer.run({ kind: "render", documents: [...own, ...others], touched: [...touched] });
+    const sites: SiteRendering[] = [];
     for (const site of rendered.sites) {
       const name = site.kind === "rendered" ? site.planned.site : site.site;
-      const registered = await this.#deps.storage.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
-      const carriedHere = touched.has(`Site/${name}`);
+      const registered = await storage.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
       // what is in force of a site that belongs elsewhere, or is not there yet, is nothing to roll out
-      if (carriedHere || (registered && isTakenBy(row.environment, registered))) sites.push(site);
+      if (touched.has(`Site/${name}`) || (registered && isTakenBy(environment, registered))) sites.push(site);
     }
     const said = new Set(problems.map((problem) => JSON.stringify(problem)));
     const failed = sites.flatMap((site) => (site.kind === "failed" ? site.problems : []));

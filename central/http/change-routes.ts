@@ -16,6 +16,7 @@ import {
   changeView,
   commentBody,
   decisionBody,
+  diffBody,
   promoteBody,
 } from "./api/changes.ts";
 import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
@@ -151,6 +152,23 @@ export function changeRoutes({ guards, changes, changeViews, changeDiffs }: Chan
       const found = await refusing(() => changeDiffs.of(number));
       if (!found) throw new ProblemError("not-found", `there is no change ${number}`);
       return c.json(found, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      ...writes,
+      method: "post",
+      path: "/diff",
+      operationId: "diffFiles",
+      summary: "What files would change in an environment; nothing is kept",
+      request: { body: jsonBody(diffBody) },
+      responses: { 200: jsonAnswer("Side by side", changeDiff), ...problems(...callerProblems, ...bodyProblems) },
+    }),
+    async (c) => {
+      requireRole(c.var.actor, "viewer");
+      const { environment, files } = c.req.valid("json");
+      return c.json(await refusing(() => changeDiffs.ofFiles(environment, files)), 200);
     },
   );
 

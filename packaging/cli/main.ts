@@ -1,13 +1,17 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../../gateway/version.ts";
 import { describeError, PlantgateError } from "../../protocol/index.ts";
+import { addApplyCommand } from "./apply.ts";
 import { addAuditCommand } from "./audit.ts";
 import { addBundleCommand } from "./bundle.ts";
 import { addCentralCommand } from "./central.ts";
+import { addChangeCommand } from "./change.ts";
 import { addDeliveryCommand } from "./delivery.ts";
 import { addDemoCommand } from "./demo.ts";
+import { addDiffCommand } from "./diff.ts";
 import { addEnrollCommand } from "./enroll.ts";
 import { addGatewayCommand } from "./gateway.ts";
+import { addGetCommand } from "./get.ts";
 import { addKeyCommand } from "./key.ts";
 import { addLoginCommand } from "./login.ts";
 import { addPushCommand } from "./push.ts";
@@ -41,6 +45,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   addSiteCommand(program);
   addBundleCommand(program);
   addSecretCommand(program);
+  addApplyCommand(program, done);
+  addDiffCommand(program, done);
+  addGetCommand(program);
+  addChangeCommand(program, done);
   addPushCommand(program, done);
   addRolloutCommand(program, done);
   addLoginCommand(program);

@@ -30,10 +30,10 @@ export async function openChanges(target: StorageTarget, options: { limitMs?: nu
   const audit = new Audit(clock);
   const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts });
   const revisions = await openRevisions({ storage, clock });
-  const parts = { storage, clock, documents, changes, judge };
+  const parts = { storage, clock, documents, renderer, changes, judge };
   const test = {
     ...parts,
-    ...{ revisions, renderer, audit, queued },
+    ...{ revisions, audit, queued },
     views: new ChangeViews(parts),
     diffs: new ChangeDiffs(parts),
     /** A draft of somebody's. */

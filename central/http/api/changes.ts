@@ -156,6 +156,9 @@ export const decisionBody = z.object({ comment: z.string().max(20_000).default("
 export const commentBody = z.object({ text: z.string().min(1).max(20_000) });
 export const promoteBody = z.object({ environment: environmentName, strategy: rolloutStrategy.optional() });
 
+/** `POST /v1/diff`: what these files would change; revision 0 stands for them. */
+export const diffBody = z.object({ files: sourceFiles.min(1), environment: environmentName });
+
 /** `GET /v1/changes/{number}/diff` */
 export const changeDiff = z
   .object({
