@@ -9,6 +9,7 @@ import { z } from "zod";
 import type { GatewayTokens } from "../auth/gateway-token.ts";
 import type { Operators } from "../auth/operators.ts";
 import type { Identity } from "../storage/folder.ts";
+import { isUnstorableText } from "../storage/postgres.ts";
 import { isOutage } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ActorEnv, type GatewayEnv, gatewayOnly, makeGuards } from "./access.ts";
@@ -65,6 +66,7 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
     if (error instanceof HTTPException) return problemResponse(c, frameworkProblem(error));
     // nobody is there any more to answer
     if (c.req.raw.signal.aborted) return c.body(null, 400);
+    if (isUnstorableText(error)) return problemResponse(c, new ProblemError("invalid", "a text holds a zero character"));
     if (isOutage(error)) {
       deps.log.error(
         { event: "http.storage.failed", err: error, path: c.req.path },

@@ -120,6 +120,8 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
 
   app.get("/signin", async (c) => {
     c.header("cache-control", "no-store");
+    // whoever only looks whether the link leads anywhere has not used it
+    if (c.req.method === "HEAD") return c.body(null, 204);
     begin(c, await signIn.byLink(c.req.query("code") ?? "", attempt(c)), "this link was used or is too old: ask for another one");
     return c.redirect("/");
   });

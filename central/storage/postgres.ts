@@ -35,6 +35,11 @@ export function isPostgresOutage(error: unknown): boolean {
   return /^(?:08|53|57|58)/.test(error.code) || ["25006", "25P03", "40001", "40P01", "42501", "55P03"].includes(error.code);
 }
 
+/** 22021, 22P05: text with a zero character, which PostgreSQL stores nowhere: nothing that was written here has one. */
+export function isUnstorableText(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === "22021" || error.code === "22P05");
+}
+
 /** XX001 data corrupted, XX002 index corrupted. */
 export function isPostgresDamage(error: unknown): boolean {
   return error instanceof pg.DatabaseError && (error.code === "XX001" || error.code === "XX002");

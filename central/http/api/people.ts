@@ -57,7 +57,11 @@ export const linkView = z.object({ url: z.string(), expiresAt: instantText });
 
 /** `GET /v1/tokens`, `POST /v1/tokens`: the token itself is in the answer of the POST alone. */
 export const newToken = z.object({
-  purpose: z.string().min(1).max(200),
+  purpose: z
+    .string()
+    .min(1)
+    .max(200)
+    .regex(/^\P{Cc}*$/u, "no control characters"),
   roles: z.array(role).min(1),
   environments,
   lifeSeconds: z
@@ -105,7 +109,6 @@ export const auditEntry = z
     hash: z.string(),
   })
   .meta({ id: "AuditEntry" });
-export type AuditEntry = z.infer<typeof auditEntry>;
 export const auditAnswer = z.object({
   entries: z.array(auditEntry),
   next: z.int().meta({ description: "`after`, or `before`, of the next page: all up to there was looked at." }),

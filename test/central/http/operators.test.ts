@@ -115,6 +115,8 @@ describe.each(await storages())("on %s", (storage) => {
       await using central = await startTestCentral({ storage });
       await central.admin("POST", "/v1/users", { name: "anna", roles: ["viewer"] });
       const { body } = await central.admin<{ url: string }>("POST", "/v1/users/anna/links", {});
+      const looked = await fetch(body.url, { method: "HEAD", redirect: "manual" });
+      expect([looked.status, looked.headers.get("set-cookie")]).toEqual([204, null]);
       const signin = await fetch(body.url, { redirect: "manual" });
       expect([signin.status, signin.headers.get("location")]).toEqual([302, "/"]);
       const cookie = signin.headers.get("set-cookie") ?? "";

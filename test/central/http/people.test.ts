@@ -214,6 +214,24 @@ describe.each(await storages())("on %s", (storage) => {
     });
   });
 
+  it("takes no text that a storage could not keep, and says so", async () => {
+    await using central = await startTestCentral({ storage });
+    const anna = await signInAs(central, "anna", { roles: ["admin"] });
+    const purpose = { purpose: "a\u0000b", roles: ["viewer"], lifeSeconds: 600 };
+    expect((await anna.call("POST", "/v1/tokens", purpose)).status).toBe(422);
+    for (const [method, path] of [
+      ["DELETE", "/v1/tokens/%00"],
+      ["PATCH", "/v1/users/%00"],
+      ["GET", "/v1/audit?subject=%00"],
+      ["GET", "/v1/completeness?site=%00"],
+      ["GET", "/signin?code=%00"],
+    ] as const)
+      expect([path, (await anna.call(method, path, method === "PATCH" ? {} : undefined)).status]).toEqual([
+        path,
+        expect.toSatisfy((status: number) => status < 500),
+      ]);
+  });
+
   it("verifies the audit log for whoever is signed in", async () => {
     await using central = await startTestCentral({ storage });
     const anna = await signInAs(central, "anna");
