@@ -1,8 +1,9 @@
 import { z } from "zod";
-import { type Bundle, type EffectiveValue, PlantgateError, type SourceFile, secretsIn } from "../../protocol/index.ts";
+import { type Bundle, type EffectiveValue, type SourceFile, secretsIn } from "../../protocol/index.ts";
 import { documentKind } from "../http/api/common.ts";
 import { type EffectiveView, valueOrigin } from "../http/api/sites.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { DocumentRef } from "./planned.ts";
 import type { DocumentSource, SiteRendering } from "./render-work.ts";
 import type { Renderer } from "./renderer.ts";
 import { splitDocuments } from "./split.ts";
@@ -24,7 +25,6 @@ type Explained = Pick<EffectiveView, "documents" | "values" | "unexplained">;
 
 interface StoredRevision {
   readonly content: string;
-  readonly change: number;
   readonly origins: string | null;
   readonly files: string;
 }
@@ -36,9 +36,14 @@ export interface EffectiveDeps {
   readonly renderer: Pick<Renderer, "run">;
 }
 
+/** Sites whose explanation is kept. */
+const mostKept = 100;
+
 /** What sites run and why: each value with the document that it comes from, and what that overrides. */
 export class Effective {
   readonly #deps: EffectiveDeps;
+  /** By site, for the documents and the content that `key` names. */
+  readonly #explained = new Map<string, { readonly key: string; readonly explained: Explained }>();
 
   constructor(deps: EffectiveDeps) {
     this.#deps = deps;
@@ -88,18 +93,31 @@ export class Effective {
    * than when it was rendered. Else as was noted then; of what was pushed, by rendering it again.
    */
   async #explain(site: string, environment: string, revision: StoredRevision): Promise<Explained> {
-    const inForce = await this.#deps.documents.inForce(this.#deps.storage, environment);
-    const newest = Math.max(0, ...inForce.map(({ change }) => change));
-    if (inForce.some(({ kind, name }) => kind === "Site" && name === site) && newest > revision.change) {
-      const concerned = inForce.filter(({ kind, name }) => kind !== "Site" || name === site);
-      const now = await this.#render(site, await this.#deps.documents.read(this.#deps.storage, concerned));
+    const { storage, documents } = this.#deps;
+    const all = await documents.inForce(storage, environment);
+    const concerned = all.filter(({ kind, name }) => kind !== "Site" || name === site);
+    const inForce = concerned.some(({ kind }) => kind === "Site") ? concerned : [];
+    const key = JSON.stringify([revision.content, inForce]);
+    const known = this.#explained.get(site);
+    if (known?.key === key) return known.explained;
+    const explained = await this.#explainAnew(site, inForce, revision);
+    this.#explained.delete(site);
+    this.#explained.set(site, { key, explained });
+    if (this.#explained.size > mostKept) this.#explained.delete(this.#explained.keys().next().value ?? "");
+    return explained;
+  }
+
+  async #explainAnew(site: string, inForce: readonly DocumentRef[], revision: StoredRevision): Promise<Explained> {
+    const { storage, documents } = this.#deps;
+    if (inForce.length > 0) {
+      const now = await this.#render(site, await documents.read(storage, inForce));
       if (now.kind === "rendered" && now.planned.content === revision.content) return explainedBy(now.planned);
     }
     if (revision.origins !== null) return storedOrigins.parse(JSON.parse(revision.origins));
-    const { documents } = splitDocuments(JSON.parse(revision.files) as SourceFile[]);
+    const pushed = splitDocuments(JSON.parse(revision.files) as SourceFile[]).documents;
     const again = await this.#render(
       site,
-      documents.map((document) => ({ ...document, revision: 0 })),
+      pushed.map((document) => ({ ...document, revision: 0 })),
     );
     if (again.kind === "rendered") return explainedBy(again.planned);
     const [first] = again.problems;
@@ -110,8 +128,7 @@ export class Effective {
   async #render(site: string, documents: readonly DocumentSource[]): Promise<SiteRendering> {
     const { sites } = await this.#deps.renderer.run({ kind: "render", documents, touched: [`Site/${site}`] });
     const found = sites.find((each) => (each.kind === "rendered" ? each.planned.site : each.site) === site);
-    if (!found) throw new PlantgateError("INVARIANT", `the documents of site "${site}" hold no Site of that name`);
-    return found;
+    return found ?? { kind: "failed", site, problems: [] };
   }
 
   /** Which versions central has of the secrets that a site names: its own before those that all may use. */

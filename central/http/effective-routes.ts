@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Effective } from "../document/effective.ts";
 import type { Guards } from "./access.ts";
 import { effectiveView } from "./api/sites.ts";
+import { refusing } from "./change-routes.ts";
 import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -26,12 +27,12 @@ export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
       request: { params: z.object({ site: z.string().max(128) }) },
       responses: {
         200: jsonAnswer("Every value once, with what it overrides", effectiveView),
-        ...problems(...callerProblems, "site-unknown"),
+        ...problems(...callerProblems, "site-unknown", "invalid", "busy"),
       },
     }),
     async (c) => {
       const { site } = c.req.valid("param");
-      const view = await effective.view(site);
+      const view = await refusing(() => effective.view(site));
       if (!view) throw new ProblemError("site-unknown", `there is no site "${site}"`);
       return c.json(view, 200);
     },

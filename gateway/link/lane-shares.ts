@@ -46,6 +46,11 @@ export class LaneShares {
     this.#grant();
   }
 
+  /** Whoever waits now waits for the limit, and not for others to end. */
+  get isLimited(): boolean {
+    return this.#pause !== undefined;
+  }
+
   /** Resolves with true when the lane may send one batch of `bytes`, with false when the signal aborts. */
   turn(lane: Lane, bytes: number, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);

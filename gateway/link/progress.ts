@@ -60,6 +60,12 @@ export class LinkProgress {
     this.#of(way).problem = problem;
   }
 
+  /** That is not in the way any more. */
+  cleared(way: Way, problem: string): void {
+    const movement = this.#of(way);
+    if (movement.problem === problem) movement.problem = undefined;
+  }
+
   /** Why a backlog does not get through, once it is for long enough; undefined while it does. */
   stalled(way: Way): string | undefined {
     const movement = this.#of(way);

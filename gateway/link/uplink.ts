@@ -21,6 +21,8 @@ export interface UplinkDeps {
   readonly log: Logger;
 }
 
+/** Why a lane waits, for a person. */
+const limited = "the configuration limits what messages may take of the link, and this lane waits for its turn";
 /** Before another epoch is begun, where one was a fork just before: that does not help. */
 const forksAgain = { baseMs: 1000, capMs: 300_000 };
 /** Before a batch is sent again that a predecessor was missing for. */
@@ -137,8 +139,7 @@ class LaneUplink {
 
   /** Sends while the window has room and there is something; waits for either. */
   async #fill(online: OnlineLink): Promise<void> {
-    const { shares, clock } = this.#deps;
-    const { session } = this.#deps;
+    const { shares, clock, session, progress } = this.#deps;
     while (this.#ended.length === 0 && !this.#signal.aborted && session.isCurrent(online.session)) {
       if (this.#underWay.size >= this.#size.window) return this.#wake.wait(this.#signal);
       const batch = await this.#next();
@@ -150,7 +151,10 @@ class LaneUplink {
           await clock.sleep(lingerMs, this.#signal);
         return;
       }
-      if (!(await shares.turn(this.#lane, bytesOf(batch), this.#signal))) return;
+      const turn = shares.turn(this.#lane, bytesOf(batch), this.#signal);
+      if (shares.isLimited) progress.hindered(this.#lane, limited);
+      if (!(await turn)) return;
+      progress.cleared(this.#lane, limited);
       // a limited link may have been waited for longer than the session lasted
       if (!session.isCurrent(online.session)) return shares.done(this.#lane);
       this.#sent = lastOf(batch);

@@ -40,9 +40,10 @@ export function readExample(path: string): string | undefined {
 
 function described({ file, path, line, column, message, confidential }: DocumentProblem, sources: readonly SourceFile[]): string {
   const said = `${file}:${line}:${column} ${path === "" ? "" : `${path}: `}${message}\n`;
-  // what this prints ends in logs of builds
-  if (confidential) return said;
-  const text = sources.find(({ name }) => name === file)?.text.split("\n")[line - 1] ?? "";
+  const source = sources.find(({ name }) => name === file)?.text ?? "";
+  // what this prints ends in logs of builds; where a document of a secret cannot be read, its value may stand anywhere
+  if (confidential || /\bkind["']?\s*:\s*["']?Secret\b/i.test(source)) return said;
+  const text = source.split("\n")[line - 1] ?? "";
   // a tab before the caret keeps it under its character
   const indent = text.slice(0, column - 1).replace(/[^\t]/g, " ");
   return `${said}  ${text}\n  ${indent}^\n`;

@@ -158,13 +158,18 @@ function judgeSelector(policy: Policy, { sites, incomplete }: ReadDocuments, war
     warn(["spec", "selector", "labels"], "no site has all of these labels", { key: true });
 }
 
-/** Of what no template has: only where templates are among the documents. */
+/** Of what is risky; of what no template has, where templates are among the documents. */
 function judgeRules(rules: readonly DeliveryRule[], { templates, incomplete }: ReadDocuments, warn: Say): void {
-  if (templates.length === 0 || incomplete) return;
+  const known = templates.length > 0 && !incomplete;
   for (const [index, rule] of rules.entries()) {
+    if (rule.effect === "idempotent" && rule.connector === undefined && rule.flow === undefined)
+      warn(
+        ["spec", "deliveries", index, "effect"],
+        "this says of many receivers that a repeat does nothing there, bookings among them: name a connector or a flow",
+      );
     for (const field of ["connector", "flow"] as const) {
       const name = rule[field];
-      if (name === undefined) continue;
+      if (name === undefined || !known) continue;
       const parts = templates.flatMap(({ value }) => Object.entries(value.spec[`${field}s`]));
       const exists = parts.some(([part, { forEach }]) => part === name || (forEach !== undefined && name.startsWith(`${part}.`)));
       if (!exists) {

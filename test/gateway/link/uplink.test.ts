@@ -165,67 +165,104 @@ it("uses a link that returns at once, and does not take the time without one for
   answered.resolve(acknowledged);
 });
 
-it("keeps to so many bytes a second, whatever waits, and sends all of it", async () => {
+/** Samples that wait for a link which takes so many bytes a second, on a clock that only the test moves. */
+async function openLimited(commits: number, link: object) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
   const clock = settableClock();
   clock.hold();
-  const perSecond = 32 * 1024;
-  const messages = 400;
-  for (let first = 0; first < messages; first += 20) {
+  for (let commit = 0; commit < commits; commit++) {
     const lines = Array.from({ length: 20 }, () => JSON.stringify({ noise: randomBytes(600).toString("hex") }));
     await queue.commit({ messages: lines.map((line) => ({ lane: "telemetry" as const, line })) });
   }
-  const sent: { at: number; bytes: number }[] = [];
-  let watermark = 0;
+  const seen = { sent: [] as { at: number; bytes: number }[], watermark: 0 };
+  const body = {
+    session: "s",
+    incarnation: "i",
+    leaseSeconds: 15,
+    serverTime: toInstant(0),
+    watermarks: [],
+    recoveryPointSeconds: 0,
+  };
   const transport = {
     close: () => {},
-    centralNow: () => 0,
-    send: async ({ path, headers, body }: LinkRequest): Promise<LinkAnswer> => {
-      if (path.endsWith("/sessions")) return hello;
-      sent.push({ at: clock.monotonic(), bytes: body?.byteLength ?? 0 });
-      const last = Number(headers?.["plantgate-first-sequence"]) + Number(headers?.["plantgate-count"]) - 1;
-      watermark = Math.max(watermark, last);
-      return { kind: "ok", status: 200, body: { watermark: last, incarnation: "i" }, text: "" };
+    send: async ({ path, headers, body: sent }: LinkRequest): Promise<LinkAnswer> => {
+      if (path.endsWith("/sessions")) return { kind: "ok", status: 200, body, text: "" };
+      seen.sent.push({ at: clock.monotonic(), bytes: sent?.byteLength ?? 0 });
+      const watermark = Number(headers?.["plantgate-first-sequence"]) + Number(headers?.["plantgate-count"]) - 1;
+      seen.watermark = Math.max(seen.watermark, watermark);
+      return { kind: "ok", status: 200, body: { watermark, incarnation: "i" }, text: "" };
     },
   } as unknown as Transport;
-  const hello: LinkAnswer = {
-    kind: "ok",
-    status: 200,
-    body: { session: "s", incarnation: "i", leaseSeconds: 15, serverTime: toInstant(0), watermarks: [], recoveryPointSeconds: 0 },
-    text: "",
-  };
   const log = openLogger({ level: "silent", site: "lyon" });
   const session = new Session({ site: "lyon", version: "0", transport, queue, clock, log, onFenced: async () => {} }, undefined);
   const shares = new LaneShares({ transaction: 8, bulk: 2, telemetry: 1 }, clock);
   const limits = new LinkLimits(shares);
-  limits.configure({ link: linkPolicy.parse({ bytesPerSecond: "32KiB", batch: { messages: 100 } }) });
+  limits.configure({ link: linkPolicy.parse(link) });
+  const progress = new LinkProgress(clock, log);
   const stopping = new AbortController();
   const { signal } = stopping;
-  const uplink = { site: "lyon", queue, session, shares, limits, progress: new LinkProgress(clock, log), clock, log };
-  const loops = [session.run(signal), runUplink(uplink, "telemetry", signal)];
-  try {
-    await until(
-      () => {
-        clock.pass(100);
-        return watermark;
-      },
-      (last) => last === messages,
-    );
-    const largest = Math.max(...sent.map(({ bytes }) => bytes));
-    expect(largest).toBeLessThanOrEqual(perSecond);
-    for (const [index, from] of sent.entries()) {
-      let bytes = 0;
-      for (const to of sent.slice(index)) {
-        bytes += to.bytes;
-        expect(bytes).toBeLessThanOrEqual(perSecond + largest + ((to.at - from.at) / 1000) * perSecond + 1);
-      }
+  const loops = [
+    session.run(signal),
+    runUplink({ site: "lyon", queue, session, shares, limits, progress, clock, log }, "telemetry", signal),
+  ];
+  return {
+    clock,
+    seen,
+    limits,
+    progress,
+    async [Symbol.asyncDispose](): Promise<void> {
+      stopping.abort();
+      await Promise.all(loops);
+      await queue.close();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+it("keeps to so many bytes a second, whatever waits, and sends all of it", async () => {
+  const perSecond = 32 * 1024;
+  await using open = await openLimited(20, { bytesPerSecond: "32KiB", batch: { messages: 100 } });
+  await until(
+    () => {
+      open.clock.pass(100);
+      return open.seen.watermark;
+    },
+    (last) => last === 400,
+  );
+  const { sent } = open.seen;
+  const largest = Math.max(...sent.map(({ bytes }) => bytes));
+  expect(largest).toBeLessThanOrEqual(perSecond);
+  for (const [index, from] of sent.entries()) {
+    let bytes = 0;
+    for (const to of sent.slice(index)) {
+      bytes += to.bytes;
+      expect(bytes).toBeLessThanOrEqual(perSecond + largest + ((to.at - from.at) / 1000) * perSecond + 1);
     }
-    expect(sent.length).toBeGreaterThan(4);
-  } finally {
-    stopping.abort();
-    await Promise.all(loops);
-    await queue.close();
-    folder[Symbol.dispose]();
   }
+  expect(sent.length).toBeGreaterThan(4);
+});
+
+it("says that a lane waits because the configuration limits the link, and sends at once when it does not any more", async () => {
+  await using open = await openLimited(20, { bytesPerSecond: "1KiB" });
+  await until(
+    () => open.seen.sent.length,
+    (count) => count > 0,
+  );
+  // what went is more than a second brings, and is paid off for longer than that
+  const sent = open.seen.sent.length;
+  await until(
+    () => {
+      open.clock.pass(1000);
+      return open.progress.stalled("telemetry") ?? "";
+    },
+    (reason) => reason.startsWith("the configuration limits what messages may take of the link"),
+  );
+  expect(open.seen.sent.length).toBeLessThan(sent + 4);
+  open.limits.configure({});
+  await until(
+    () => open.seen.watermark,
+    (last) => last === 400,
+  );
+  expect(open.progress.stalled("telemetry")).toBeUndefined();
 });

@@ -54,6 +54,12 @@ describe("plantgate validate", () => {
     expect(code).toBe(1);
     expect(printed).toContain(`${file}:5:3 spec.value: a secret's value never stands in a document`);
     expect(printed).not.toContain("hunter2");
+    for (const spec of ["spec:\n  value: 'hunter2\n", "spec:\n  value: a\n  value: hunter2\n", "spec: {{ hunter2\n"]) {
+      writeFileSync(file, about + spec);
+      const broken = await run(file);
+      expect(broken.code).toBe(1);
+      expect(broken.printed).not.toContain("hunter2");
+    }
   });
 
   it("says which file it cannot read", async () => {

@@ -158,6 +158,12 @@ describe("warning of a policy", () => {
     ]);
   });
 
+  it("that calls repeats harmless for whatever receiver there is", async () => {
+    const said = [expect.stringMatching(/^this says of many receivers that a repeat does nothing there/)];
+    expect(await warned(policyFile("a", {}, { deliveries: [{ effect: "idempotent" }] }))).toEqual(said);
+    expect(await warned(policyFile("a", {}, { deliveries: [{ connector: "wms", effect: "idempotent" }] }))).toEqual([]);
+  });
+
   it("that says nothing", async () => {
     expect(await warned(policyFile("a", {}, {}))).toEqual([expect.stringMatching(/^this policy says nothing/)]);
   });
