@@ -30,6 +30,8 @@ export interface EngineDeps {
 const lookEveryMs = 1000;
 /** Pending sites of rollouts that ended. */
 const lookAfterEveryMs = 5000;
+/** Looks under way at once: as many environments may take long. */
+const maxOpenLooks = 16;
 /** A replica that drives says so anew with each look; another takes over when it has not for so long. */
 const leaseMs = 10_000;
 /** Time that nobody looked at counts for no more than this: a gate holds while somebody sees that it does. */
@@ -46,42 +48,55 @@ export class RolloutEngine {
   /** When this process looked at each of its rollouts, by running time. */
   readonly #lookedAt = new Map<number, number>();
   readonly #failing = new Map<number, string>();
+  readonly #working = new Set<number>();
   #lookedAfterAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
   }
 
+  /** Looks until the signal aborts. What takes long at one rollout, such as rendering all of its sites, keeps none of another environment waiting. */
   async run(signal: AbortSignal): Promise<void> {
     const { hints, log } = this.#deps;
+    const open = new Set<Promise<void>>();
     while (!signal.aborted) {
-      try {
-        await this.look(signal);
-      } catch (err) {
-        if (signal.aborted) return;
-        log[isOutage(err) ? "warn" : "error"]({ event: "rollout.look.failed", err }, "rollouts stand still, tried again");
+      if (open.size < maxOpenLooks) {
+        const looking = this.look(signal)
+          .catch((err: unknown) => {
+            if (signal.aborted) return;
+            log[isOutage(err) ? "warn" : "error"]({ event: "rollout.look.failed", err }, "rollouts stand still, tried again");
+          })
+          .finally(() => open.delete(looking));
+        open.add(looking);
       }
       await hints.wait(rolloutHint, lookEveryMs, signal);
     }
+    await Promise.all(open);
   }
 
-  /** One look at each environment's rollout. */
+  /** One look at each environment's rollout, but those that one is at already. */
   async look(signal: AbortSignal): Promise<void> {
-    for (const { number, state } of await this.#current()) {
-      if (signal.aborted) return;
-      try {
-        if (state === "queued") await this.#begin(number);
-        else await this.#step(number);
-        this.#failing.delete(number);
-      } catch (error) {
-        if (isOutage(error)) throw error;
-        this.#tellFailure(number, error);
-      }
-    }
+    const current = await this.#current();
+    const free = current.filter(({ number }) => !this.#working.has(number));
+    await Promise.all(free.map((rollout) => (signal.aborted ? undefined : this.#drive(rollout))));
     const now = this.#deps.clock.monotonic();
-    if (now - this.#lookedAfterAt < lookAfterEveryMs) return;
-    await this.#lookAfter();
+    if (signal.aborted || now - this.#lookedAfterAt < lookAfterEveryMs) return;
     this.#lookedAfterAt = now;
+    await this.#lookAfter();
+  }
+
+  async #drive({ number, state }: { readonly number: number; readonly state: string }): Promise<void> {
+    this.#working.add(number);
+    try {
+      if (state === "queued") await this.#begin(number);
+      else await this.#step(number);
+      this.#failing.delete(number);
+    } catch (error) {
+      if (isOutage(error)) throw error;
+      this.#tellFailure(number, error);
+    } finally {
+      this.#working.delete(number);
+    }
   }
 
   /** One rollout cannot be looked at: those of other environments go on. */

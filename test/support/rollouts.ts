@@ -50,6 +50,8 @@ class ScriptedChanges implements RollingChanges {
   readonly #storage: Storage;
   /** Why it cannot be planned. */
   refused: string | undefined;
+  /** By environment: how long planning takes. */
+  readonly slow = new Map<string, Promise<void>>();
 
   constructor(storage: Storage) {
     this.#storage = storage;
@@ -58,6 +60,7 @@ class ScriptedChanges implements RollingChanges {
   async plan(number: number): ReturnType<RollingChanges["plan"]> {
     if (this.refused !== undefined) return { kind: "refused", reason: this.refused, problems: [] };
     const row = await this.#storage.selectFrom("changes").selectAll().where("number", "=", number).executeTakeFirstOrThrow();
+    await this.slow.get(row.environment);
     const sites = await this.#storage
       .selectFrom("sites")
       .leftJoin("revisions", (join) =>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Audit } from "../../../central/audit/audit.ts";
 import type { Storage } from "../../../central/storage/storage.ts";
+import { eventually } from "../../support/central.ts";
 import { addSites, Fleet, openRollouts, snapshot, start, stateOf, type TestRollouts, until } from "../../support/rollouts.ts";
 import { openTestStorage, storages } from "../../support/storages.ts";
 
@@ -75,6 +76,47 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     expect(order.filter((number) => number !== other.rollout)).toEqual([first.rollout, urgent.rollout, second.rollout]);
     // the last that was approved is what they run in the end
     expect(fleet.ran.get("a")).toEqual([1, 2, 3, 4]);
+  });
+
+  it("do not wait while a change of another environment is rendered", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a"]);
+    await addSites(test, ["t"], "test");
+    await fleet.turn();
+    const rendered = Promise.withResolvers<void>();
+    test.changes.slow.set("test", rendered.promise);
+    const other = await start(test, "other", { environment: "test", strategy: quick });
+    const { rollout } = await start(test, "second", { strategy: quick });
+    const first = test.look();
+    await eventually(
+      () => stateOf(test, rollout),
+      (state) => state === "running",
+    );
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect(await stateOf(test, other.rollout)).toBe("queued");
+    rendered.resolve();
+    await first;
+    expect(await stateOf(test, other.rollout)).toBe("running");
+  });
+
+  it("do not wait for sites that were revoked or have no gateway, which get the newest when they do", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b", "c"]);
+    fleet.silent.add("c");
+    await fleet.turn();
+    await test.registry.revoke("b");
+    const { rollout } = await start(test, "second", { strategy: { waves: [], gate: { window: "5s" } } });
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect((await snapshot(test)).sites.map(({ site, state, reason }) => [site, state, reason])).toEqual([
+      ["a", "healthy", null],
+      ["b", "pending", "its access was revoked"],
+      ["c", "pending", "its gateway was never heard"],
+    ]);
+    expect(await desired(test)).toEqual([2, 2, 2]);
   });
 
   it("are paused, resumed and aborted by people, whose names and reasons stay", async () => {
