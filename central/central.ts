@@ -309,6 +309,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
         recoveryPointSeconds: settings.recoveryPointSeconds,
         leaseSeconds: settings.leaseSeconds,
         maxBacklogMessages: settings.maxBacklogMessages,
+        trustedProxies: settings.trustedProxies,
       },
       "central is up",
     );

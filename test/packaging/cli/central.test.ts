@@ -42,7 +42,16 @@ describe("plantgate central", () => {
       recoveryPointSeconds: 3600,
       leaseSeconds: 15,
       maxBacklogMessages: 5_000_000,
+      trustedProxies: ["127.0.0.1", "::1"],
     });
+  });
+
+  it("takes the proxies that stand before it from its command line, and no other word for them", async () => {
+    expect(await settingsOf("--trusted-proxy", "10.0.0.0/8", "192.0.2.7")).toMatchObject({
+      trustedProxies: ["10.0.0.0/8", "192.0.2.7"],
+    });
+    const wrong = await plantgate(["central", "--data", "unused", "--trusted-proxy", "proxy.example.com"], { cwd });
+    expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining("an address or a network such as 10.0.0.0/8") });
   });
 
   it("takes recovery point, lease and backlog from its command line", async () => {

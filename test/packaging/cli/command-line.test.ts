@@ -12,7 +12,20 @@ describe("plantgate --help", () => {
   it("names every command", async () => {
     using folder = temporaryFolder();
     const { code, out, err } = await plantgate(["--help"], { cwd: folder.path });
-    for (const command of ["gateway", "central", "demo", "key", "site", "push", "queue", "validate"])
+    for (const command of [
+      "gateway",
+      "central",
+      "demo",
+      "key",
+      "site",
+      "push",
+      "queue",
+      "validate",
+      "login",
+      "user",
+      "token",
+      "audit",
+    ])
       expect(out).toMatch(new RegExp(`^ {2}${command}\\b`, "m"));
     expect({ code, err }).toEqual({ code: 0, err: "" });
   });
@@ -28,6 +41,13 @@ describe("plantgate --help", () => {
     ["queue depth", ["--data", "--json"]],
     ["queue list", ["[what]", "--data", "--limit", "--json"]],
     ["queue show", ["<what> [sequence]", "--data", "--json"]],
+    ["login", ["--central", "--user", "--days", "--here"]],
+    ["user add", ["<name>", "--role", "--environment", "--output", "--central", "--token-file"]],
+    ["user list", ["--output"]],
+    ["token create", ["--purpose", "--role", "--environment", "--days", "--out", "--output"]],
+    ["token revoke", ["<id>"]],
+    ["audit list", ["--actor", "--action", "--subject", "--limit", "--output"]],
+    ["audit verify", ["--head", "--at", "--output"]],
     ["validate", ["<files...>"]],
   ])("says what %s takes", async (command, takes) => {
     const { code, out, err } = await parse([...command.split(" "), "--help"]);
