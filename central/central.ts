@@ -146,6 +146,8 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       storage,
       clock,
       signing: identity.signing,
+      renderer,
+      audit,
       reviewOf: (db, environment) => reviewRule(db, documents, environment),
     });
     const dryRuns = new DryRuns({ storage, clock, audit, signing: identity.signing });

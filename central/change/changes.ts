@@ -7,7 +7,15 @@ import type { WrittenDocument } from "../document/split.ts";
 import type { DocumentStore, InForce } from "../document/store.ts";
 import { type RolloutStrategy, rolloutStrategy } from "../http/api/changes.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { type ChangeAction, type ChangeFacts, judge, judgeAuthor, nextState, type Verdict } from "./change-state.ts";
+import {
+  type ChangeAction,
+  type ChangeFacts,
+  changeActions,
+  judge,
+  judgeAuthor,
+  nextState,
+  type Verdict,
+} from "./change-state.ts";
 import { nextEnvironment, standingAgainst, unreadFrom } from "./checks.ts";
 import { fingerprint, type Judge } from "./judged.ts";
 import {
@@ -241,20 +249,25 @@ export class Changes implements RollingChanges {
     return record && this.#now(this.#deps.storage, record);
   }
 
-  /** Why somebody may not do this now, whatever the documents say. */
-  async verdict(now: ChangeNow, action: ChangeAction, actor: Actor): Promise<Verdict> {
-    const verdict = judge(action, now.facts, actor);
-    if (!verdict.allowed) return verdict;
-    if (action === "submit" || action === "approve" || action === "start") {
-      const [standing] = await standingAgainst(this.#deps.storage, now.record, now.inForce);
-      if (standing !== undefined) return { allowed: false, reason: standing };
-    }
-    if (action === "promote") {
-      const environment = nextEnvironment[now.record.row.environment];
-      if (environment === undefined) return { allowed: false, reason: `"${now.record.row.environment}" is the last environment` };
-      return judgeAuthor(environment, await this.#reviewed(this.#deps.storage, environment), actor);
-    }
-    return verdict;
+  /** What somebody may do now, and why not what he may not, whatever the documents say. */
+  async verdicts(now: ChangeNow, actor: Actor): Promise<Record<ChangeAction, Verdict>> {
+    const { row } = now.record;
+    const { storage } = this.#deps;
+    const open = row.state === "draft" || row.state === "review" || row.state === "approved";
+    const [standing] = open ? await standingAgainst(storage, now.record, now.inForce) : [];
+    const next = nextEnvironment[row.environment];
+    const onward: Verdict =
+      next === undefined
+        ? { allowed: false, reason: `"${row.environment}" is the last environment` }
+        : judgeAuthor(next, await this.#reviewed(storage, next), actor);
+    const verdict = (action: ChangeAction): Verdict => {
+      const judged = judge(action, now.facts, actor);
+      if (!judged.allowed) return judged;
+      if (action === "promote") return onward;
+      const asksForSound = action === "submit" || action === "approve" || action === "start";
+      return asksForSound && standing !== undefined ? { allowed: false, reason: standing } : judged;
+    };
+    return Object.fromEntries(changeActions.map((action) => [action, verdict(action)])) as Record<ChangeAction, Verdict>;
   }
 
   async plan(number: number): Promise<ChangePlan> {

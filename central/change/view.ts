@@ -3,7 +3,6 @@ import type { Actor } from "../auth/actor.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { ChangeState, ChangeSummary, ChangeView } from "../http/api/changes.ts";
 import type { Storage } from "../storage/storage.ts";
-import { changeActions } from "./change-state.ts";
 import type { ChangeNow, Changes } from "./changes.ts";
 import type { Judge } from "./judged.ts";
 import type { ChangeRecord } from "./record.ts";
@@ -50,8 +49,6 @@ export class ChangeViews {
     const texts = new Map(
       (await documents.read(storage, record.documents)).map(({ kind, name, text }) => [`${kind}/${name}`, text]),
     );
-    const may: ChangeView["may"] = {};
-    for (const action of changeActions) may[action] = await changes.verdict(now, action, actor);
     return {
       ...summary(record.row, (await this.#rollouts([number])).get(number) ?? null),
       description: record.row.description,
@@ -71,7 +68,7 @@ export class ChangeViews {
         kind: event.kind,
         text: event.text,
       })),
-      may,
+      may: await changes.verdicts(now, actor),
     };
   }
 

@@ -1,5 +1,13 @@
-import { type DocumentProblem, parseSource, renderSite, type SourceFile, validateDocuments } from "../../protocol/index.ts";
+import {
+  type DocumentProblem,
+  parseSource,
+  type RenderedSite,
+  renderSite,
+  type SourceFile,
+  validateDocuments,
+} from "../../protocol/index.ts";
 import { contentOf } from "./content.ts";
+import { completePush } from "./merge.ts";
 import type { DocumentRef, Planned } from "./planned.ts";
 import { splitDocuments, type WrittenDocument } from "./split.ts";
 
@@ -17,7 +25,15 @@ export type RenderJob =
   /** Judges files as they lie in a folder, beside those of `others` that they need. */
   | { readonly kind: "validate"; readonly files: readonly SourceFile[]; readonly others: readonly DocumentSource[] }
   /** Renders the sites that one of `touched` (`Kind/name`) has a part in. */
-  | { readonly kind: "render"; readonly documents: readonly DocumentSource[]; readonly touched: readonly string[] };
+  | { readonly kind: "render"; readonly documents: readonly DocumentSource[]; readonly touched: readonly string[] }
+  /** Completes what is pushed to a site from its last files, and renders that. */
+  | {
+      readonly kind: "push";
+      readonly site: string;
+      readonly revision: number;
+      readonly pushed: readonly SourceFile[];
+      readonly last: readonly SourceFile[];
+    };
 
 export interface ExampleResult {
   readonly template: string;
@@ -36,6 +52,7 @@ export interface RenderResults {
   judge: { readonly problems: readonly DocumentProblem[]; readonly examples: readonly ExampleResult[] };
   validate: { readonly problems: readonly DocumentProblem[] };
   render: { readonly sites: readonly SiteRendering[] };
+  push: { readonly files: readonly SourceFile[]; readonly rendered: RenderedSite };
 }
 
 export function runRenderJob(job: RenderJob): Promise<RenderResults[RenderJob["kind"]]> {
@@ -48,7 +65,15 @@ export function runRenderJob(job: RenderJob): Promise<RenderResults[RenderJob["k
       return validate(job.files, job.others);
     case "render":
       return renderSites(job.documents, job.touched);
+    case "push":
+      return renderPush(job);
   }
+}
+
+/** The one job that is also done where no thread is at hand. */
+export async function renderPush(job: Extract<RenderJob, { kind: "push" }>): Promise<RenderResults["push"]> {
+  const files = completePush(job.pushed, job.last);
+  return { files, rendered: await renderSite({ files, site: job.site, revision: job.revision }) };
 }
 
 /** A document of a secret that is not as it should be is not even kept: its value may stand in it. */

@@ -2,16 +2,18 @@ import { createHash } from "node:crypto";
 import { CompactSign, decodeProtectedHeader } from "jose";
 import type { Insertable } from "kysely";
 import type { z } from "zod";
-import { type Bundle, type Clock, type DocumentProblem, renderSite, type SourceFile, toInstant } from "../../protocol/index.ts";
+import { type Bundle, type Clock, type DocumentProblem, type SourceFile, toInstant } from "../../protocol/index.ts";
+import type { Audit } from "../audit/audit.ts";
 import type { siteRevisions } from "../http/api/sites.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Schema } from "../storage/schema.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { contentOf } from "./content.ts";
-import { completePush } from "./merge.ts";
 import type { Planned } from "./planned.ts";
 import { judgePush, plainReview, type ReviewOf } from "./push-rule.ts";
+import { renderPush } from "./render-work.ts";
+import type { Renderer } from "./renderer.ts";
 
 export type PushOutcome =
   | { readonly kind: "created" | "unchanged"; readonly revision: number; readonly digest: string }
@@ -28,6 +30,15 @@ export interface RevisionsDeps {
   readonly signing: Identity["signing"];
   /** Default: without policies. */
   readonly reviewOf?: ReviewOf;
+  /** Renders what is pushed; without one it is rendered here. */
+  readonly renderer?: Renderer;
+  readonly audit?: Audit;
+}
+
+/** Who pushes, and whether he may in an environment: `authorize` throws where not. */
+export interface Pusher {
+  readonly name: string;
+  readonly authorize: (environment: string) => void;
 }
 
 /** The revisions of the sites' configuration: built from documents, signed, numbered. */
@@ -44,10 +55,9 @@ export class Revisions {
   /**
    * Makes the documents the site's desired revision. What says the same as the desired one is no new revision; what says the same as
    * an older one is (a way back). What the push does not bring stays as it was in the last revision. Durable on return.
-   * @param authorize throws for an environment that its caller may not push to
    */
-  push(site: string, files: readonly SourceFile[], authorize?: (environment: string) => void): Promise<PushOutcome> {
-    const turn = this.#turn.then(() => this.#push(site, files, authorize));
+  push(site: string, files: readonly SourceFile[], by?: Pusher): Promise<PushOutcome> {
+    const turn = this.#turn.then(() => this.#push(site, files, by));
     this.#turn = turn.then(
       () => {},
       () => {},
@@ -55,29 +65,26 @@ export class Revisions {
     return turn;
   }
 
-  async #push(site: string, pushed: readonly SourceFile[], authorize?: (environment: string) => void): Promise<PushOutcome> {
+  async #push(site: string, pushed: readonly SourceFile[], by?: Pusher): Promise<PushOutcome> {
     for (;;) {
-      const outcome = await this.#tryPush(site, pushed, authorize);
+      const outcome = await this.#tryPush(site, pushed, by);
       // another replica took the number meanwhile
       if (outcome) return outcome;
     }
   }
 
-  async #tryPush(
-    site: string,
-    pushed: readonly SourceFile[],
-    authorize?: (environment: string) => void,
-  ): Promise<PushOutcome | undefined> {
-    const { storage, clock, reviewOf = plainReview } = this.#deps;
-    const files = completePush(pushed, await this.#lastFiles(site));
+  async #tryPush(site: string, pushed: readonly SourceFile[], by?: Pusher): Promise<PushOutcome | undefined> {
+    const { storage, clock, renderer, audit, reviewOf = plainReview } = this.#deps;
+    const last = await this.#lastFiles(site);
     const desired = await this.#desired(site);
     const revision = Math.max(await this.#last(site), await this.#reported(site)) + 1;
-    const built = await renderSite({ files, site, revision });
+    const job = { kind: "push" as const, site, revision, pushed, last };
+    const { files, rendered: built } = await (renderer ? renderer.run(job) : renderPush(job));
     if (!built.ok) return { kind: "invalid", problems: built.problems };
     const labels = built.siteDocument.metadata.labels ?? {};
     const judged = await judgePush(storage, { site, labels, reviewOf });
     if ("refused" in judged) return { kind: "refused", reason: judged.refused };
-    authorize?.(judged.environment);
+    by?.authorize(judged.environment);
     const content = contentOf(built.bundle, labels);
     if (desired?.content === content) return { kind: "unchanged", revision: desired.revision, digest: desired.digest };
 
@@ -100,6 +107,12 @@ export class Revisions {
       };
       if (!(await insertRevision(tx, row))) return false;
       await this.desire(tx, site, revision);
+      await audit?.append(tx, {
+        actor: by?.name ?? "central",
+        action: "site.pushed",
+        subject: `site/${site}`,
+        detail: { revision, digest, environment: still.environment },
+      });
       return true;
     });
     if (typeof made === "string") return { kind: "refused", reason: made };

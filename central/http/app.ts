@@ -22,6 +22,7 @@ import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts"
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
 import { type KeyRouteDeps, keyRoutes } from "./key-routes.ts";
+import { makeOneAtATime } from "./one-at-a-time.ts";
 import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
@@ -37,8 +38,8 @@ export interface AppDeps
   extends GatewayRouteDeps,
     Omit<ReadRouteDeps, "guards">,
     Omit<EffectiveRouteDeps, "guards">,
-    Omit<DocumentRouteDeps, "guards">,
-    Omit<ChangeRouteDeps, "guards">,
+    Omit<DocumentRouteDeps, "guards" | "oneAtATime">,
+    Omit<ChangeRouteDeps, "guards" | "oneAtATime">,
     Omit<AdminRouteDeps, "guards">,
     Omit<KeyRouteDeps, "guards">,
     RehearsalRouteDeps,
@@ -125,8 +126,9 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", adminRoutes({ ...deps, guards }));
   app.route("/v1", keyRoutes({ ...deps, guards }));
   app.route("/v1", readRoutes({ ...deps, guards }));
-  app.route("/v1", documentRoutes({ ...deps, guards }));
-  app.route("/v1", changeRoutes({ ...deps, guards }));
+  const oneAtATime = makeOneAtATime();
+  app.route("/v1", documentRoutes({ ...deps, guards, oneAtATime }));
+  app.route("/v1", changeRoutes({ ...deps, guards, oneAtATime }));
   app.route("/v1", rolloutRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));

@@ -19,6 +19,7 @@ import {
   diffBody,
   promoteBody,
 } from "./api/changes.ts";
+import type { OneAtATime } from "./one-at-a-time.ts";
 import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -27,6 +28,7 @@ export interface ChangeRouteDeps {
   readonly changeViews: ChangeViews;
   readonly changeDiffs: ChangeDiffs;
   readonly guards: Guards;
+  readonly oneAtATime: OneAtATime;
 }
 
 const numberPath = z.object({ number: z.coerce.number().int().min(1) });
@@ -58,7 +60,7 @@ const decisions = {
 } as const;
 
 /** Changes: written, read, approved, carried on. */
-export function changeRoutes({ guards, changes, changeViews, changeDiffs }: ChangeRouteDeps) {
+export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeDiffs }: ChangeRouteDeps) {
   const app = makeRouter();
   const reads = { tags: ["changes"], security: security.reads, middleware: guards.signedIn };
   const writes = { tags: ["changes"], security: security.changes, middleware: guards.body };
@@ -168,7 +170,7 @@ export function changeRoutes({ guards, changes, changeViews, changeDiffs }: Chan
     async (c) => {
       requireRole(c.var.actor, "viewer");
       const { environment, files } = c.req.valid("json");
-      return c.json(await refusing(() => changeDiffs.ofFiles(environment, files)), 200);
+      return c.json(await oneAtATime(c.var.actor, () => refusing(() => changeDiffs.ofFiles(environment, files))), 200);
     },
   );
 

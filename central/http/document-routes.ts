@@ -12,6 +12,7 @@ import { documentKind } from "./api/common.ts";
 import { documentHistory, documentRevision, documentsAnswer, sourceFile, validateAnswer, validateBody } from "./api/documents.ts";
 import { bundleDiff, siteRevisions } from "./api/sites.ts";
 import { refusing } from "./change-routes.ts";
+import type { OneAtATime } from "./one-at-a-time.ts";
 import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -24,6 +25,7 @@ export interface DocumentRouteDeps {
   readonly registry: SiteRegistry;
   readonly changes: Changes;
   readonly guards: Guards;
+  readonly oneAtATime: OneAtATime;
   /** Told with the site after its desired revision may have changed. */
   readonly siteChanged: (site: string) => void;
 }
@@ -119,7 +121,9 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       const { files, environment } = c.req.valid("json");
       const inForce = environment === undefined ? [] : await deps.documents.inForce(deps.reading, environment);
       const others = await deps.documents.read(deps.reading, inForce);
-      const judged = await refusing(() => deps.renderer.run({ kind: "validate", files, others }));
+      const judged = await deps.oneAtATime(c.var.actor, () =>
+        refusing(() => deps.renderer.run({ kind: "validate", files, others })),
+      );
       return c.json({ problems: [...judged.problems] }, 200);
     },
   );
@@ -185,7 +189,8 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       requireRole(actor, "engineer");
       const { files } = c.req.valid("json");
       await known(site);
-      const outcome = await deps.revisions.push(site, files, (environment) => requireRole(actor, "engineer", environment));
+      const by = { name: actor.name, authorize: (environment: string) => requireRole(actor, "engineer", environment) };
+      const outcome = await refusing(() => deps.revisions.push(site, files, by));
       if (outcome.kind === "refused") throw new ProblemError("not-allowed", outcome.reason);
       if (outcome.kind === "invalid") {
         const { problems } = outcome;
