@@ -62,7 +62,8 @@ export class SecretSets {
     const versions = await this.#deps.vault.versionsFor(name, await this.#names(site));
     const seal = versions.length === 0 ? undefined : await this.#deps.sealKeyOf(this.#deps.storage, name);
     const digest = seal && digestOf(name, seal.fingerprint, versions);
-    this.#known.set(name, { desired, reported, digest, at: now });
+    // a gateway that has yet to tell its key does so any moment
+    if (seal || versions.length === 0) this.#known.set(name, { desired, reported, digest, at: now });
     return digest;
   }
 

@@ -123,12 +123,10 @@ export async function startStage(options: StageOptions, signal: AbortSignal): Pr
     const signingKeyFile = join(folder, "central.pub");
     for (const site of Object.keys(secrets)) {
       const data = gatewayFolder(site);
-      mkdirSync(join(data, "secrets"), { recursive: true, mode: 0o700 });
-      for (const [name, value] of Object.entries(secrets[site] ?? {}))
-        writeFileSync(join(data, "secrets", name), value, { mode: 0o600 });
       const { stdout } = await promisify(execFile)(process.execPath, [cli, "key", "--data", data]);
       const { signingKey } = await central.addSite(site, stdout);
       writeFileSync(signingKeyFile, signingKey);
+      for (const [name, value] of Object.entries(secrets[site] ?? {})) await central.setSecret(site, name, value);
       await central.push(site, filesOf(configuration, site));
     }
 
