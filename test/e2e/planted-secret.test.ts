@@ -21,6 +21,8 @@ it("a secret of the demo is in no database, bundle, log, answer or backup; a tex
   const port = await freePort();
   const [planted, control] = [text("planted"), text("control")];
   const search = new LeakSearch([planted, control]);
+  const backups = join(folder.path, "backups");
+  mkdirSync(backups);
   {
     await using demo = startPlantgate(["demo", "--data", data, "--port", String(port)], { cwd: folder.path });
     await until(
@@ -41,7 +43,7 @@ it("a secret of the demo is in no database, bundle, log, answer or backup; a tex
     const changed = join(folder.path, "assembly-plant.yaml");
     writeFileSync(
       changed,
-      readFileSync(template, "utf8").replace(/purpose: .*/, () => `purpose: ${JSON.stringify(control)}`),
+      readFileSync(template, "utf8").replace(/What the warehouse picked.*/, () => JSON.stringify(control)),
     );
     await using push = startPlantgate(["push", "lyon", changed], { cwd: folder.path });
     expect(await push.ended).toBe(0);
@@ -56,21 +58,19 @@ it("a secret of the demo is in no database, bundle, log, answer or backup; a tex
     search.bytes("the demo's output", Buffer.from(demo.output.join("\n")));
     for (const [path, answer] of await answersOf(get)) search.bytes(`GET ${path}`, answer);
 
-    const backups = join(folder.path, "backups");
-    mkdirSync(backups);
     const ledger = new DatabaseSync(join(data, "central", "ledger.db"), { readOnly: true });
     await backup(ledger, join(backups, "ledger.db"));
     ledger.close();
-    execFileSync("tar", ["-czf", join(backups, "central.tar.gz"), "-C", data, "central"], { stdio: "ignore" });
-    // the reserve holds nothing, and much of it
-    execFileSync("tar", ["-czf", join(backups, "lyon.tar.gz"), "--exclude=reserve", "-C", join(data, "gateways"), "lyon"], {
-      stdio: "ignore",
-    });
-    cpSync(join(data, "gateways", "lyon"), join(backups, "lyon"), { recursive: true });
-    search.folder("backups", backups);
     await demo.kill("SIGINT");
     expect(await demo.ended).toBe(0);
   }
+  execFileSync("tar", ["-czf", join(backups, "central.tar.gz"), "-C", data, "central"], { stdio: "ignore" });
+  // the reserve holds nothing, and much of it
+  execFileSync("tar", ["-czf", join(backups, "lyon.tar.gz"), "--exclude=reserve", "-C", join(data, "gateways"), "lyon"], {
+    stdio: "ignore",
+  });
+  cpSync(join(data, "gateways", "lyon"), join(backups, "lyon"), { recursive: true });
+  search.folder("backups", backups);
   search.folder("the demo's folder", data);
 
   expect(search.findsOf(planted)).toEqual([]);
@@ -79,7 +79,7 @@ it("a secret of the demo is in no database, bundle, log, answer or backup; a tex
   const holds = (part: RegExp) => places.some((place) => part.test(place));
   expect(holds(/central\/ledger\.db:revisions/)).toBe(true);
   expect(holds(/gateways\/lyon\/agent/)).toBe(true);
-  expect(holds(/^GET \/v1\/sites\/lyon\/effective/)).toBe(true);
+  expect(holds(/^GET \/v1\/sites\/lyon\/diff/)).toBe(true);
   expect(holds(/backups\/ledger\.db:revisions/)).toBe(true);
   expect(holds(/backups\/(central|lyon)\.tar\.gz > inflated/)).toBe(true);
 }, 600_000);
@@ -134,6 +134,7 @@ async function bodyOf(answer: Response): Promise<Buffer> {
 }
 
 function fill(path: string, values: Record<string, readonly string[]>): string[] {
+  if (path.endsWith("/diff")) return fill(`${path}?from=1&to=2`, values);
   const parameter = /\{(\w+)\}/.exec(path);
   if (!parameter) return [path];
   return (values[parameter[1] as string] ?? ["1"]).flatMap((value) => fill(path.replace(parameter[0], value), values));

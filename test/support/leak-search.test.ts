@@ -15,6 +15,9 @@ const ways: Record<string, (text: string) => Buffer> = {
   "base64 behind one byte": (text) => Buffer.from(Buffer.from(`x${text}yz`).toString("base64")),
   "base64 behind two bytes": (text) => Buffer.from(Buffer.from(`xy${text}z`).toString("base64url")),
   base64: (text) => Buffer.from(Buffer.from(text).toString("base64")),
+  "JSON in base64, as in a JWS": (text) =>
+    Buffer.from(`eyJ.${Buffer.from(JSON.stringify({ purpose: text })).toString("base64url")}.x`),
+  "JSON in JSON": (text) => Buffer.from(JSON.stringify({ bundle: JSON.stringify({ text }) })),
   zstd: (text) => Buffer.concat([Buffer.from("head"), zstdCompressSync(`a ${text}`)]),
   gzip: (text) => gzipSync(`a ${text}`),
   zlib: (text) => deflateSync(`a ${text}`),

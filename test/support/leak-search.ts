@@ -16,27 +16,39 @@ type Spelling = readonly [name: string, bytes: Buffer];
  * of whatever alignment: of each the part that does not depend on what stands before and behind.
  */
 export function spellingsOf(text: string): Spelling[] {
-  const bytes = Buffer.from(text);
-  const hex = bytes.toString("hex");
-  const base64 = [0, 1, 2].flatMap((shift): Spelling[] => {
+  const escaped = JSON.stringify(text).slice(1, -1);
+  const inner = [
+    ["plain", text],
+    ["JSON", escaped],
+    ["JSON in JSON", JSON.stringify(escaped).slice(1, -1)],
+    ["URL", encodeURIComponent(text)],
+    ["form", new URLSearchParams({ "": text }).toString().slice(1)],
+  ] as const;
+  return [
+    ["UTF-16", Buffer.from(text, "utf16le")],
+    ...inner.flatMap(([name, written]): Spelling[] => {
+      const bytes = Buffer.from(written);
+      const hex = bytes.toString("hex");
+      return [
+        [name, bytes],
+        [`${name} in hex`, Buffer.from(hex)],
+        [`${name} in HEX`, Buffer.from(hex.toUpperCase())],
+        ...base64Of(name, bytes),
+      ];
+    }),
+  ];
+}
+
+function base64Of(name: string, bytes: Buffer): Spelling[] {
+  return [0, 1, 2].flatMap((shift): Spelling[] => {
     const whole = Buffer.concat([Buffer.alloc(shift), bytes]).toString("base64");
     // characters that also depend on the neighbours are left away at both ends
     const firm = whole.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + bytes.length) * 8) / 6));
     return [
-      [`base64+${shift}`, Buffer.from(firm)],
-      [`base64url+${shift}`, Buffer.from(firm.replaceAll("+", "-").replaceAll("/", "_"))],
+      [`${name} in base64`, Buffer.from(firm)],
+      [`${name} in base64url`, Buffer.from(firm.replaceAll("+", "-").replaceAll("/", "_"))],
     ];
   });
-  return [
-    ["plain", bytes],
-    ["UTF-16", Buffer.from(text, "utf16le")],
-    ["URL", Buffer.from(encodeURIComponent(text))],
-    ["form", Buffer.from(new URLSearchParams({ "": text }).toString().slice(1))],
-    ["JSON", Buffer.from(JSON.stringify(text).slice(1, -1))],
-    ["hex", Buffer.from(hex)],
-    ["HEX", Buffer.from(hex.toUpperCase())],
-    ...base64,
-  ];
 }
 
 /** How deep what is packed is unpacked. */
