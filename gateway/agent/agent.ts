@@ -120,8 +120,8 @@ export class Agent {
   /** Applies what ran, from disk; where that cannot be applied any more, what was good before it, until central's is there again. */
   async resume(): Promise<void> {
     await this.#countStart();
-    const { good, trial, before } = this.#state;
-    const reasons = await this.#runFirstOf([trial, good, before], false);
+    const { good, trial, before, refused } = this.#state;
+    const reasons = await this.#runFirstOf([trial, good, before], refused?.how === "rolled-back");
     if (this.#running) this.#deps.log.info(this.#fields("agent.bundle.resumed"), "last configuration runs");
     if (this.#running && isSame(this.#running.stored, trial)) await this.#beginWatch(this.#running);
     else if (trial) await this.#refuse(trial, reasons[0] ?? "it cannot be applied");
@@ -148,13 +148,13 @@ export class Agent {
   }
 
   /** Of these the first that can be applied; the others' reasons. */
-  async #runFirstOf(candidates: readonly (StoredRevision | undefined)[], isKnownBad: boolean): Promise<string[]> {
+  async #runFirstOf(candidates: readonly (StoredRevision | undefined)[], isInstead: boolean): Promise<string[]> {
     const reasons: string[] = [];
     for (const stored of candidates) {
       if (!stored) continue;
       try {
         const bundle = await this.#bundles.stored(stored);
-        await this.#deps.restore(bundle, isKnownBad || reasons.length > 0);
+        await this.#deps.restore(bundle, isInstead || reasons.length > 0);
         this.#running = { stored: toStored(stored), bundle, begun: this.#deps.vitals() };
         return reasons;
       } catch (error) {

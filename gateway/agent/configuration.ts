@@ -34,6 +34,8 @@ export interface ConfigurationDeps {
 export class Configuration {
   readonly #deps: ConfigurationDeps;
   #current: Bundle | undefined;
+  /** It runs in the place of a newer one, for which what waits is kept. */
+  #instead = false;
   /** One change at a time, in the order in which they are asked for. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -71,7 +73,7 @@ export class Configuration {
   /** The bundle in effect once more, for what it names and does not hold: only connectors to which that makes a difference begin anew. */
   async refresh(): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.#current) await this.#put(this.#current, "runnable");
+      if (this.#current) await this.#put(this.#current, "runnable", this.#instead);
     });
   }
 
@@ -93,6 +95,7 @@ export class Configuration {
     await host.apply(bundle, how);
     dispatcher.configure(bundle);
     this.#current = bundle;
+    this.#instead = instead;
     const resumed = host.resume(bundle, instead);
     changeover.end();
     onSettled(true);
@@ -105,7 +108,7 @@ export class Configuration {
       { event: "configuration.change.undone", revision: this.#current.revision, reason: describeError(refused) },
       "the new configuration cannot be put into effect, the one before is put back",
     );
-    await this.#put(this.#current, "runnable");
+    await this.#put(this.#current, "runnable", this.#instead);
     return refused;
   }
 }
