@@ -15,6 +15,7 @@ import { askedToWaitMs } from "../link/pauses.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Bundles, type BundlesDeps, type DesiredRevision } from "./bundles.ts";
 import type { AgentState, StoredRevision } from "./documents.ts";
+import { isSame, NotedState, reportOf, shortened, toStored } from "./noted-state.ts";
 import { type Vitals, Watch } from "./watch.ts";
 
 /**
@@ -59,9 +60,10 @@ const whenDelayed = { baseMs: 1000, capMs: 15_000 };
 const settleMs = 30_000;
 /** How often a watch looks. */
 const lookMs = 1000;
+/** Nothing in effect takes so long to put in: connectors start without waiting for their peers. */
+const longestApplyMs = 5 * 60_000;
 /** A revision on trial whose process ended so often, and not as one stops it, is not started again. */
 const mostStarts = 2;
-const reasonLength = 4000;
 /** By which a revision is watched that does not say it. */
 const defaultWatch = watchPolicy.parse({});
 
@@ -74,9 +76,7 @@ export class Agent {
   readonly #bundles: Bundles;
   readonly #wake = new Wake();
   #mode: Mode = { kind: "idle" };
-  #state: AgentState;
-  /** The state could not be written: what is on disk is an earlier one. */
-  #unwritten = false;
+  readonly #noted: NotedState;
   #running: Running | undefined;
   /** Why what central wants is not here yet, or why not even the last good one runs. */
   #trouble: { readonly kind: "delayed" | "unreadable"; readonly reason: string } | undefined;
@@ -91,26 +91,25 @@ export class Agent {
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
     this.#bundles = new Bundles(deps);
-    this.#state = state;
+    this.#noted = new NotedState(deps.documents, deps.log, state);
     this.#wanted = state.desired;
     this.#done = this.#wanted;
   }
 
   get report(): StatusReport["configuration"] {
-    const { refused } = this.#state;
     const running = this.#running;
-    const how = refused?.how ?? (running ? "active" : "none");
-    const state = this.#trouble?.kind === "unreadable" ? "refused" : how;
-    const reason = [this.#trouble?.reason, refused?.reason].filter((each) => each !== undefined).join("; ");
     const { kind } = this.#mode;
-    return {
-      reported: running?.stored.revision ?? 0,
-      ...(running ? { digest: running.stored.digest } : {}),
-      state: kind === "activating" || kind === "rolling-back" ? "applying" : this.#watch ? "watching" : state,
-      ...(reason === "" ? {} : { reason: reason.slice(0, reasonLength) }),
-      ...(refused ? { refused: { revision: refused.revision, digest: refused.digest } } : {}),
-      ...(running ? { since: sumOf(since(running.begun.tallies, this.#deps.vitals().tallies)) } : {}),
-    };
+    const report = reportOf(this.#state, running?.stored, {
+      isChanging: kind === "activating" || kind === "rolling-back",
+      isWatched: this.#watch !== undefined,
+      isUnreadable: this.#trouble?.kind === "unreadable",
+      trouble: this.#trouble?.reason,
+    });
+    return running ? { ...report, since: sumOf(since(running.begun.tallies, this.#deps.vitals().tallies)) } : report;
+  }
+
+  get #state(): AgentState {
+    return this.#noted.current;
   }
 
   get desired(): number {
@@ -126,24 +125,31 @@ export class Agent {
     if (this.#running && isSame(this.#running.stored, trial)) await this.#beginWatch(this.#running);
     else if (trial) await this.#refuse(trial, reasons[0] ?? "it cannot be applied");
     if (reasons.length > 0) {
-      this.#trouble = { kind: "unreadable", reason: reasons.join("; ").slice(0, reasonLength) };
+      this.#trouble = { kind: "unreadable", reason: shortened(reasons.join("; ")) };
       this.#deps.log.error(
         { ...this.#fields("agent.bundle.refused"), reason: this.#trouble.reason },
         this.#running ? "the last configuration cannot run, one before it does" : "the configuration cannot run, and none does",
       );
     }
     // what could not be applied then may be understood now
-    if (reasons.length > 0 || this.#state.refused?.how === "refused") {
+    if (reasons.length > 0 || !this.#isDealtWith(this.#state.desired)) {
       this.#wanted = { revision: 0 };
       this.#done = this.#wanted;
     }
+  }
+
+  /** It runs, or ran and was rolled back. */
+  #isDealtWith(wanted: DesiredRevision): boolean {
+    const { refused } = this.#state;
+    if (this.#running && isWanted(this.#running.stored, wanted)) return true;
+    return refused?.how === "rolled-back" && isWanted(refused, wanted);
   }
 
   /** A revision on trial that ends its process is not started for ever. */
   async #countStart(): Promise<void> {
     const { trial } = this.#state;
     if (!trial) return;
-    if (trial.starts < mostStarts) return this.#save({ ...this.#state, trial: { ...trial, starts: trial.starts + 1 } });
+    if (trial.starts < mostStarts) return this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts + 1 } });
     await this.#giveBack(trial, `the gateway's process ended ${trial.starts} times while it was watched`);
   }
 
@@ -228,13 +234,13 @@ export class Agent {
   async stop(): Promise<void> {
     const { trial } = this.#state;
     if (trial && isSame(trial, this.#running?.stored))
-      await this.#save({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
+      await this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
   }
 
   /** Until there is something to do, or to look at. */
   async #rest(signal: AbortSignal): Promise<void> {
     const watch = this.#watch;
-    if (!watch && !this.#unwritten) return this.#wake.wait(signal);
+    if (!watch && !this.#noted.isUnwritten) return this.#wake.wait(signal);
     const { clock } = this.#deps;
     const over = new AbortController();
     const ending = AbortSignal.any([signal, over.signal]);
@@ -246,7 +252,7 @@ export class Agent {
   /** Writes what could not be written, and judges what is watched. */
   async #look(): Promise<void> {
     const { vitals, clock } = this.#deps;
-    if (this.#unwritten) await this.#save(this.#state);
+    if (this.#noted.isUnwritten) await this.#noted.write();
     const watch = this.#watch;
     if (!watch) return;
     const verdict = watch.judge(vitals(), clock.monotonic());
@@ -261,17 +267,17 @@ export class Agent {
     // it runs: nothing is restarted, and no queue is touched
     if (running && isWanted(running, wanted) && (isSame(running, trial) || isSame(running, good))) {
       const current = isSame(running, trial) ? trial : undefined;
-      await this.#save({ ...this.#state, desired: wanted, trial: current, refused: undefined });
+      await this.#noted.write({ ...this.#state, desired: wanted, trial: current, refused: undefined });
       return true;
     }
-    this.#mode = { kind: "fetching", wanted, watch: this.#watch };
+    this.#become({ kind: "fetching", wanted, watch: this.#watch });
     try {
       const jws = await this.#bundles.find(wanted, signal);
       if (jws === undefined || signal.aborted) return this.#leave(false);
-      this.#mode = { kind: "staging", wanted, watch: this.#watch };
+      this.#become({ kind: "staging", wanted, watch: this.#watch });
       const staged = await this.#bundles.stage(wanted, jws);
       if (signal.aborted) return this.#leave(false);
-      this.#mode = { kind: "activating", wanted, watch: this.#watch };
+      this.#become({ kind: "activating", wanted, watch: this.#watch });
       await this.#activate(wanted, staged);
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -280,10 +286,14 @@ export class Agent {
     return this.#leave(true);
   }
 
+  #become(mode: Mode): void {
+    this.#mode = mode;
+  }
+
   /** Nothing is under way any more; a trial that is in effect is watched on. */
   #leave<Result>(result?: Result): Result {
     const watch = this.#watch;
-    this.#mode = watch ? { kind: "watching", watch } : { kind: "idle" };
+    this.#become(watch ? { kind: "watching", watch } : { kind: "idle" });
     return result as Result;
   }
 
@@ -296,28 +306,40 @@ export class Agent {
    * @throws PlantgateError CONFIG_INVALID: the one before is in effect, and the state says so; what the disk throws: nothing was changed
    */
   async #activate(wanted: DesiredRevision, { stored, bundle }: Omit<Running, "begun">): Promise<void> {
-    const { documents, vitals, apply, log } = this.#deps;
+    const { vitals, apply, log } = this.#deps;
     const before = this.#state;
     const { good } = before;
     const rest = { ...before, desired: wanted, refused: undefined };
     const isGood = isSame(stored, good);
     const next = isGood ? { ...rest, trial: undefined } : { ...rest, trial: this.#trialOf(stored) };
-    await documents.saveState(next);
+    await this.#noted.note(next, before.trial);
     try {
-      await apply(bundle);
+      await this.#inTime(apply(bundle), stored.revision);
     } catch (error) {
       // the bundle before is in effect again
-      if (!hasDisposition(error, "crash")) await this.#save(before);
+      if (!hasDisposition(error, "crash")) await this.#noted.write(before);
       throw error;
     }
-    this.#state = next;
-    this.#unwritten = false;
     this.#running = { stored, bundle, begun: vitals() };
-    this.#mode = { kind: "activating", wanted, watch: undefined };
+    this.#become({ kind: "activating", wanted, watch: undefined });
     log.info(this.#fields("agent.bundle.applied"), "new configuration runs");
     if (isGood) return;
     if (isSame(stored, before.before)) return this.#commit();
     await this.#beginWatch(this.#running);
+  }
+
+  /** What hangs would keep every later revision away: a new process puts the last good one into effect, if need be. */
+  async #inTime(applied: Promise<void>, revision: number): Promise<void> {
+    const over = new AbortController();
+    const limit = this.#deps.clock.sleep(longestApplyMs, over.signal).then(() => {
+      if (!over.signal.aborted)
+        throw new PlantgateError("INVARIANT", `revision ${revision} is not in effect after ${longestApplyMs / 60_000} minutes`);
+    });
+    try {
+      await Promise.race([applied, limit]);
+    } finally {
+      over.abort();
+    }
   }
 
   /** How it was before the last good one was left, also where another trial came between. */
@@ -343,7 +365,7 @@ export class Agent {
       forMs: durationMs(period),
       maxDeadLetterShare,
     });
-    this.#mode = { kind: "watching", watch };
+    this.#become({ kind: "watching", watch });
   }
 
   /** Undefined: there is no way back. */
@@ -360,57 +382,42 @@ export class Agent {
   /** What is on trial does well: the way back leads here from now on. */
   async #commit(): Promise<void> {
     const { trial, good } = this.#state;
-    if (trial) await this.#save({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
-    this.#mode = { kind: "idle" };
+    if (trial) await this.#noted.write({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
+    this.#become({ kind: "idle" });
     this.#deps.log.info(this.#fields("agent.bundle.committed"), "the new configuration does well, it is the last good one now");
   }
 
   /** Not tried again until central wants something else: what was unwell would be so again. */
   async #rollBack(reason: string): Promise<void> {
     const { trial, good, before } = this.#state;
-    this.#mode = { kind: "rolling-back" };
+    this.#become({ kind: "rolling-back" });
     if (trial) await this.#giveBack(trial, reason);
     const reasons = await this.#runFirstOf([good, before, trial], true);
-    this.#mode = { kind: "idle" };
-    if (reasons.length > 0) this.#trouble = { kind: "unreadable", reason: reasons.join("; ").slice(0, reasonLength) };
+    this.#become({ kind: "idle" });
+    if (reasons.length > 0) this.#trouble = { kind: "unreadable", reason: shortened(reasons.join("; ")) };
+    // a later wish was refused while this one was watched: it is judged anew, from what runs now
+    if (!this.#isDealtWith(this.#wanted)) this.#done = { revision: 0 };
   }
 
   async #giveBack({ revision, digest }: Trial, why: string): Promise<void> {
-    const reason = `revision ${revision} was rolled back: ${why}`.slice(0, reasonLength);
+    const reason = shortened(`revision ${revision} was rolled back: ${why}`);
     this.#deps.log.error(
       { event: "agent.bundle.rolledBack", revision, good: this.#state.good?.revision ?? 0, reason },
       rolledBack,
     );
-    await this.#save({ ...this.#state, trial: undefined, refused: { revision, digest, how: "rolled-back", reason } });
+    await this.#noted.write({ ...this.#state, trial: undefined, refused: { revision, digest, how: "rolled-back", reason } });
   }
 
   async #refuse(wanted: DesiredRevision, why: string): Promise<void> {
     const { revision, digest } = wanted;
-    const reason = why.slice(0, reasonLength);
+    const reason = shortened(why);
     const desired = { revision, digest };
     const trial = isSame(this.#running?.stored, this.#state.trial) ? this.#state.trial : undefined;
-    await this.#save({ ...this.#state, desired, trial, refused: { revision, digest, how: "refused", reason } });
+    await this.#noted.write({ ...this.#state, desired, trial, refused: { revision, digest, how: "refused", reason } });
     this.#deps.log.error(
       { event: "agent.bundle.refused", revision, active: this.#running?.stored.revision ?? 0, reason },
       this.#running ? "the configuration was refused, the last good one goes on" : "the configuration was refused, and none runs",
     );
-  }
-
-  /** In memory at once; on disk now, or as soon as there is room. What runs does not wait for it. @throws PlantgateError DISK_FAILED */
-  async #save(state: AgentState): Promise<void> {
-    this.#state = state;
-    try {
-      await this.#deps.documents.saveState(state);
-      this.#unwritten = false;
-    } catch (error) {
-      if (hasDisposition(error, "crash")) throw error;
-      if (!this.#unwritten)
-        this.#deps.log.error(
-          { event: "agent.state.unwritten", reason: describeError(error) },
-          "which configuration is in effect cannot be noted yet: a restart now would go by what was noted before",
-        );
-      this.#unwritten = true;
-    }
   }
 
   #fields(event: string): { event: string; revision: number; digest: string | undefined } {
@@ -431,15 +438,7 @@ function isOfLink(error: unknown): boolean {
   return error instanceof PlantgateError && (error.code === "LINK_DENIED" || error.code === "LINK_FENCED");
 }
 
-function isSame(a: StoredRevision | undefined, b: StoredRevision | undefined): boolean {
-  return a !== undefined && b !== undefined && a.revision === b.revision && a.digest === b.digest;
-}
-
 /** Where central does not state the digest, the number has to do. */
-function isWanted({ revision, digest }: StoredRevision, wanted: DesiredRevision): boolean {
+function isWanted({ revision, digest }: DesiredRevision, wanted: DesiredRevision): boolean {
   return revision === wanted.revision && (wanted.digest === undefined || digest === wanted.digest);
-}
-
-function toStored({ revision, digest }: StoredRevision): StoredRevision {
-  return { revision, digest };
 }

@@ -141,10 +141,13 @@ export class AgentDocuments {
     return { desired: named(desired) ?? { revision: desired }, good: named(active), before: named(previous), fenced };
   }
 
-  /** @throws what the disk throws: the state before is the one that counts; PlantgateError DISK_FAILED: nobody can tell which */
-  async saveState(state: AgentState): Promise<void> {
+  /**
+   * Bundles that it does not name are forgotten, but for `kept`.
+   * @throws what the disk throws: the state before is the one that counts; PlantgateError DISK_FAILED: nobody can tell which
+   */
+  async saveState(state: AgentState, kept?: StoredRevision): Promise<void> {
     await this.#put({ _id: "state", state });
-    await this.#forget(state);
+    await this.#forget([state.good, state.before, state.trial, kept]);
   }
 
   async bundle(stored: StoredRevision): Promise<string | undefined> {
@@ -186,9 +189,9 @@ export class AgentDocuments {
     this.#isNew = false;
   }
 
-  /** Bundles that the state does not name are needed no more; the file is written anew when it holds too much of that. */
-  async #forget({ good, before, trial }: AgentState): Promise<void> {
-    const named = new Set(["state", ...[good, before, trial].flatMap((each) => (each ? [nameOf(each)] : []))]);
+  /** The other bundles are needed no more; the file is written anew when it holds too much of that. */
+  async #forget(needed: readonly (StoredRevision | undefined)[]): Promise<void> {
+    const named = new Set(["state", ...needed.flatMap((each) => (each ? [nameOf(each)] : []))]);
     for (const name of [...this.#bytes.keys()].filter((each) => !named.has(each))) {
       this.#bytes.delete(name);
       await this.#store.deleteOne({ _id: name }, {});

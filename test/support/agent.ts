@@ -106,13 +106,14 @@ export class Plant {
   });
 }
 
-/** Time passes by waiting alone, so that what takes half a minute takes no time. */
+/** Time passes by short waits alone, so that what takes half a minute takes no time; a long wait is for what must not take so long. */
 export function clockOfWaits(): Clock {
   let at = 0;
   return {
     now: () => at,
     monotonic: () => at,
     async sleep(ms, signal) {
+      if (ms > 60_000) return new Promise((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true }));
       // whoever rings meanwhile comes first
       await new Promise((resolve) => setImmediate(resolve));
       if (!signal?.aborted) at += ms;

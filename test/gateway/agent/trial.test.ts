@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Vitals } from "../../../gateway/agent/watch.ts";
+import { PlantgateError } from "../../../protocol/index.ts";
 import { CentralOfBundles, clockOfWaits, openAgent, Plant } from "../../support/agent.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
@@ -166,6 +167,35 @@ describe("a revision on trial", () => {
     await site.dealsWith(three);
     expect(site.agent.report).toMatchObject({ reported: 1, state: "rolled-back", refused: three });
     expect(site.plant.applied).toEqual(["1:one", "2:two", "3:three", "1:one"]);
+  });
+
+  it("that is rolled back after a later one was refused leaves the later one as what is told", async () => {
+    await using site = await openSite();
+    site.plant.effects = { two: { wms: "down" } };
+    site.plant.refuses = (content) =>
+      content === "three" ? new PlantgateError("CONFIG_INVALID", "three is refused") : undefined;
+    const three = await site.central.has(3, "three");
+    site.agent.want(await site.central.has(2, "two"));
+    await site.sees(({ state }) => state === "watching");
+    site.agent.want(three);
+    await site.sees(({ state }) => state === "refused");
+    expect(site.agent.report).toMatchObject({ reported: 1, refused: three, reason: "three is refused" });
+    expect(site.plant.running).toBe("1:one");
+  });
+
+  it("that hangs while it is put into effect ends the process, so that it keeps no later one away", async () => {
+    using folder = temporaryFolder();
+    const central = new CentralOfBundles();
+    const plant = new Plant();
+    const file = join(folder.path, "agent.db");
+    const impatient = { ...clockOfWaits(), sleep: async () => {} };
+    const first = await openAgent({ file, central, plant, clock: impatient });
+    await first.start();
+    plant.step = () => new Promise(() => {});
+    const one = await central.has(1, "one");
+    first.agent.want(one);
+    await expect(first.ended).rejects.toThrow("revision 1 is not in effect after 5 minutes");
+    expect(await first.documents.state()).toMatchObject({ trial: { ...one, starts: 1 } });
   });
 
   it("has no way back when it is the first, and is rolled back to nothing only when it ends its process", async () => {
