@@ -44,7 +44,10 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
     async (c) => {
       requireOwnPage(c);
       const { user, password } = c.req.valid("json");
-      return c.json(begin(c, await signIn.byPassword(user, password, attempt(c)), wrongPassword), 200);
+      return c.json(
+        begin(c, await signIn.byPassword(user, password, attempt(c)), new ProblemError("not-signed", wrongPassword)),
+        200,
+      );
     },
   );
 
@@ -108,13 +111,13 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
       const { actor, session } = c.var;
       if (!session) throw new ProblemError("not-allowed", "a password is set by its person, signed in with a browser");
       const { current, next } = c.req.valid("json");
-      if (!session.setsPassword && current === undefined)
-        throw new ProblemError("invalid", "current: say the password that it was", {
-          extra: { problems: [{ path: "current", message: "say the password that it was" }] },
-        });
+      if (!session.setsPassword && current === undefined) throw currentProblem("say the password that it was");
       const proof = session.setsPassword || current === undefined ? "link" : { current };
       const outcome = await signIn.setPassword(actor.name, next, proof, { source: sourceOf(c) });
-      return c.json(begin(c, outcome, "the current password is not right, or was tried too often: wait, or ask an admin"), 200);
+      return c.json(
+        begin(c, outcome, currentProblem("not the password that it was, or tried too often: wait, or ask an admin")),
+        200,
+      );
     },
   );
 
@@ -122,7 +125,8 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
     c.header("cache-control", "no-store");
     // whoever only looks whether the link leads anywhere has not used it
     if (c.req.method === "HEAD") return c.body(null, 204);
-    begin(c, await signIn.byLink(c.req.query("code") ?? "", attempt(c)), "this link was used or is too old: ask for another one");
+    const outcome = await signIn.byLink(c.req.query("code") ?? "", attempt(c));
+    begin(c, outcome, new ProblemError("not-signed", "this link was used or is too old: ask for another one"));
     return c.redirect("/");
   });
 
@@ -132,14 +136,18 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
 const wrongPassword =
   "the user or the password is wrong, or the user is locked after too many wrong ones: wait up to 15 minutes, or ask an admin to unlock it";
 
+function currentProblem(message: string): ProblemError {
+  return new ProblemError("invalid", `current: ${message}`, { extra: { problems: [{ path: "current", message }] } });
+}
+
 /** Sets the cookie. @throws ProblemError saying nothing of which users there are */
-function begin(c: Context<ActorEnv>, outcome: SignInOutcome, wrong: string): SessionView {
+function begin(c: Context<ActorEnv>, outcome: SignInOutcome, wrong: ProblemError): SessionView {
   if (outcome.kind === "limited") {
     const headers = { "retry-after": String(outcome.retryAfterSeconds) };
     throw new ProblemError("limited", "too many wrong tries came from this address", { headers });
   }
   if (outcome.kind === "busy") throw new ProblemError("busy", "too many sign in at once", { headers: { "retry-after": "2" } });
-  if (outcome.kind !== "begun") throw new ProblemError("not-signed", wrong);
+  if (outcome.kind !== "begun") throw wrong;
   const secure = new URL(c.req.url).protocol === "https:" || c.req.header("x-forwarded-proto") === "https";
   setCookie(c, sessionCookie, outcome.secret, {
     httpOnly: true,
