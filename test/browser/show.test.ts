@@ -254,6 +254,7 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
     ["sites", "/"],
     ["site", "/sites/lyon"],
     ["site-revisions", "/sites/lyon?view=revisions"],
+    ["site-shadow", "/sites/lyon?view=shadow"],
     ["site-secrets", "/sites/lyon?view=secrets"],
     ["site-keys", "/sites/lyon?view=keys"],
     ["orders", "/orders"],

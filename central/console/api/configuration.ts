@@ -1,4 +1,4 @@
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { z } from "zod";
 import type { ChangeDiff, ChangeView, changeBody, changeEdit, changesAnswer } from "../../http/api/changes.ts";
 import type { documentProblemView } from "../../http/api/common.ts";
@@ -14,6 +14,9 @@ export type DocumentsAnswer = z.infer<typeof documentsAnswer>;
 export type RolloutsAnswer = z.infer<typeof rolloutsAnswer>;
 export type NewChange = z.input<typeof changeBody>;
 export type ChangeEdit = z.input<typeof changeEdit>;
+
+/** As many changes and rollouts as central lists at once; the newest. */
+export const listed = 500;
 
 /** Pages that show what others do. */
 const calmPollMs = 5000;
@@ -70,7 +73,7 @@ export function useSchema(kind: string) {
 export function useChanges() {
   return useQuery({
     queryKey: ["changes"],
-    queryFn: ({ signal }) => get<ChangesAnswer>(pathOf(["changes"]), { signal }),
+    queryFn: ({ signal }) => get<ChangesAnswer>(pathOf(["changes"], { limit: listed }), { signal }),
     refetchInterval: calmPollMs,
   });
 }
@@ -91,7 +94,6 @@ export function useChangeDiff(number: number, version: number | undefined) {
     queryFn: ({ signal }) => get<ChangeDiff>(pathOf(["changes", number, "diff"]), { signal, timeoutMs: slowMs }),
     enabled: version !== undefined,
     staleTime: 60_000,
-    placeholderData: keepPreviousData,
   });
 }
 
@@ -120,7 +122,7 @@ export function usePromote(number: number) {
 export function useRollouts() {
   return useQuery({
     queryKey: ["rollouts"],
-    queryFn: ({ signal }) => get<RolloutsAnswer>(pathOf(["rollouts"]), { signal }),
+    queryFn: ({ signal }) => get<RolloutsAnswer>(pathOf(["rollouts"], { limit: listed }), { signal }),
     refetchInterval: 2 * livePollMs,
   });
 }

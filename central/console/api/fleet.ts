@@ -7,6 +7,7 @@ import type {
   EffectiveView,
   enrollmentToken,
   gatewayKeyView,
+  shadowAnswer,
   siteRevisions,
 } from "../../http/api/sites.ts";
 import { get, pathOf, send, slowMs } from "./client.ts";
@@ -45,6 +46,15 @@ export function useBundleDiff(site: string, from: string, to: string) {
   });
 }
 
+/** Of each flow in shadow what it would have done, beside what the live ones did. */
+export function useShadow(site: string) {
+  return useQuery({
+    queryKey: ["site", site, "shadow"],
+    queryFn: ({ signal }) => get<z.infer<typeof shadowAnswer>>(pathOf(["sites", site, "shadow"]), { signal }),
+    refetchInterval: pollMs,
+  });
+}
+
 export function useSecrets() {
   return useQuery({
     queryKey: ["secrets"],
@@ -66,7 +76,16 @@ export function useDecideKey(site: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: ({ fingerprint, act }: { readonly fingerprint: string; readonly act: "confirm" | "revoke" }) =>
-      send("POST", pathOf(["sites", site, "keys", fingerprint, act]), {}),
+      send("POST", pathOf(["sites", site, "keys", fingerprint, act])),
+    onSettled: () => client.invalidateQueries({ queryKey: ["site", site, "keys"] }),
+  });
+}
+
+/** The gateway makes a new key with its next report. */
+export function useAskRotation(site: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => send("POST", pathOf(["sites", site, "rotate-key"])),
     onSettled: () => client.invalidateQueries({ queryKey: ["site", site, "keys"] }),
   });
 }

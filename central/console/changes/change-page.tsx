@@ -1,4 +1,5 @@
 import { Tabs } from "@mantine/core";
+import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
 import type { ChangeView } from "../../http/api/changes.ts";
 import { useChange, useChangeDiff } from "../api/configuration.ts";
@@ -18,6 +19,7 @@ import { DryRuns } from "./dry-runs.tsx";
 import { Examples } from "./examples.tsx";
 import { changeLooks } from "./looks.ts";
 import { StrategyFacts } from "./strategy.tsx";
+import { TitleDialog } from "./title-dialog.tsx";
 
 /** Everything that a second person needs to say yes or no: what changes in the documents, what that makes of each site, what it would do. */
 export function ChangePage({ number }: { readonly number: number }) {
@@ -36,6 +38,7 @@ const views = ["documents", "sites", "examples", "dry-run", "conversation"] as c
 
 function Shown({ change }: { readonly change: ChangeView }) {
   const [asked, setAsked] = useUrlState("view");
+  const [titling, setTitling] = useState(false);
   const view = views.find((name) => name === asked) ?? "documents";
   const diff = useChangeDiff(change.number, change.version);
   const answer = diff.data?.answer;
@@ -49,7 +52,13 @@ function Shown({ change }: { readonly change: ChangeView }) {
         <Badge look={changeLooks[change.state]} />
         <Environment name={change.environment} />
         {change.expedited && <Expedited />}
+        {change.state === "draft" && change.may.edit?.allowed && (
+          <button type="button" className="link" onClick={() => setTitling(true)}>
+            Edit the title
+          </button>
+        )}
       </PageHead>
+      {titling && <TitleDialog change={change} onClose={() => setTitling(false)} />}
       <div className="change-layout">
         <div className="change-main">
           <dl className="facts">
@@ -142,7 +151,7 @@ function Shown({ change }: { readonly change: ChangeView }) {
   );
 }
 
-function Fact({ name, children }: { readonly name: string; readonly children: React.ReactNode }) {
+function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
   return (
     <div>
       <dt>{name}</dt>

@@ -5,6 +5,7 @@ import { documentPath, editPath } from "../documents/paths.ts";
 import { Badge, type Look } from "../parts/badge.tsx";
 import { Empty } from "../parts/page.tsx";
 import { TextDiff } from "../parts/text-diff.tsx";
+import { DropDialog } from "./drop-dialog.tsx";
 
 type Changed = ChangeDiff["documents"][number];
 
@@ -32,7 +33,8 @@ export function ChangedDocuments({ change, documents }: { readonly change: Chang
 function One({ change, document }: { readonly change: ChangeView; readonly document: Changed }) {
   const [open, setOpen] = useState(true);
   const { kind, name, before, after } = document;
-  const editable = change.state === "draft" && after !== null && (change.may.edit?.allowed ?? true);
+  const [dropping, setDropping] = useState(false);
+  const editable = change.state === "draft" && change.may.edit?.allowed === true;
   return (
     <section aria-label={`${kind} ${name}`}>
       <div className="section-head">
@@ -46,12 +48,18 @@ function One({ change, document }: { readonly change: ChangeView; readonly docum
           {after && `; here: revision ${after.revision}`}
         </span>
         <span className="to-the-right section-acts">
-          {editable && <Link href={editPath(kind, name, { change: change.number })}>Edit</Link>}
+          {editable && after && <Link href={editPath(kind, name, { change: change.number })}>Edit</Link>}
+          {editable && (
+            <button type="button" className="link" onClick={() => setDropping(true)}>
+              Take out
+            </button>
+          )}
           <button type="button" className="link" aria-expanded={open} onClick={() => setOpen(!open)}>
             {open ? "Hide" : "Show"}
           </button>
         </span>
       </div>
+      {dropping && <DropDialog change={change} kind={kind} name={name} onClose={() => setDropping(false)} />}
       {open && (
         <TextDiff
           before={before?.text ?? ""}

@@ -1,7 +1,7 @@
 import { SegmentedControl, Select } from "@mantine/core";
 import { Link } from "wouter";
 import type { ChangeSummary } from "../../http/api/changes.ts";
-import { useChanges } from "../api/configuration.ts";
+import { listed, useChanges } from "../api/configuration.ts";
 import { Badge, Environment } from "../parts/badge.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -151,6 +151,7 @@ function List({ changes }: { readonly changes: readonly ChangeSummary[] }) {
           </table>
         </div>
       )}
+      {changes.length >= listed && <p className="tiny below">The newest {listed}; older ones are found by their number.</p>}
     </>
   );
 }

@@ -3,11 +3,11 @@ import { type FormEvent, useState } from "react";
 import type { DryRunView } from "../../http/api/sites.ts";
 import { useAskDryRun, useDryRun } from "../api/fleet.ts";
 import { Failure } from "../parts/failure.tsx";
+import { FieldDifferences, Refusals } from "../parts/field-differences.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Empty, Loaded } from "../parts/page.tsx";
 import { formatCount, plural } from "../parts/time.ts";
 import { useUrlState } from "../parts/url-state.ts";
-import { Value } from "../parts/value.tsx";
 import { When } from "../parts/when.tsx";
 
 /** A site's last messages through the new flows, in its gateway: what would come out differently. Nothing is sent anywhere. */
@@ -130,51 +130,13 @@ function Result({ result }: { readonly result: Result }) {
                 </span>
               )}
             </div>
-            {flow.reasons.length > 0 && (
-              <ul className="problem-list">
-                {flow.reasons.map((reason) => (
-                  <li key={`${reason.code} ${reason.message}`}>
-                    <span className="mono">{formatCount(reason.count)}×</span>
-                    <span>
-                      <b className="mono">{reason.code}</b> {reason.message}
-                    </span>
-                  </li>
-                ))}
-              </ul>
-            )}
-            {flow.fields.length > 0 && (
-              <div className="scrolled">
-                <table className="grid differences">
-                  <caption className="visually-hidden">Fields of {flow.flow} that would differ</caption>
-                  <thead>
-                    <tr>
-                      <th scope="col">Field</th>
-                      <th scope="col" className="num">
-                        Times
-                      </th>
-                      <th scope="col">Before, for example</th>
-                      <th scope="col">After</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {flow.fields.map((field) => (
-                      <tr key={field.path}>
-                        <th scope="row" className="mono path">
-                          {field.path}
-                        </th>
-                        <td className="num">{formatCount(field.count)}</td>
-                        <td className="before">
-                          <Value value={field.before} />
-                        </td>
-                        <td className="after">
-                          <Value value={field.after} />
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
-            )}
+            <Refusals reasons={flow.reasons} />
+            <FieldDifferences
+              fields={flow.fields}
+              label={`Fields of ${flow.flow} that would differ`}
+              before="Before, for example"
+              after="After"
+            />
           </section>
         ))}
     </div>

@@ -9,16 +9,15 @@ import { parseWaves, wavesToText } from "./waves-text.ts";
 export function StrategyDialog({ change, onClose }: { readonly change: ChangeView; readonly onClose: () => void }) {
   const [strategy, setStrategy] = useState(change.strategy);
   const [waves, setWaves] = useState(wavesToText(change.strategy.waves));
+  // as it was when the dialog opened: an edit of somebody else's in between is not overwritten
+  const [{ number, version }] = useState(change);
   const edit = useEditChange();
   const parsed = parseWaves(waves);
   const { gate, unreachable } = strategy;
   const setGate = (changes: Partial<RolloutStrategy["gate"]>) => setStrategy({ ...strategy, gate: { ...gate, ...changes } });
   const submit = () => {
     if ("problem" in parsed) return;
-    edit.mutate(
-      { number: change.number, version: change.version, strategy: { ...strategy, waves: parsed.waves } },
-      { onSuccess: onClose },
-    );
+    edit.mutate({ number, version, strategy: { ...strategy, waves: parsed.waves } }, { onSuccess: onClose });
   };
   return (
     <Dialog title="How it is rolled out" opened onClose={onClose} size={600}>

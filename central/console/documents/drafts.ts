@@ -1,21 +1,24 @@
 import { createContext, useCallback, useContext, useEffect, useState } from "react";
 import type { SourceFile } from "../api/configuration.ts";
 
-/** What was written and not saved, by what it is a text of: it outlives a way to another page and back, not the browser tab. */
-export const DraftsContext = createContext(new Map<string, readonly SourceFile[]>());
+export interface Draft {
+  readonly files: readonly SourceFile[];
+  /** How they were when the writing began. */
+  readonly base: readonly SourceFile[];
+}
 
-/**
- * The files being written, as they were when one was last here.
- * @returns also whether they differ from how they began, and a way back to that
- */
+/** What was written and not saved, by what it is a text of: it outlives a way to another page and back, not the browser tab. */
+export const DraftsContext = createContext(new Map<string, Draft>());
+
+/** The files being written, as they were when one was last here; whether they differ from how they began, and a way back to what is there now. */
 export function useDraft(key: string, begun: readonly SourceFile[]) {
   const drafts = useContext(DraftsContext);
-  const [files, setFiles] = useState(() => drafts.get(key) ?? begun);
-  const changed = files !== begun;
+  const [draft, setDraft] = useState<Draft>(() => drafts.get(key) ?? { files: begun, base: begun });
+  const changed = draft.files !== draft.base;
   const write = useCallback(
     (index: number, text: string) =>
-      setFiles((before) => {
-        const next = before.map((one, at) => (at === index ? { ...one, text } : one));
+      setDraft(({ files, base }) => {
+        const next = { files: files.map((one, at) => (at === index ? { ...one, text } : one)), base };
         drafts.set(key, next);
         return next;
       }),
@@ -23,7 +26,7 @@ export function useDraft(key: string, begun: readonly SourceFile[]) {
   );
   const discard = useCallback(() => {
     drafts.delete(key);
-    setFiles(begun);
+    setDraft({ files: begun, base: begun });
   }, [drafts, key, begun]);
   useEffect(() => {
     if (!changed) return;
@@ -31,5 +34,5 @@ export function useDraft(key: string, begun: readonly SourceFile[]) {
     window.addEventListener("beforeunload", ask);
     return () => window.removeEventListener("beforeunload", ask);
   }, [changed]);
-  return { files, changed, write, discard };
+  return { ...draft, changed, write, discard };
 }

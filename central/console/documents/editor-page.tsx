@@ -21,11 +21,12 @@ import { type EditorHandle, YamlEditor } from "./yaml-editor.tsx";
 export function EditorPage({ kind, name }: { readonly kind?: string; readonly name?: string }) {
   useTitle(name === undefined ? "New document" : `Edit ${name}`);
   const [change] = useUrlState("change");
+  const [revision] = useUrlState("revision");
   if (kind === undefined || name === undefined) return <NewDocument />;
   return Number(change) > 0 ? (
-    <FromChange kind={kind} name={name} change={Number(change)} />
+    <FromChange key={change} kind={kind} name={name} change={Number(change)} />
   ) : (
-    <FromRevision kind={kind} name={name} />
+    <FromRevision key={revision} kind={kind} name={name} />
   );
 }
 
@@ -125,7 +126,7 @@ interface EditorProps {
 
 function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
   const [, navigate] = useLocation();
-  const { files, changed, write: writeFile, discard } = useDraft(draft, begun);
+  const { files, base, changed, write: writeFile, discard } = useDraft(draft, begun);
   const [shown, setShown] = useState(0);
   const [environment, setEnvironment] = useUrlState("environment");
   const [saving, setSaving] = useState(false);
@@ -179,13 +180,12 @@ function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
         </span>
       </div>
       {files.length > 1 && (
-        <div className="file-tabs" role="tablist" aria-label="Files">
+        <fieldset className="file-tabs" aria-label="Files">
           {files.map(({ name }, index) => (
             <button
               key={name}
               type="button"
-              role="tab"
-              aria-selected={index === shown}
+              aria-pressed={index === shown}
               className="file-tab mono"
               onClick={() => setShown(index)}
             >
@@ -193,7 +193,7 @@ function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
               {validation.problems.some((problem) => problem.file === name) && <span className="file-tab-bad"> (problems)</span>}
             </button>
           ))}
-        </div>
+        </fieldset>
       )}
       <div className="card code-card editor-card">
         <YamlEditor
@@ -225,6 +225,7 @@ function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
       <SaveDialog
         opened={saving}
         files={files}
+        base={base}
         change={change}
         environment={environment}
         origin={origin}

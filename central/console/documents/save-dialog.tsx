@@ -5,11 +5,13 @@ import { type SourceFile, useChange, useChanges, useCreateChange, useEditChange 
 import { useMe } from "../api/session.ts";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
 import { plural } from "../parts/time.ts";
-import { others } from "./others.ts";
+import { others, replaced } from "./others.ts";
 
 interface SaveDialogProps {
   readonly opened: boolean;
   readonly files: readonly SourceFile[];
+  /** How they were when the writing began. */
+  readonly base: readonly SourceFile[];
   readonly change: number | null;
   readonly environment: string;
   /** The document that is edited; in its change it is replaced, also under another name. */
@@ -31,6 +33,7 @@ export function SaveDialog({ opened, onClose, ...rest }: SaveDialogProps) {
 
 function SaveForm({
   files,
+  base,
   change,
   origin,
   environment: judgedFor,
@@ -50,6 +53,10 @@ function SaveForm({
   const edit = useEditChange();
   const existing = useChange(into === "new" ? 0 : Number(into), into !== "new");
   const isNew = into === "new";
+  const held = isNew ? undefined : existing.data?.answer;
+  const ownOrigin = held?.number === change ? origin : null;
+  const overwritten = held ? replaced(held, files, base, ownOrigin) : [];
+  const [agreed, setAgreed] = useState(false);
   const error = create.error ?? edit.error;
   const submit = () => {
     if (isNew) {
@@ -59,13 +66,12 @@ function SaveForm({
       );
       return;
     }
-    const held = existing.data?.answer;
     if (!held) return;
     edit.mutate(
       {
         number: held.number,
         version: held.version,
-        files: [...others(held, files, held.number === change ? origin : null), ...files],
+        files: [...others(held, files, ownOrigin), ...files],
       },
       { onSuccess: () => onSaved(held.number) },
     );
@@ -76,7 +82,7 @@ function SaveForm({
       doing="save"
       busy={create.isPending || edit.isPending}
       error={error && toReadable(error)}
-      disabled={!isNew && !existing.data}
+      disabled={!isNew && (!held || (overwritten.length > 0 && !agreed))}
       onSubmit={submit}
       onCancel={onClose}
     >
@@ -124,6 +130,13 @@ function SaveForm({
           />
         </>
       )}
+      {overwritten.length > 0 && (
+        <Checkbox
+          label={`The draft holds ${overwritten.join(", ")} with another text, written elsewhere meanwhile. Put mine in its place`}
+          checked={agreed}
+          onChange={(event) => setAgreed(event.currentTarget.checked)}
+        />
+      )}
       {problems > 0 && (
         <p className="warning-line">
           {plural(problems, "problem")} in the text. A draft may hold them; it can be submitted once they are gone.
@@ -135,7 +148,7 @@ function SaveForm({
 
 function toReadable(error: Error): Error {
   if (error instanceof ApiError && error.status === 409) {
-    return new Error("The change was edited by somebody else meanwhile. Open it in another tab, compare, and save again.");
+    return new Error(`${error.message}. Look at the change in another tab, and save again`);
   }
   return error;
 }

@@ -4,7 +4,7 @@ import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { Compartment, EditorState } from "@codemirror/state";
+import { Annotation, EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
 import { type Ref, useEffect, useImperativeHandle, useRef } from "react";
 import type { DocumentProblem } from "../api/configuration.ts";
@@ -16,6 +16,9 @@ export interface EditorHandle {
   /** Puts the cursor there, 1-based, and shows it. */
   goTo(line: number, column: number): void;
 }
+
+/** A text that was put in, not written. */
+const fromOutside = Annotation.define<boolean>();
 
 interface YamlEditorProps {
   readonly text: string;
@@ -40,7 +43,6 @@ export function YamlEditor({ text, label, describedBy, problems, schemaOf, onCha
   useEffect(() => {
     const parent = place.current;
     if (!parent) return;
-    const attributes = new Compartment();
     const made = new EditorView({
       parent,
       state: EditorState.create({
@@ -56,9 +58,7 @@ export function YamlEditor({ text, label, describedBy, problems, schemaOf, onCha
           indentUnit.of("  "),
           EditorView.lineWrapping,
           codeTheme,
-          attributes.of(
-            EditorView.contentAttributes.of({ "aria-label": label, ...(describedBy ? { "aria-describedby": describedBy } : {}) }),
-          ),
+          EditorView.contentAttributes.of({ "aria-label": label, ...(describedBy ? { "aria-describedby": describedBy } : {}) }),
           writes ? [writing(), changing(() => live.current)] : [EditorState.readOnly.of(true)],
           keymap.of([...searchKeymap, ...foldKeymap, ...defaultKeymap]),
         ],
@@ -74,7 +74,7 @@ export function YamlEditor({ text, label, describedBy, problems, schemaOf, onCha
   useEffect(() => {
     const now = view.current;
     if (!now || now.state.doc.toString() === text) return;
-    now.dispatch({ changes: { from: 0, to: now.state.doc.length, insert: text } });
+    now.dispatch({ changes: { from: 0, to: now.state.doc.length, insert: text }, annotations: fromOutside.of(true) });
   }, [text]);
 
   useEffect(() => {
@@ -123,7 +123,8 @@ function changing(live: () => Live) {
   return [
     autocompletion({ override: [schemaCompletion((kind) => live().schemaOf?.(kind))], icons: false }),
     EditorView.updateListener.of((update) => {
-      if (update.docChanged) live().onChange?.(update.state.doc.toString());
+      if (update.docChanged && !update.transactions.some((one) => one.annotation(fromOutside)))
+        live().onChange?.(update.state.doc.toString());
     }),
   ];
 }

@@ -1,6 +1,6 @@
 import { Link } from "wouter";
 import type { RolloutSummary } from "../../http/api/rollouts.ts";
-import { useRollouts } from "../api/configuration.ts";
+import { listed, useRollouts } from "../api/configuration.ts";
 import { Badge, Environment } from "../parts/badge.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Loaded, Page, PageHead } from "../parts/page.tsx";
@@ -26,7 +26,12 @@ export function RolloutsPage() {
               </p>
             </Notice>
           ) : (
-            <Table rollouts={[...rollouts].sort(byUrgency)} />
+            <>
+              <Table rollouts={[...rollouts].sort(byUrgency)} />
+              {rollouts.length >= listed && (
+                <p className="tiny below">The newest {listed}; older ones are found by their number.</p>
+              )}
+            </>
           )
         }
       </Loaded>

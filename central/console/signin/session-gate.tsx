@@ -1,5 +1,5 @@
 import { Modal } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import type { SessionView } from "../../http/api/people.ts";
 import { SessionContext, useSession } from "../api/session.ts";
 import { FailureNotice } from "../parts/notice.tsx";
@@ -13,7 +13,12 @@ import { FirstPasswordPage, SignInPage } from "./signin-page.tsx";
 export function SessionGate({ children }: { readonly children: ReactNode }) {
   const { data, error } = useSession();
   const [last, setLast] = useState<SessionView | null>(null);
-  if (data && data !== last) setLast(data);
+  // somebody else sits here now: nothing of the one before stays on the page or in memory
+  const another = data != null && last !== null && data.user !== last.user;
+  useEffect(() => {
+    if (another) location.reload();
+  }, [another]);
+  if (data && data !== last && !another) setLast(data);
   const known = data ?? last;
   if (data === undefined && last === null) {
     return error ? (
@@ -24,6 +29,7 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
       <div role="status" aria-label="Loading the session" />
     );
   }
+  if (another) return <div role="status" aria-label="Loading the session" />;
   if (known === null) return <SignInPage />;
   if (known.mustSetPassword) return <FirstPasswordPage user={known.user} />;
   return (

@@ -1,9 +1,10 @@
 import { Button } from "@mantine/core";
 import { useState } from "react";
-import { type GatewayKey, useDecideKey, useKeys } from "../api/fleet.ts";
+import { type GatewayKey, useAskRotation, useDecideKey, useKeys } from "../api/fleet.ts";
 import { useHasRole } from "../api/session.ts";
 import { Badge, type Look } from "../parts/badge.tsx";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { Failure } from "../parts/failure.tsx";
 import { Empty, Loaded } from "../parts/page.tsx";
 import { Until, When } from "../parts/when.tsx";
 import { EnrollmentDialog } from "./enrollment-dialog.tsx";
@@ -33,14 +34,25 @@ export function Keys({ site }: { readonly site: string }) {
   const [enrolling, setEnrolling] = useState(false);
   const [asked, setAsked] = useState<Asked | null>(null);
   const mayDecide = useHasRole("admin");
+  const rotate = useAskRotation(site);
   return (
     <Loaded query={query} what={`the keys of ${site}`}>
       {({ keys }) => (
         <>
           <div className="section-head">
             <h2>Gateway keys</h2>
-            {mayDecide && <Button onClick={() => setEnrolling(true)}>Enroll a gateway</Button>}
+            {mayDecide && (
+              <span className="to-the-right row-acts">
+                {keys.some(({ state, rotationAsked }) => state === "active" && !rotationAsked) && (
+                  <Button variant="default" loading={rotate.isPending} onClick={() => rotate.mutate()}>
+                    Ask for a new key
+                  </Button>
+                )}
+                <Button onClick={() => setEnrolling(true)}>Enroll a gateway</Button>
+              </span>
+            )}
           </div>
+          <Failure error={rotate.error} doing="ask for a new key" />
           {keys.length === 0 ? (
             <Empty>
               <p>No gateway has enrolled for {site} yet. Make a token, and use it on the plant's server.</p>
@@ -65,6 +77,8 @@ export function Keys({ site }: { readonly site: string }) {
                       </th>
                       <td>
                         <Badge look={looks[key.state]} small />
+                        {key.rotationAsked && <p className="tiny">a new one is asked for</p>}
+                        {key.state === "active" && !key.seals && <p className="tiny">secrets cannot be sealed to it</p>}
                       </td>
                       <td>
                         <When at={key.createdAt} /> {origins[key.origin]}

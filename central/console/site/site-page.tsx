@@ -12,9 +12,16 @@ import { EffectiveTable } from "./effective-table.tsx";
 import { Keys } from "./keys.tsx";
 import { Revisions } from "./revisions.tsx";
 import { SiteSecrets } from "./secrets.tsx";
+import { Shadow } from "./shadow.tsx";
 
-const views = ["configuration", "revisions", "secrets", "keys"] as const;
-const words = { configuration: "Effective configuration", revisions: "Revisions", secrets: "Secrets", keys: "Keys" } as const;
+const views = ["configuration", "revisions", "shadow", "secrets", "keys"] as const;
+const words = {
+  configuration: "Effective configuration",
+  revisions: "Revisions",
+  shadow: "Shadow",
+  secrets: "Secrets",
+  keys: "Keys",
+} as const;
 
 /** One site's configuration: what is in effect and where each value comes from, what was before, its secrets and keys. */
 export function SitePage({ site }: { readonly site: string }) {
@@ -88,6 +95,9 @@ export function SitePage({ site }: { readonly site: string }) {
         </Tabs.Panel>
         <Tabs.Panel value="revisions" pt="md">
           <Revisions site={site} />
+        </Tabs.Panel>
+        <Tabs.Panel value="shadow" pt="md">
+          <Shadow site={site} />
         </Tabs.Panel>
         <Tabs.Panel value="secrets" pt="md">
           <Loaded query={effective} what={`the secrets of ${site}`}>

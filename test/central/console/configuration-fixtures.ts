@@ -10,6 +10,7 @@ import {
   effectiveView,
   enrollmentToken,
   gatewayKeyView,
+  shadowAnswer,
   siteRevisions,
 } from "../../../central/http/api/sites.ts";
 import { ago } from "./fixtures.ts";
@@ -486,6 +487,21 @@ function dryRun(): z.input<typeof dryRunView> {
   } as unknown as z.input<typeof dryRunView>;
 }
 
+const shadowFlow = {
+  flow: "picks-next",
+  against: ["picks"],
+  since: ago(86_400_000),
+  reportedAt: ago(12_000),
+  same: 4120,
+  different: 38,
+  onlyShadow: 0,
+  onlyLive: 2,
+  refused: 2,
+  skipped: 0,
+  fields: [{ path: "data.lot", count: 38, after: "L-2231" }],
+  reasons: [{ code: "map-failed", count: 2, message: "line.lot is missing" }],
+};
+
 const may = (allowed: boolean) => ({ allowed });
 
 /** @returns undefined: not one of these */
@@ -650,6 +666,7 @@ export function answerConfiguration(
         })),
       });
     }
+    if (third === "shadow") return ok(shadowAnswer, { flows: [shadowFlow] });
     if (third === "diff") return ok(bundleDiff, { from: {}, to: {}, differences: [...fields] });
     if (third === "keys") {
       const key = {

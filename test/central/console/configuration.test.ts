@@ -140,6 +140,15 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
       expect((await row.innerText()).replaceAll(/\s+/g, " ")).toMatch(/changed 20 40/);
     });
 
+    it("compares what a flow in shadow would have sent with what was sent", async () => {
+      await open("/sites/lyon?view=shadow");
+      const flow = page.getByRole("region", { name: "Flow picks-next" });
+      await flow.waitFor();
+      const words = (await flow.innerText()).replaceAll(/\s+/g, " ");
+      expect(words).toMatch(/beside picks.*The same 4,120 Different 38.*Only live 2.*2× map-failed line\.lot is missing/);
+      expect(words).toMatch(/data\.lot 38 nothing L-2231/);
+    });
+
     it("asks to compare the fingerprint before a key is confirmed", async () => {
       await open("/sites/lyon?view=keys");
       await page.getByRole("button", { name: "Confirm" }).click();
@@ -209,6 +218,7 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
       await page.goBack();
       await editor().getByText("# to be gone on with").waitFor();
       await page.getByRole("button", { name: "Discard" }).click();
+      await page.getByRole("button", { name: "Discard" }).waitFor({ state: "hidden" });
       expect(await editor().innerText()).not.toContain("# to be gone on with");
     });
 
@@ -245,6 +255,27 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
     expect(
       sent.files.filter((file) => file.text.includes("kind: Template")).map((file) => file.text.includes("# said twice")),
     ).toEqual([true]);
+  });
+
+  it("asks before it puts a text in the place of one that somebody else wrote meanwhile", async () => {
+    const [template] = world.change.documents;
+    const draft = { number: 13, state: "draft" as const, may: { edit: { allowed: true } } };
+    world.change = change(draft);
+    await open("/documents/Template/assembly-plant/edit?change=13");
+    await writeAtEnd("# mine");
+    world.change = change({
+      ...draft,
+      version: 4,
+      documents: [{ ...template!, revision: 9, text: `${template!.text}# theirs\n` }],
+    });
+    await page.getByRole("button", { name: "Save into a change" }).click();
+    const dialog = page.getByRole("dialog", { name: "Save into a change" });
+    await dialog.getByRole("checkbox", { name: /holds Template\/assembly-plant with another text/ }).waitFor();
+    expect(await dialog.getByRole("button", { name: "Save" }).isDisabled()).toBe(true);
+    await dialog.getByRole("checkbox", { name: /Put mine in its place/ }).check();
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "hidden" });
+    expect(world.sent.find(({ method }) => method === "PUT")?.body).toMatchObject({ version: 4 });
   });
 
   describe("a change", () => {
@@ -342,6 +373,7 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
     ["/", "Sites"],
     ["/sites/lyon", "lyon"],
     ["/sites/lyon?view=keys", "lyon"],
+    ["/sites/lyon?view=shadow", "lyon"],
     ["/documents", "Documents"],
     ["/documents/Template/assembly-plant", "assembly-plant"],
     ["/documents/Template/assembly-plant/edit", "assembly-plant"],
