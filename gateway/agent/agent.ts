@@ -2,6 +2,7 @@ import {
   type Bundle,
   backoff,
   type Clock,
+  type ConnectorReport,
   describeError,
   durationMs,
   hasDisposition,
@@ -10,7 +11,7 @@ import {
   watchPolicy,
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import { since, sumOf, type Tally } from "../flow/tallies.ts";
+import { since, sumOf, type Tally, together } from "../flow/tallies.ts";
 import { askedToWaitMs } from "../link/pauses.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Bundles, type BundlesDeps, type DesiredRevision } from "./bundles.ts";
@@ -232,9 +233,13 @@ export class Agent {
 
   /** A process that is stopped as one should is no reason against what was on trial in it. */
   async stop(): Promise<void> {
-    const { trial } = this.#state;
-    if (trial && isSame(trial, this.#running?.stored))
+    const { trial, good } = this.#state;
+    const running = this.#running?.stored;
+    if (trial && isSame(trial, running))
       await this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
+    // the next one is compared with more than the moments since the start
+    else if (isSame(good, running))
+      await this.#noted.write({ ...this.#state, tallies: this.#talliesSoFar(this.#deps.vitals().tallies) });
   }
 
   /** Until there is something to do, or to look at. */
@@ -345,10 +350,15 @@ export class Agent {
   /** How it was before the last good one was left, also where another trial came between. */
   #trialOf(stored: StoredRevision): Trial {
     const { connectors, tallies } = this.#deps.vitals();
-    const up = connectors.filter(({ state }) => state === "up").map(({ name }) => name);
-    const earlier: Tally[] = since(this.#running?.begun.tallies ?? [], tallies);
-    const baseline = this.#state.trial ?? { up, earlier };
-    return { ...stored, starts: 1, up: baseline.up, earlier: baseline.earlier };
+    const isAiling = ({ state }: ConnectorReport): boolean => state === "down" || state === "degraded";
+    const ailing = connectors.filter(isAiling).map(({ name }) => name);
+    const baseline = this.#state.trial ?? { ailing, earlier: this.#talliesSoFar(tallies) };
+    return { ...stored, starts: 1, ailing: baseline.ailing, earlier: baseline.earlier };
+  }
+
+  /** Of the good one, since it came into effect. */
+  #talliesSoFar(tallies: readonly Tally[]): Tally[] {
+    return together(this.#state.tallies ?? [], since(this.#running?.begun.tallies ?? [], tallies));
   }
 
   async #beginWatch({ bundle, begun }: Running): Promise<void> {
@@ -358,7 +368,7 @@ export class Agent {
     const watch = new Watch({
       good: await this.#goodBundle(),
       watched: bundle,
-      up: trial.up,
+      ailing: trial.ailing,
       earlier: trial.earlier,
       begun,
       beganAt: this.#deps.clock.monotonic(),
@@ -382,7 +392,7 @@ export class Agent {
   /** What is on trial does well: the way back leads here from now on. */
   async #commit(): Promise<void> {
     const { trial, good } = this.#state;
-    if (trial) await this.#noted.write({ ...this.#state, trial: undefined, good: toStored(trial), before: good });
+    if (trial) await this.#noted.write({ ...this.#state, trial: undefined, good: toStored(trial), before: good, tallies: [] });
     this.#become({ kind: "idle" });
     this.#deps.log.info(this.#fields("agent.bundle.committed"), "the new configuration does well, it is the last good one now");
   }

@@ -19,13 +19,15 @@ const agentState = z.object({
   good: storedRevision.optional(),
   /** The one that was good before it. */
   before: storedRevision.optional(),
+  /** What became of inputs and deliveries under the good one, in processes that were stopped. */
+  tallies: z.array(tally).optional(),
   /** The revision in effect that has yet to show that it does well. */
   trial: storedRevision
     .extend({
       /** How often it was put into effect, and not ended as one stops a process. */
       starts: z.int().min(0),
-      /** Connectors that were up before it. */
-      up: z.array(z.string()),
+      /** Connectors that were down or degraded before it. */
+      ailing: z.array(z.string()),
       /** What became of inputs and deliveries before it. */
       earlier: z.array(tally),
     })
@@ -133,7 +135,7 @@ export class AgentDocuments {
     const [newest, second] = bundles;
     const earlier = earlierState.safeParse(stored);
     if (!earlier.success) {
-      const trial = newest && { ...newest, starts: 0, up: [], earlier: [] };
+      const trial = newest && { ...newest, starts: 0, ailing: [], earlier: [] };
       return { desired: newest ?? { revision: 0 }, trial, good: second };
     }
     const { active, desired, previous, fenced } = earlier.data;

@@ -13,8 +13,8 @@ export interface WatchDeps {
   /** The last good one; undefined: this is the first, and there is no way back. */
   readonly good: Bundle | undefined;
   readonly watched: Bundle;
-  /** Connectors that were up before the change. */
-  readonly up: readonly string[];
+  /** Connectors that were down or degraded before the change. */
+  readonly ailing: readonly string[];
   /** What was counted before the change. */
   readonly earlier: readonly Tally[];
   /** How it was when the revision came into effect, in this process. */
@@ -34,8 +34,8 @@ export type Verdict =
 const leastDeadLetters = 3;
 
 /**
- * Whether a new revision does well (ADR 0087). Unwell: at the end, a connector that it changed or added and that is not up, unless that was down
- * before; at any time, a flow of which more becomes a dead letter than before, by more than the share that is allowed. What it did not change is no
+ * Whether a new revision does well (ADR 0087). Unwell: at the end, a connector that it changed or added and that is not up, unless that was down or
+ * degraded before; at any time, a flow of which more becomes a dead letter than before, by more than the share that is allowed. What it did not change is no
  * reason, however ill that is.
  */
 export class Watch {
@@ -44,8 +44,8 @@ export class Watch {
 
   constructor(deps: WatchDeps) {
     this.#deps = deps;
-    const { good, watched, up } = deps;
-    this.#expected = [...changedConnectors(good, watched)].filter((name) => !good?.connectors[name] || up.includes(name));
+    const { good, watched, ailing } = deps;
+    this.#expected = [...changedConnectors(good, watched)].filter((name) => !good?.connectors[name] || !ailing.includes(name));
   }
 
   /** How long it still takes, by running time. */
@@ -78,9 +78,9 @@ export class Watch {
     for (const name of this.#expected) {
       const report = connectors.find((each) => each.name === name);
       if (report?.state === "up") continue;
-      const was = good?.connectors[name] ? "was up before" : "is new";
+      const which = good?.connectors[name] ? "which it changed" : "which is new";
       const said = report?.reason === undefined ? "" : `: ${report.reason}`;
-      return `the connector "${name}" ${was}, and is ${report?.state ?? "gone"} now${said}`;
+      return `the connector "${name}", ${which}, is ${report?.state ?? "gone"}${said}`;
     }
     return undefined;
   }

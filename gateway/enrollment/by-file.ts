@@ -125,7 +125,7 @@ export async function importFile(
       await documents.saveState({
         ...kept,
         desired: { revision, digest },
-        trial: { revision, digest, starts: 0, up: [], earlier: [] },
+        trial: { revision, digest, starts: 0, ailing: [], earlier: [] },
       });
     }
     const way = asked?.way ?? {};

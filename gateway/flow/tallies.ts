@@ -34,6 +34,13 @@ export function since(earlier: readonly Tally[], now: readonly Tally[]): Tally[]
   });
 }
 
+/** What both counted. */
+export function together(one: readonly Tally[], other: readonly Tally[]): Tally[] {
+  const all = new Tallies();
+  for (const { of, recorded, deadLetters } of [...one, ...other]) all.add(of, recorded, deadLetters);
+  return all.all;
+}
+
 export function sumOf(tallies: readonly Tally[]): Pick<Tally, "recorded" | "deadLetters"> {
   return tallies.reduce(
     (sum, { recorded, deadLetters }) => ({

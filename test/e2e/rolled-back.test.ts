@@ -36,7 +36,7 @@ it.skipIf(!(await requireService("mosquitto")))(
     await push("mqtt://127.0.0.1:1", "two");
     const back = await lyon(central, ({ configurationState }) => configurationState === "rolled-back");
     expect(back).toMatchObject({ desiredRevision: 2, reportedRevision: 1 });
-    expect(back.configurationReason).toContain('revision 2 was rolled back: the connector "wms" was up before, and is down now');
+    expect(back.configurationReason).toContain('revision 2 was rolled back: the connector "wms", which it changed, is down');
     expect(back.reason).toContain("revision 2 was rolled back");
     await lyon(central, ({ connectors }) => connectors.find(({ name }) => name === "wms")?.state === "up");
 

@@ -93,7 +93,7 @@ describe("a site", () => {
     expect(told({ reported: 1, state: "refused", reason: "no such secret", refused })).toContain(
       "its gateway refuses revision 2: no such secret",
     );
-    const reason = 'revision 2 was rolled back: the connector "wms" was up before, and is down now';
+    const reason = 'revision 2 was rolled back: the connector "wms", which it changed, is down';
     expect(told({ reported: 1, state: "rolled-back", reason, refused })).toContain(reason);
     for (const state of ["active", "watching", "applying"] as const)
       expect(told({ reported: 2, state })).toBe(told({ reported: 2, state: "active" }));

@@ -53,7 +53,7 @@ describe("a revision on trial", () => {
     expect(site.agent.report).toMatchObject({ reported: 2, digest: two.digest });
     expect(await site.documents.state()).toMatchObject({ good: site.one, trial: { ...two, starts: 1 } });
     await site.sees(({ state }) => state === "active");
-    expect(await site.documents.state()).toEqual({ desired: two, good: two, before: site.one });
+    expect(await site.documents.state()).toEqual({ desired: two, good: two, before: site.one, tallies: [] });
   });
 
   it("is rolled back when a connector that it changed does not come up again, and is not tried again", async () => {
@@ -61,7 +61,7 @@ describe("a revision on trial", () => {
     site.plant.effects = { two: { wms: "down" } };
     const two = await site.central.has(2, "two");
     await site.dealsWith(two);
-    const reason = 'revision 2 was rolled back: the connector "wms" was up before, and is down now: wms is broken';
+    const reason = 'revision 2 was rolled back: the connector "wms", which it changed, is down: wms is broken';
     expect(site.agent.report).toMatchObject({ reported: 1, digest: site.one.digest, state: "rolled-back", reason, refused: two });
     // what waits for what only the newer one has is kept for a better one
     expect([site.plant.running, site.plant.instead]).toEqual(["1:one", ["1:one"]]);
@@ -113,6 +113,28 @@ describe("a revision on trial", () => {
     site.agent.want(await site.central.has(2, "two"));
     await site.sees(({ state }) => state === "watching");
     site.plant.tallies = tallies("in picks", 158, 42);
+    await site.sees(({ state }) => state !== "watching");
+    expect(site.agent.report).toMatchObject({ reported: 2, state: "active" });
+  });
+
+  it("is judged as well in the first moments of a start, when connectors are on their way up", async () => {
+    await using site = await openSite();
+    site.plant.connectors = { wms: "starting", floor: "up", hooks: "up" };
+    site.plant.effects = { two: { wms: "down" } };
+    await site.dealsWith(await site.central.has(2, "two"));
+    expect(site.agent.report).toMatchObject({ reported: 1, state: "rolled-back" });
+  });
+
+  it("is compared with how the good one did before the process was stopped", async () => {
+    await using site = await openSite();
+    site.plant.tallies = tallies("in picks", 80, 20);
+    await site.ends("stopped");
+    site.plant.tallies = [];
+    await site.starts();
+    site.runs();
+    site.agent.want(await site.central.has(2, "two"));
+    await site.sees(({ state }) => state === "watching");
+    site.plant.tallies = tallies("in picks", 40, 10);
     await site.sees(({ state }) => state !== "watching");
     expect(site.agent.report).toMatchObject({ reported: 2, state: "active" });
   });
@@ -239,7 +261,7 @@ describe("a way back that central wants", () => {
     site.agent.want(await site.central.has(2, "two"));
     await site.sees(({ state }) => state === "watching");
     await site.dealsWith(site.one);
-    expect(await site.documents.state()).toEqual({ desired: site.one, good: site.one });
+    expect(await site.documents.state()).toEqual({ desired: site.one, good: site.one, tallies: [] });
     expect(site.central.fetched).toEqual([1, 2]);
   });
 
