@@ -63,8 +63,8 @@ export class Downlink {
       if (!row || row.revoked_at !== null) return { kind: "site-revoked" };
       const [own] = found.keys;
       if (key !== undefined && own?.state === "revoked") return { kind: "site-revoked" };
-      // another one has followed: its gateway says hello with that one
-      if (key !== undefined && (!own || !isLive(own, clock.now()))) return { kind: "session-unknown" };
+      // another one has followed meanwhile: the next poll is signed with that one
+      const isOver = key !== undefined && (!own || !isLive(own, clock.now()));
       const session = await sessionState(this.#deps.storage, site, request.session);
       if (session !== "current") return { kind: session };
       const known = request.ack.epoch === row.downlink_epoch;
@@ -86,6 +86,7 @@ export class Downlink {
         isNews(request.knownSecrets, secrets) ||
         asked?.news ||
         left <= 0 ||
+        isOver ||
         signal.aborted
       ) {
         const ids = asked?.ids ?? [];
