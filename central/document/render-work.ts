@@ -50,7 +50,7 @@ export type SiteRendering =
 export interface RenderResults {
   split: { readonly documents: readonly WrittenDocument[]; readonly problems: readonly DocumentProblem[] };
   judge: { readonly problems: readonly DocumentProblem[]; readonly examples: readonly ExampleResult[] };
-  validate: { readonly problems: readonly DocumentProblem[] };
+  validate: { readonly problems: readonly DocumentProblem[]; readonly warnings: readonly DocumentProblem[] };
   render: { readonly sites: readonly SiteRendering[] };
   push: { readonly files: readonly SourceFile[]; readonly rendered: RenderedSite };
 }
@@ -86,7 +86,7 @@ async function split(files: readonly SourceFile[]): Promise<RenderResults["split
 
 async function judge(documents: readonly DocumentSource[], others: readonly DocumentSource[]): Promise<RenderResults["judge"]> {
   const needed = neededBy(documents.map(parsed), others, new Set(documents.map(nameOf)));
-  const problems = await problemsOf([...documents, ...needed].map(toFile), [...documents, ...needed]);
+  const { problems } = await judged([...documents, ...needed].map(toFile), [...documents, ...needed]);
   const own = new Set(documents.map(nameOf));
   const examples = documents.filter(({ kind }) => kind === "Template").flatMap((template) => examplesOf(template, problems));
   // what is wrong with others was wrong before
@@ -98,19 +98,32 @@ async function validate(files: readonly SourceFile[], others: readonly DocumentS
   const own = new Set(split.documents.map(nameOf));
   const needed = neededBy(split.documents.map(parsed), others, own);
   const names = new Set(files.map(({ name }) => name));
-  const problems = await problemsOf([...files, ...needed.map(toFile)], needed);
-  return { problems: problems.filter(({ file }) => names.has(file)) };
+  const sites = others.filter((other) => other.kind === "Site" && !own.has(nameOf(other))).map(labelsOf);
+  const { problems, warnings } = await judged([...files, ...needed.map(toFile)], needed, sites);
+  const isOwn = ({ file }: DocumentProblem): boolean => names.has(file);
+  return { problems: problems.filter(isOwn), warnings: warnings.filter(isOwn) };
 }
 
 /** Each by its name, without the end that makes it a folder for its examples. */
-async function problemsOf(files: readonly SourceFile[], known: readonly DocumentSource[]): Promise<DocumentProblem[]> {
+async function judged(
+  files: readonly SourceFile[],
+  known: readonly DocumentSource[],
+  sites: readonly Readonly<Record<string, string>>[] = [],
+): Promise<RenderResults["validate"]> {
   const attachments = new Map(
     known.flatMap((document): [string, string][] =>
       Object.entries(document.attachments).map(([name, text]) => [`${nameOf(document)}/${name}`, text]),
     ),
   );
-  const { problems } = await validateDocuments({ files, readExample: (path) => attachments.get(path) });
-  return problems.map(withPlainName);
+  const readExample = (path: string): string | undefined => attachments.get(path);
+  const { problems, warnings } = await validateDocuments({ files, readExample, elsewhere: { sites } });
+  return { problems: problems.map(withPlainName), warnings: warnings.map(withPlainName) };
+}
+
+/** Of a site that is not judged, as selectors see them. */
+function labelsOf(site: DocumentSource): Readonly<Record<string, string>> {
+  const { labels } = record(record(parsed(site)).metadata);
+  return { ...(record(labels) as Record<string, string>), site: site.name };
 }
 
 /** Templates of the sites among them, all policies and secrets: the rest of an environment has no part in what is judged. */

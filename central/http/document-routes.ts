@@ -124,7 +124,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       const judged = await deps.oneAtATime(c.var.actor, () =>
         refusing(() => deps.renderer.run({ kind: "validate", files, others })),
       );
-      return c.json({ problems: [...judged.problems] }, 200);
+      return c.json({ problems: [...judged.problems], warnings: [...judged.warnings] }, 200);
     },
   );
 

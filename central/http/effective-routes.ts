@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { Effective } from "../document/effective.ts";
-import type { Guards } from "./access.ts";
+import { type Guards, requireRole } from "./access.ts";
 import { effectiveView } from "./api/sites.ts";
 import { refusing } from "./change-routes.ts";
 import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
@@ -31,6 +31,7 @@ export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
       },
     }),
     async (c) => {
+      requireRole(c.var.actor, "viewer");
       const { site } = c.req.valid("param");
       const view = await refusing(() => effective.view(site));
       if (!view) throw new ProblemError("site-unknown", `there is no site "${site}"`);

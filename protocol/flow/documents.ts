@@ -3,7 +3,7 @@ import { type Bundle, bundle as bundleSchema } from "../bundle.ts";
 import type { Document, Policy, Secret, Site, Template } from "../document.ts";
 import { describeIssues } from "../message.ts";
 import { effectiveConfiguration } from "../policy/effective.ts";
-import { judgePolicies } from "../policy/judge.ts";
+import { type Elsewhere, judgePolicies } from "../policy/judge.ts";
 import type { EffectiveValue } from "../policy/origin.ts";
 import { type SecretUse, secretsIn } from "../policy/secret-uses.ts";
 import { Voices } from "../policy/voices.ts";
@@ -46,6 +46,7 @@ export type RenderedSite =
 export async function validateDocuments(options: {
   readonly files: readonly SourceFile[];
   readonly readExample?: ReadExample;
+  readonly elsewhere?: Elsewhere;
 }): Promise<Validation> {
   const read = readDocuments(options.files);
   const judge = new Judge(read, options);
@@ -54,7 +55,7 @@ export async function validateDocuments(options: {
     for (const site of sites.length > 0 ? sites : [undefined]) await judge.template(template, site);
   }
   for (const site of read.sites) judge.site(site);
-  const policies = judgePolicies(read);
+  const policies = judgePolicies(read, options.elsewhere);
   return {
     problems: sorted([...read.problems, ...judge.problems, ...policies.problems], options.files),
     warnings: sorted(policies.warnings, options.files),

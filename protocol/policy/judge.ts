@@ -7,7 +7,7 @@ import { didYouMean } from "../flow/suggest.ts";
 import type { DocumentProblem, Point } from "../flow/yaml-source.ts";
 import { effectiveSettings, valueAt } from "./effective-settings.ts";
 import { leavesOf } from "./partial.ts";
-import { haveEqualRank, labelsOf, rankedLabels, selectorOf, selects } from "./precedence.ts";
+import { haveEqualRank, type Labels, labelsOf, rankedLabels, selectorOf, selects } from "./precedence.ts";
 import { settings } from "./settings.ts";
 import { Voices } from "./voices.ts";
 
@@ -21,26 +21,39 @@ type Say = (path: Path, message: string, point?: Point) => void;
 const leastBytesPerSecond = 1024;
 const longestLingerMs = 10_000;
 const longestWatchMs = 86_400_000;
+/** Central takes an old key no longer. */
+const longestOverlapMs = 7 * 86_400_000;
 
 const leaves = leavesOf(settings);
 
-/** Judges what policies, sites and secrets say beside their shape. */
-export function judgePolicies(read: ReadDocuments): Found {
+/** What there is beside the documents that are judged, and is not judged with them. */
+export interface Elsewhere {
+  /** Labels of all other sites, their names among them. */
+  readonly sites: readonly Labels[];
+}
+
+/**
+ * Judges what policies, sites and secrets say beside their shape. `elsewhere`: there are other documents; without it those that are judged
+ * are all there are.
+ */
+export function judgePolicies(read: ReadDocuments, elsewhere?: Elsewhere): Found {
+  const labels = [...read.sites.map(({ value }) => labelsOf(value)), ...(elsewhere?.sites ?? [])];
+  const templates = elsewhere || read.incomplete ? [] : read.templates;
   const found: Found = { problems: [], warnings: [] };
   for (const policy of read.policies) {
     const say = sayer(policy, found.problems);
     const warn = sayer(policy, found.warnings);
     judgeSaid(policy.value.spec, say);
     judgeReview(policy.value, say);
-    judgeSelector(policy.value, read, warn);
-    judgeRules(policy.value.spec.deliveries ?? [], read, warn);
+    if (!read.incomplete) judgeSelector(policy.value, labels, warn);
+    judgeRules(policy.value.spec.deliveries ?? [], templates, warn);
     const { selector: _selector, priority: _priority, enforce: _enforce, ...says } = policy.value.spec;
     if (Object.keys(says).length === 0 && policy.mender.problems.length === 0)
       warn(["spec"], "this policy says nothing: queue, link, keys, watch, logLevel, deliveries or review", { key: true });
   }
   for (const site of read.sites) {
     judgeSaid(site.value.spec, sayer(site, found.problems));
-    judgeRules(site.value.spec.deliveries ?? [], read, sayer(site, found.warnings));
+    judgeRules(site.value.spec.deliveries ?? [], templates, sayer(site, found.warnings));
     const label = site.value.metadata.labels?.site;
     if (label !== undefined && label !== site.value.metadata.name)
       sayer(site, found.problems)(
@@ -50,7 +63,7 @@ export function judgePolicies(read: ReadDocuments): Found {
   }
   for (const secret of read.secrets) judgeSecret(secret.value, sayer(secret, found.problems));
   judgeTogether(read, found.problems);
-  warnOfEquals(read, found.warnings);
+  warnOfEquals(read.policies, labels, found.warnings, elsewhere !== undefined);
   return found;
 }
 
@@ -91,6 +104,7 @@ function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
       ["spec", "keys", "overlap"],
       `has to be shorter than rotateEvery, ${keys?.rotateEvery}: only two keys are taken at a time`,
     );
+  if ((overlap ?? 0) > longestOverlapMs) say(["spec", "keys", "overlap"], "at most 7d: central takes an old key no longer");
   const [perSecond, batch] = [bytes(link?.bytesPerSecond), bytes(link?.batch?.bytes)];
   if (perSecond !== undefined && perSecond < leastBytesPerSecond)
     say(["spec", "link", "bytesPerSecond"], "at least 1KiB: a slower way counts as none");
@@ -136,9 +150,8 @@ function judgeReview({ spec }: Policy, say: Say): void {
 }
 
 /** Of labels that no site has: only where sites are among the documents. */
-function judgeSelector(policy: Policy, { sites, incomplete }: ReadDocuments, warn: Say): void {
-  if (sites.length === 0 || incomplete) return;
-  const all = sites.map(({ value }) => labelsOf(value));
+function judgeSelector(policy: Policy, all: readonly Labels[], warn: Say): void {
+  if (all.length === 0) return;
   const known = new Set([...rankedLabels, ...all.flatMap((labels) => Object.keys(labels))]);
   let missing = false;
   for (const [label, value] of Object.entries(selectorOf(policy))) {
@@ -159,8 +172,7 @@ function judgeSelector(policy: Policy, { sites, incomplete }: ReadDocuments, war
 }
 
 /** Of what is risky; of what no template has, where templates are among the documents. */
-function judgeRules(rules: readonly DeliveryRule[], { templates, incomplete }: ReadDocuments, warn: Say): void {
-  const known = templates.length > 0 && !incomplete;
+function judgeRules(rules: readonly DeliveryRule[], templates: ReadDocuments["templates"], warn: Say): void {
   for (const [index, rule] of rules.entries()) {
     if (rule.effect === "idempotent" && rule.connector === undefined && rule.flow === undefined)
       warn(
@@ -169,7 +181,7 @@ function judgeRules(rules: readonly DeliveryRule[], { templates, incomplete }: R
       );
     for (const field of ["connector", "flow"] as const) {
       const name = rule[field];
-      if (name === undefined || !known) continue;
+      if (name === undefined || templates.length === 0) continue;
       const parts = templates.flatMap(({ value }) => Object.entries(value.spec[`${field}s`]));
       const exists = parts.some(([part, { forEach }]) => part === name || (forEach !== undefined && name.startsWith(`${part}.`)));
       if (!exists) {
@@ -193,37 +205,60 @@ function judgeSecret({ spec: { rotate } }: Secret, say: Say): void {
   }
 }
 
-/** Two policies that one site could obey, that say different things, and of which nothing but the name tells which is heard. */
-function warnOfEquals({ policies, sites }: ReadDocuments, warnings: DocumentProblem[]): void {
+/**
+ * Two policies that one site could obey, that say different things, and of which nothing but the name tells which is heard. Said at the one that is
+ * not heard; `atBoth` where only some of the documents are the ones that somebody writes.
+ */
+function warnOfEquals(
+  policies: ReadDocuments["policies"],
+  sites: readonly Labels[],
+  warnings: DocumentProblem[],
+  atBoth: boolean,
+): void {
   const sorted = policies.toSorted((a, b) => (a.value.metadata.name < b.value.metadata.name ? -1 : 1));
   for (const [index, later] of sorted.entries()) {
-    const warn = sayer(later, warnings);
-    for (const { value: first } of sorted.slice(0, index)) {
-      const second = later.value;
+    for (const earlier of sorted.slice(0, index)) {
+      const [first, second] = [earlier.value, later.value];
       if (first.metadata.name === second.metadata.name || !haveEqualRank(first, second) || !canMeet(first, second, sites))
         continue;
+      const [warnFirst, warnSecond] = [sayer(earlier, warnings), sayer(later, warnings)];
+      const only = "by its name alone: give one of them a priority";
+      const warn = (places: readonly [Path, Path], heard: string, unheard: string): void => {
+        warnSecond(
+          ["spec", ...places[1]],
+          `policy "${first.metadata.name}" says ${heard} with the same rank, and is heard first ${only}`,
+        );
+        if (atBoth)
+          warnFirst(
+            ["spec", ...places[0]],
+            `policy "${second.metadata.name}" says ${unheard} with the same rank, and is heard after this ${only}`,
+          );
+      };
       for (const { path } of leaves) {
         const [heard, unheard] = [valueAt(first.spec, path), valueAt(second.spec, path)];
-        if (heard === undefined || unheard === undefined || heard === unheard) continue;
-        const message = `policy "${first.metadata.name}" says ${String(heard)} with the same rank, and is heard first by its name alone: give one of them a priority`;
-        warn(["spec", ...path], message);
+        if (heard !== undefined && unheard !== undefined && heard !== unheard) warn([path, path], String(heard), String(unheard));
       }
       (second.spec.deliveries ?? []).forEach((rule, at) => {
-        const same = (first.spec.deliveries ?? []).find((other) => contradicts(other, rule));
-        if (same)
+        const same = (first.spec.deliveries ?? []).findIndex((other) => contradicts(other, rule));
+        const what = "something else of the same deliveries";
+        if (same !== -1)
           warn(
-            ["spec", "deliveries", at],
-            `policy "${first.metadata.name}" says something else of the same deliveries with the same rank, and is heard first by its name alone: give one of them a priority`,
+            [
+              ["deliveries", same],
+              ["deliveries", at],
+            ],
+            what,
+            what,
           );
       });
     }
   }
 }
 
-function canMeet(a: Policy, b: Policy, sites: ReadDocuments["sites"]): boolean {
+function canMeet(a: Policy, b: Policy, sites: readonly Labels[]): boolean {
   const [one, other] = [selectorOf(a), selectorOf(b)];
   if (Object.entries(one).some(([label, value]) => Object.hasOwn(other, label) && other[label] !== value)) return false;
-  return sites.length === 0 || sites.some(({ value }) => selects(a, labelsOf(value)) && selects(b, labelsOf(value)));
+  return sites.length === 0 || sites.some((labels) => selects(a, labels) && selects(b, labels));
 }
 
 function contradicts(a: DeliveryRule, b: DeliveryRule): boolean {

@@ -14,7 +14,7 @@ import { documentPath } from "./paths.ts";
 import { Problems } from "./problems.tsx";
 import { SaveDialog } from "./save-dialog.tsx";
 import { type JsonSchema, withRenderedParts } from "./schema-walk.ts";
-import { useValidation } from "./use-validation.ts";
+import { useValidation, type Validation } from "./use-validation.ts";
 import { type EditorHandle, YamlEditor } from "./yaml-editor.tsx";
 
 /** Writing a document: a new one from a skeleton, one in its newest revision, or one as a draft change holds it. */
@@ -140,10 +140,10 @@ function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
   const file = files[shown] ?? files[0];
   const problems = useMemo(
     () =>
-      validation.problems.filter(
+      markedBy(validation).filter(
         (problem) => problem.file === file?.name || (shown === 0 && !files.some(({ name }) => name === problem.file)),
       ),
-    [validation.problems, file?.name, files, shown],
+    [validation, file?.name, files, shown],
   );
   const write = useCallback((text: string) => writeFile(shown, text), [writeFile, shown]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: once the file of the problem is the one that is shown
@@ -260,4 +260,10 @@ function toFiles(kind: string, name: string, text: string, attachments: Readonly
     { name: `${kind.toLowerCase()}-${name}.yaml`, text },
     ...Object.entries(attachments).map(([file, content]) => ({ name: file, text: content })),
   ];
+}
+
+/** What the text shows where it stands. */
+function markedBy(validation: Validation) {
+  const warnings = validation.kind === "checked" ? (validation.warnings ?? []) : [];
+  return [...validation.problems, ...warnings.map((warning) => ({ ...warning, severity: "warning" as const }))];
 }

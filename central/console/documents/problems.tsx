@@ -11,6 +11,7 @@ interface ProblemsProps {
 /** Beneath the text: what is wrong, each a way to where it stands; spoken politely when it changes. */
 export function Problems({ validation, onGo }: ProblemsProps) {
   const { kind, problems } = validation;
+  const warnings = validation.kind === "checked" ? (validation.warnings ?? []) : [];
   return (
     <section className="problems" aria-label="Problems">
       <p
@@ -38,6 +39,14 @@ export function Problems({ validation, onGo }: ProblemsProps) {
         )}
       </p>
       {problems.length > 0 && <ProblemList problems={problems} onGo={onGo} />}
+      {warnings.length > 0 && (
+        <>
+          <p className="problems-state">
+            <Icon name="warning" size={14} /> {plural(warnings.length, "warning")}: possible, and probably not meant
+          </p>
+          <ProblemList problems={warnings} onGo={onGo} />
+        </>
+      )}
     </section>
   );
 }

@@ -7,7 +7,12 @@ import { lookAgainAfter } from "../api/session.ts";
 /** checking: typed since the last answer. unchecked: central did not judge, and why. */
 export type Validation =
   | { readonly kind: "checking"; readonly problems: readonly DocumentProblem[] }
-  | { readonly kind: "checked"; readonly problems: readonly DocumentProblem[] }
+  | {
+      readonly kind: "checked";
+      readonly problems: readonly DocumentProblem[];
+      /** What is possible and probably not meant: it holds nothing up. */
+      readonly warnings?: readonly DocumentProblem[];
+    }
   | { readonly kind: "unchecked"; readonly problems: readonly DocumentProblem[]; readonly why: string };
 
 // Long enough for a word to be finished, short enough to feel like the text's own.
@@ -22,7 +27,7 @@ export function useValidation(files: readonly SourceFile[], environment: string)
     setValidation((before) => ({ kind: "checking", problems: before.problems }));
     const timer = setTimeout(() => {
       validate(files, environment === "" ? undefined : environment, ended.signal).then(
-        ({ problems }) => setValidation({ kind: "checked", problems }),
+        ({ problems, warnings }) => setValidation({ kind: "checked", problems, warnings }),
         (error: unknown) => {
           if (ended.signal.aborted) return;
           lookAgainAfter(client, error, [401, 403]);

@@ -24,12 +24,14 @@ interface YamlEditorProps {
   readonly text: string;
   readonly label: string;
   readonly describedBy?: string;
-  readonly problems?: readonly DocumentProblem[];
+  readonly problems?: readonly Marked[];
   readonly schemaOf?: (kind: string) => JsonSchema | undefined;
   /** Absent: to be read only. */
   readonly onChange?: (text: string) => void;
   readonly handle?: Ref<EditorHandle>;
 }
+
+type Marked = DocumentProblem & { readonly severity?: "warning" };
 
 /** A text with line numbers, folding and search; for writing also completion by schema and problems where they stand. */
 export function YamlEditor({ text, label, describedBy, problems, schemaOf, onChange, handle }: YamlEditorProps) {
@@ -130,7 +132,7 @@ function changing(live: () => Live) {
 }
 
 /** To the end of the word or value at the place, at least one character: a mark that is seen. */
-function toDiagnostic(state: EditorState, problem: DocumentProblem): Diagnostic {
+function toDiagnostic(state: EditorState, problem: Marked): Diagnostic {
   const from = offsetOf(state, problem.line, problem.column);
   const line = state.doc.lineAt(from);
   const word = /^[^\s,\]}:]+/.exec(state.sliceDoc(from, line.to))?.[0].length ?? 1;
@@ -139,7 +141,7 @@ function toDiagnostic(state: EditorState, problem: DocumentProblem): Diagnostic 
   return {
     from: begin,
     to,
-    severity: "error",
+    severity: problem.severity ?? "error",
     message: problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`,
   };
 }

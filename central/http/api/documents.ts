@@ -51,4 +51,7 @@ export type DocumentRevision = z.infer<typeof documentRevision>;
 
 /** `POST /v1/validate`: judged together with what is in force in `environment`. */
 export const validateBody = z.object({ files: sourceFiles.min(1), environment: z.string().optional() });
-export const validateAnswer = z.object({ problems: z.array(documentProblemView) });
+export const validateAnswer = z.object({
+  problems: z.array(documentProblemView),
+  warnings: z.array(documentProblemView).default([]).meta({ description: "What is possible and probably not meant." }),
+});
