@@ -88,7 +88,7 @@ export class RehearsalStore {
         const excess = (this.#counts.get(flow) ?? 0) - perFlow;
         if (excess > 0) this.#remove("SELECT id FROM inputs WHERE flow = ? ORDER BY id LIMIT ?", flow, excess);
       }
-      while (this.#bytes > maxBytes && this.#remove("SELECT id FROM inputs ORDER BY id LIMIT ?", 100) > 0);
+      while (this.#bytes > maxBytes && this.#remove("SELECT id FROM inputs ORDER BY id LIMIT ?", 10) > 0);
     });
   }
 

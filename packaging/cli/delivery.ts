@@ -54,7 +54,8 @@ async function decide(id: string, decision: string, options: { data: string; rea
   );
 }
 
-function readAccess(dataDir: string): z.infer<typeof localAccess> {
+/** How a command on this machine reaches the gateway of a data folder. */
+export function readAccess(dataDir: string): z.infer<typeof localAccess> {
   const file = localAccessFile(dataDir);
   let text: string;
   try {

@@ -9,6 +9,7 @@ import { addChangeCommand } from "./change.ts";
 import { addDeliveryCommand } from "./delivery.ts";
 import { addDemoCommand } from "./demo.ts";
 import { addDiffCommand } from "./diff.ts";
+import { addDryRunCommand } from "./dry-run.ts";
 import { addEnrollCommand } from "./enroll.ts";
 import { addGatewayCommand } from "./gateway.ts";
 import { addGetCommand } from "./get.ts";
@@ -18,6 +19,7 @@ import { addPushCommand } from "./push.ts";
 import { addQueueCommand } from "./queue.ts";
 import { addRolloutCommand } from "./rollout.ts";
 import { addSecretCommand } from "./secret.ts";
+import { addShadowCommand } from "./shadow.ts";
 import { addSiteCommand } from "./site.ts";
 import { addTokenCommand } from "./token.ts";
 import { addUserCommand } from "./user.ts";
@@ -55,7 +57,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   addUserCommand(program);
   addTokenCommand(program);
   addAuditCommand(program, done);
+  addDryRunCommand(program, done);
   addQueueCommand(program);
+  addShadowCommand(program);
   addDeliveryCommand(program);
   addValidateCommand(program, done);
   try {

@@ -17,6 +17,8 @@ import {
   cloudEvent,
   downlinkAnswer,
   downlinkRequest,
+  dryRunAnswer,
+  dryRunCandidate,
   hello,
   helloAnswer,
   messageTypes,
@@ -24,6 +26,7 @@ import {
   parseEvent,
   problem,
   problemCodes,
+  shadowReport,
   statusReport,
   toProblem,
   watermarkAnswer,
@@ -46,6 +49,12 @@ const messages: readonly { name: string; schema: z.ZodType; optional: readonly s
   { name: "hello-answer", schema: helloAnswer, optional: [] },
   { name: "watermark-answer", schema: watermarkAnswer, optional: [] },
   { name: "downlink-request", schema: downlinkRequest, optional: ["ack.epoch"] },
+  {
+    name: "dry-run-answer",
+    schema: dryRunAnswer,
+    optional: ["result.flows.0.fields.0.before", "result.flows.0.fields.0.after"],
+  },
+  { name: "shadow-report", schema: shadowReport, optional: ["flows.0.fields.0.before", "flows.0.fields.0.after"] },
   {
     name: "status-report",
     schema: statusReport,
@@ -144,6 +153,15 @@ describe("what a gateway and central say to each other", () => {
 
   it.each(["bundle-lyon", "bundle-hq"])("%s is read and written back as it was", (name) => {
     expect(JSON.stringify(bundle.parse(golden(name)))).toBe(JSON.stringify(golden(name)));
+  });
+
+  it("a candidate of a dry run is no bundle, and a bundle no candidate", () => {
+    const { revision: _, ...candidate } = golden<Record<string, unknown>>("bundle-lyon");
+    const asked = { kind: "DryRun", id: "3c0e7d52-41d1-4a0e-8f0b-7f2b9f1e5d06", site: "lyon", messages: 1000, bundle: candidate };
+    expect(dryRunCandidate.parse(asked)).toEqual(asked);
+    expect(bundle.safeParse(asked).success).toBe(false);
+    expect(bundle.safeParse({ ...candidate, ...asked, revision: 1 }).success).toBe(false);
+    expect(dryRunCandidate.safeParse(golden("bundle-lyon")).success).toBe(false);
   });
 
   it("a bundle of an earlier version, which has a date, is read from a gateway's disk", () => {

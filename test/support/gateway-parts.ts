@@ -17,6 +17,8 @@ import { Changeover } from "../../gateway/flow/changeover.ts";
 import { Intake } from "../../gateway/flow/intake.ts";
 import { openMapping } from "../../gateway/flow/mapping.ts";
 import { Queue } from "../../gateway/queue/queue.ts";
+import type { RecorderLimits } from "../../gateway/rehearsal/recorder.ts";
+import { Rehearsal } from "../../gateway/rehearsal/rehearsal.ts";
 import { openLogger } from "../../gateway/telemetry/logger.ts";
 import {
   type Bundle,
@@ -96,6 +98,8 @@ export async function openParts(
     kinds?: Partial<HostDeps["kinds"]>;
     centralNow?: () => number | undefined;
     clock?: Clock;
+    /** Of the recorder of inputs. */
+    recorder?: Partial<RecorderLimits>;
     /** What goes on between the mapper and the other parts, when a configuration is put in. */
     meanwhile?: () => Promise<void>;
   } = {},
@@ -113,7 +117,14 @@ export async function openParts(
   const mapping = openMapping({ site: "lyon", clock, log });
   const expectations = new Expectations(mapping, log, clock);
   const changeover = new Changeover();
-  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, changeover, clock, log });
+  const rehearsal = new Rehearsal({
+    dataDir,
+    openMapping: () => openMapping({ site: "lyon", clock, log }),
+    clock,
+    log,
+    ...(options.recorder ? { limits: options.recorder } : {}),
+  });
+  const intake = new Intake({ site: "lyon", queue, mapping, answers: expectations, changeover, observer: rehearsal, clock, log });
   const attempts = new Attempts({
     site: "lyon",
     queue,
@@ -165,10 +176,11 @@ export async function openParts(
     mapping,
     clock,
     log,
+    observer: rehearsal,
     configurationSettled: async () => {},
     onDeliveries: (names) => host.ring(names),
   });
-  const parts = [mapping, { configure: async () => options.meanwhile?.() }, intake, attempts, expectations];
+  const parts = [mapping, { configure: async () => options.meanwhile?.() }, intake, attempts, expectations, rehearsal];
   const configuration = new Configuration({ parts, host, dispatcher, changeover, log, onSettled: () => {} });
   const stopping = new AbortController();
   const running = dispatcher.run(stopping.signal);
@@ -178,6 +190,7 @@ export async function openParts(
     intake,
     attempts,
     host,
+    rehearsal,
     failures,
     connector: (name: string): TestConnector => connectors.get(name) as TestConnector,
     apply: (bundle: Bundle): Promise<void> => configuration.apply(bundle),
@@ -187,6 +200,7 @@ export async function openParts(
       await running;
       intake.stop();
       await host.stop();
+      await rehearsal.stop();
       await mapping.stop();
       await queue.close();
       folder?.[Symbol.dispose]();
