@@ -96,25 +96,30 @@ async function isGone(db: Database, { kind, name }: Carried): Promise<boolean> {
   return row === undefined;
 }
 
-/** Sites that the change speaks of and that are not its environment's: a site's environment is given once, and by no document later. */
+/**
+ * Sites that the change speaks of and that are not its environment's: a site's environment is given once, and by no document later. What the
+ * environment has of a site that is not its own may be taken away.
+ */
 async function foreignSites(db: Database, { row, documents }: ChangeRecord): Promise<string[]> {
   const { environment } = row;
   const found: string[] = [];
   for (const { kind, name, revision } of documents) {
-    if (kind !== "Site") continue;
+    if (kind !== "Site" || revision === 0) continue;
     const say = (what: string): void => void found.push(`Site "${name}" ${what}`);
-    const elsewhere = await db
-      .selectFrom("environment_documents")
-      .select("environment")
-      .where("kind", "=", "Site")
-      .where("name", "=", name)
-      .where("environment", "!=", environment)
-      .executeTakeFirst();
     const site = await db.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
-    if (site && !isTakenBy(environment, site))
-      say(`belongs to ${site.environment === "" ? "no environment yet and is treated like prod" : `"${site.environment}"`}`);
-    else if (elsewhere) say(`is in force in "${elsewhere.environment}"`);
-    if (revision === 0) continue;
+    if (site && !isTakenBy(environment, site)) {
+      const owner = site.environment === "" ? "no environment yet and is treated like prod" : `"${site.environment}"`;
+      say(`belongs to ${owner}`);
+    } else if (site?.environment !== environment) {
+      const elsewhere = await db
+        .selectFrom("environment_documents")
+        .select("environment")
+        .where("kind", "=", "Site")
+        .where("name", "=", name)
+        .where("environment", "!=", environment)
+        .executeTakeFirst();
+      if (elsewhere) say(`is in force in "${elsewhere.environment}"`);
+    }
     const stored = await db
       .selectFrom("document_revisions")
       .select("labels")
@@ -123,12 +128,8 @@ async function foreignSites(db: Database, { row, documents }: ChangeRecord): Pro
       .where("revision", "=", revision)
       .executeTakeFirstOrThrow();
     const label = (JSON.parse(stored.labels) as { environment?: string }).environment;
-    if (label !== environment)
-      say(
-        label === undefined
-          ? `has no label environment: ${environment}`
-          : `has the label environment: ${label}, and this change is for ${environment}`,
-      );
+    if (label === undefined) say(`has no label environment: ${environment}`);
+    else if (label !== environment) say(`has the label environment: ${label}, and this change is for ${environment}`);
   }
   return found;
 }

@@ -58,7 +58,7 @@ export class ChangeDiffs {
         before: before ? { revision: before.revision, text: before.text } : null,
       });
     }
-    return { documents: found, ...(await this.#compared(await judge.trial(environment, own, own, inForce))) };
+    return { documents: found, ...(await this.#compared(await judge.trial(environment, own, inForce))) };
   }
 
   async #compared(judged: Judged): Promise<Pick<ChangeDiff, "sites" | "examples">> {

@@ -17,6 +17,8 @@ export interface Judged {
   readonly sites: readonly SiteRendering[];
 }
 
+type Named = Pick<DocumentRef, "kind" | "name">;
+
 /** How many are kept: a change is looked at several times while it is read, and its bundles are large. */
 const kept = 8;
 
@@ -30,51 +32,54 @@ export class Judge {
   }
 
   /** Outside of any transaction. @throws PlantgateError INPUT_INVALID, PEER_BUSY, STOPPED as {@link Renderer.run} does */
-  judge(record: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
+  async judge(record: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
     const key = `${record.row.number} ${record.row.digest} ${fingerprint(inForce)}`;
-    const known = this.#known.get(key);
-    if (known) return known;
-    const judged = this.#judge(record, inForce).catch(tooMuch);
-    this.#known.set(key, judged);
-    judged.catch(() => this.#known.delete(key));
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > kept && oldest !== undefined) this.#known.delete(oldest);
-    return judged;
+    let judged = this.#known.get(key);
+    if (!judged) {
+      judged = this.#judge(record, inForce).catch(tooMuch);
+      this.#known.set(key, judged);
+      judged.catch(() => this.#known.delete(key));
+      const [oldest] = this.#known.keys();
+      if (this.#known.size > kept && oldest !== undefined) this.#known.delete(oldest);
+    }
+    return this.#concerning(record.row.environment, record.documents, await judged);
   }
 
-  async #judge({ row, documents: carried }: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
+  async #judge({ documents: carried }: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
     const { storage, documents } = this.#deps;
     const own = await documents.read(storage, carried);
-    return this.trial(row.environment, own.map(plain), carried, inForce);
+    return this.#whole(own.map(plain), carried, inForce);
   }
 
-  /**
-   * What documents would make of an environment, whether they are stored or not.
-   * @param moved all that moves: those documents, and what is removed
-   */
-  async trial(
-    environment: string,
-    own: readonly DocumentSource[],
-    moved: readonly Pick<DocumentRef, "kind" | "name">[],
-    inForce: readonly InForce[],
-  ): Promise<Judged> {
+  /** What documents that are stored nowhere would make of an environment. */
+  async trial(environment: string, own: readonly DocumentSource[], inForce: readonly InForce[]): Promise<Judged> {
+    return this.#concerning(environment, own, await this.#whole(own, own, inForce));
+  }
+
+  /** @param moved all that moves: the documents, and what is removed */
+  async #whole(own: readonly DocumentSource[], moved: readonly Named[], inForce: readonly InForce[]): Promise<Judged> {
     const { storage, documents, renderer } = this.#deps;
-    const touched = new Set(moved.map(({ kind, name }) => `${kind}/${name}`));
-    const kept = inForce.filter(({ kind, name }) => !touched.has(`${kind}/${name}`));
+    const touched = new Set(moved.map(nameOf));
+    const kept = inForce.filter((each) => !touched.has(nameOf(each)));
     const others = (await documents.read(storage, kept)).map(plain);
     const { problems, examples } = await renderer.run({ kind: "judge", documents: own, others });
-    const rendered = await renderer.run({ kind: "render", documents: [...own, ...others], touched: [...touched] });
-    const sites: SiteRendering[] = [];
-    for (const site of rendered.sites) {
-      const name = site.kind === "rendered" ? site.planned.site : site.site;
-      const registered = await storage.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
-      // what is in force of a site that belongs elsewhere, or is not there yet, is nothing to roll out
-      if (touched.has(`Site/${name}`) || (registered && isTakenBy(environment, registered))) sites.push(site);
-    }
-    const said = new Set(problems.map((problem) => JSON.stringify(problem)));
+    const { sites } = await renderer.run({ kind: "render", documents: [...own, ...others], touched: [...touched] });
+    return { problems, examples, sites };
+  }
+
+  /** Leaves out what is in force of sites that belong elsewhere, or are not there yet: that is nothing to roll out. */
+  async #concerning(environment: string, moved: readonly Named[], judged: Judged): Promise<Judged> {
+    const rows = await this.#deps.storage.selectFrom("sites").select(["name", "environment", "desired_revision"]).execute();
+    const taken = new Set(rows.filter((row) => isTakenBy(environment, row)).map(({ name }) => name));
+    const touched = new Set(moved.map(nameOf));
+    const sites = judged.sites.filter((each) => {
+      const name = each.kind === "rendered" ? each.planned.site : each.site;
+      return taken.has(name) || touched.has(`Site/${name}`);
+    });
+    const said = new Set(judged.problems.map((problem) => JSON.stringify(problem)));
     const failed = sites.flatMap((site) => (site.kind === "failed" ? site.problems : []));
     const further = failed.filter((problem) => !said.has(JSON.stringify(problem)) && said.add(JSON.stringify(problem)));
-    return { problems: [...problems, ...further], examples, sites };
+    return { ...judged, problems: [...judged.problems, ...further], sites };
   }
 
   /** Sites whose content is not what they desire. */
@@ -107,6 +112,10 @@ function tooMuch(error: unknown): Judged {
 export function fingerprint(inForce: readonly InForce[]): string {
   const refs = inForce.map(({ kind, name, revision }) => [kind, name, revision]);
   return createHash("sha256").update(JSON.stringify(refs)).digest("hex");
+}
+
+function nameOf({ kind, name }: Named): string {
+  return `${kind}/${name}`;
 }
 
 function plain({ kind, name, revision, text, attachments }: DocumentSource): DocumentSource {

@@ -3,9 +3,10 @@ import type { Actor } from "../auth/actor.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { ChangeState, ChangeSummary, ChangeView } from "../http/api/changes.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { ChangeNow, Changes } from "./changes.ts";
+import type { Changes } from "./changes.ts";
 import type { Judge } from "./judged.ts";
 import type { ChangeRecord } from "./record.ts";
+import type { ChangeNow } from "./steps.ts";
 
 export interface ChangeQuery {
   readonly environment?: string | undefined;

@@ -37,6 +37,7 @@ export async function judgePush(
     return {
       refused: `site "${site}" belongs to "${environment}" for good, and its document says ${labels.environment === undefined ? "no environment" : `environment: ${labels.environment}`}`,
     };
+  if (own === environment) return { environment };
   const elsewhere = await db
     .selectFrom("environment_documents")
     .select("environment")

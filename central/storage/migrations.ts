@@ -27,7 +27,9 @@ async function configurationFromCentre(db: Kysely<AnySchema>): Promise<void> {
   const sites = await db.selectFrom("sites").select(["name", "labels"]).execute();
   for (const { name, labels } of sites as { name: string; labels: string }[]) {
     const { environment } = JSON.parse(labels) as { environment?: string };
-    if (environment !== undefined) await db.updateTable("sites").set({ environment }).where("name", "=", name).execute();
+    // what is no name of an environment is none, and counts as prod
+    if (/^[a-z0-9][a-z0-9-]{0,31}$/.test(environment ?? ""))
+      await db.updateTable("sites").set({ environment }).where("name", "=", name).execute();
   }
   await keysOfSites(db);
 }

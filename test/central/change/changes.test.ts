@@ -206,6 +206,40 @@ describe.each(await storages())("changes on %s", (kind) => {
     expect((await refusal(test.changes.promote(ada, prod, { environment: "prod" }))).reason).toContain("done");
   });
 
+  it("of dev keep no site from the environment that it is made for later", async () => {
+    await using storage = await openTestStorage(kind);
+    await using test = await openChanges(storage.target);
+    const early = await test.draft(ada, [template("first"), lyon("dev")], { environment: "dev" });
+    await test.carryOut(ada, ada, early);
+    await test.addSite("lyon", "prod");
+    const prod = await test.draft(ada, [template("first"), lyon("prod")], { expedited: true });
+    await test.carryOut(ada, ben, prod);
+    const again = await test.draft(ada, [siteFile("lyon", { environment: "dev", region: "eu" })], { environment: "dev" });
+    expect((await refusal(test.changes.submit(ada, again, said))).reason).toContain('belongs to "prod"');
+    const gone = await test.draft(ada, [], { environment: "dev", removes: [{ kind: "Site", name: "lyon" }] });
+    await test.carryOut(ada, ada, gone);
+    expect((await test.documents.inForce(test.storage, "dev")).map(({ name }) => name)).toEqual(["plant"]);
+    const { environment } = await test.storage
+      .selectFrom("sites")
+      .selectAll()
+      .where("name", "=", "lyon")
+      .executeTakeFirstOrThrow();
+    expect(environment).toBe("prod");
+  });
+
+  it("reach a site that was registered after they were judged", async () => {
+    await using storage = await openTestStorage(kind);
+    await using test = await openChanges(storage.target);
+    await running(test);
+    const both = await test.draft(ada, [siteFile("lyon-t2", { environment: "test" })], { environment: "test" });
+    await test.carryOut(ada, ben, both);
+    const next = await test.draft(ada, [template("second")], { environment: "test" });
+    await test.changes.submit(ada, next, said);
+    await test.addSite("lyon-t2", "test");
+    await test.approve(ben, next);
+    expect(await test.changes.plan(next)).toMatchObject({ sites: [{ site: "lyon-t" }, { site: "lyon-t2" }] });
+  });
+
   it("keep the files that a template names when only its text is edited", async () => {
     await using storage = await openTestStorage(kind);
     await using test = await openChanges(storage.target);
