@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { RolloutSummary, RolloutView } from "../../../central/http/api/rollouts.ts";
 import { byKey, type Caller, signIn } from "../../../packaging/demo/rollout/people.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
+import { plantgateHere } from "../../support/command.ts";
 import type { TestGateway } from "../../support/gateway-client.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 
@@ -71,13 +73,26 @@ it("an aborted rollout puts its site back, and nothing of it is in force", async
   const change = await roll(engineer, "second", ["a"], { strategy: { ...strategy, gate: { window: "1h", settle: "1h" } } });
   const number = await rolloutOf(engineer, change);
   await runDesired(central, gateways, async () => (await reported(central)) === 2);
-  await engineer.call("POST", `/v1/rollouts/${number}/abort`, { reason: "wrong plant" });
+  // the key of the data folder may stop what it did not start
+  const cli = (...args: string[]) =>
+    plantgateHere(["rollout", ...args, "--central", central.url, "--token-file", join(central.dataDir, "admin.token")], {
+      cwd: central.dataDir,
+    });
+  expect(await cli("abort", String(number))).toMatchObject({ code: 1, err: expect.stringContaining("say why") });
+  expect((await cli("pause", String(number), "--reason", "look")).out).toContain(`rollout ${number}  paused`);
+  expect((await cli("resume", String(number))).out).toContain(`rollout ${number}  running  1 watched`);
+  expect((await cli("abort", String(number), "--reason", "wrong plant")).code).toBe(0);
   await runDesired(central, gateways, async () => (await state(number)) === "aborted");
   expect(await reported(central)).toBe(1);
   expect(await engineer.call("GET", `/v1/changes/${change}`)).toMatchObject({
     state: "aborted",
-    reason: "wrong plant (emil)",
+    reason: "wrong plant (admin-token)",
   });
+  const status = await cli("status", String(number), "--watch", "-o", "json");
+  expect(status.code).toBe(1);
+  expect(JSON.parse(status.out)).toMatchObject({ number, state: "aborted", summary: "1 put back" });
+  expect((await cli("list")).out).toMatch(/ aborted +1 put back[^]* done +1 done/);
+  expect((await cli("list", "--environment", "prod")).out).toBe("none\n");
 }, 60_000);
 
 async function roll(who: Caller, purpose: string, sites: readonly string[], options: object): Promise<number> {
