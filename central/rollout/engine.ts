@@ -86,25 +86,29 @@ export class RolloutEngine {
   }
 
   async #drive({ number, state }: { readonly number: number; readonly state: string }): Promise<void> {
+    const { alarms, storage } = this.#deps;
     this.#working.add(number);
     try {
       if (state === "queued") await this.#begin(number);
       else await this.#step(number);
-      this.#failing.delete(number);
+      if (this.#failing.delete(number)) await alarms.end(storage, standsStill(number));
     } catch (error) {
       if (isOutage(error)) throw error;
-      this.#tellFailure(number, error);
+      await this.#tellFailure(number, error);
     } finally {
       this.#working.delete(number);
     }
   }
 
-  /** One rollout cannot be looked at: those of other environments go on. */
-  #tellFailure(number: number, error: unknown): void {
-    const text = describeError(error);
-    if (this.#failing.get(number) === text) return;
-    this.#failing.set(number, text);
-    this.#deps.log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
+  /** One rollout cannot be looked at: those of other environments go on, and a person is told. */
+  async #tellFailure(number: number, error: unknown): Promise<void> {
+    const { alarms, storage, log } = this.#deps;
+    const reason = describeError(error);
+    if (this.#failing.get(number) === reason) return;
+    this.#failing.set(number, reason);
+    log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
+    const alarm = { ...standsStill(number), count: 1, reason: `rollout ${number} stands still: ${reason}`.slice(0, 1000) };
+    alarms.log(await alarms.raise(storage, [alarm]));
   }
 
   /** Of each environment the one that runs, else the one that is next: urgent ones first, then in the order they were started. */
@@ -311,6 +315,10 @@ export class RolloutEngine {
     });
     alarms.log(raised);
   }
+}
+
+function standsStill(number: number) {
+  return { site: "", kind: "rollout-waits", target: `rollout ${number} stands still` } as const;
 }
 
 function look(state: string, site: SiteRecord, facts: ReadonlyMap<string, Parameters<typeof lookAfter>[2]>) {

@@ -127,10 +127,17 @@ export class Rollouts implements RolloutQueue {
     const waits: Alarm = { site: "", kind: "rollout-waits", target: `rollout ${row.number}`, count: 1, reason: reason ?? "" };
     if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
     if (state !== "paused" && row.state === "paused") await alarms.end(tx, waits);
+    const told = outcome.events.filter(({ kind }) => kind === "told").map(({ site }) => site);
     for (const event of outcome.events) {
       const action = audited[event.kind];
       if (action === undefined) continue;
-      const detail = { change: row.change, text: event.text, ...(event.site === "" ? {} : { site: event.site }) };
+      const sites = event.kind === "wave-began" ? told : undefined;
+      const detail = {
+        change: row.change,
+        text: event.text,
+        ...(event.site === "" ? {} : { site: event.site }),
+        ...(sites ? { sites } : {}),
+      };
       await audit.append(tx, { actor, action, subject: `rollout/${row.number}`, detail });
     }
     return () => {

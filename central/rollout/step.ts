@@ -270,7 +270,9 @@ class Work {
   }
 
   /** This site goes back to what it had before. */
-  #fail(site: SiteRecord, reason: string): SiteRecord {
+  #fail(site: SiteRecord, why: string): SiteRecord {
+    // in part a gateway's own words, which may be long
+    const reason = why.slice(0, 1000);
     this.#say(site.site, "failed", `${reason}; it goes back to revision ${site.from.revision}`);
     return this.#sendBack(site, "failed", reason);
   }

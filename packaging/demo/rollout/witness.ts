@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { z } from "zod";
 
 /** What an agent said that it runs, in the order it said so. */
 export interface Said {
@@ -18,9 +19,18 @@ export interface Witness {
   stop(): Promise<void>;
 }
 
+const report = z.looseObject({ configuration: z.looseObject({ reported: z.int(), state: z.string() }) });
 const path = /^\/v1\/sites\/([^/]+)\/(bundles\/(\d+)|status|sessions)$/;
 /** A status report is some kilobytes; what is larger is none. */
 const longestNoted = 1024 * 1024;
+
+function configurationOf(body: string): z.infer<typeof report>["configuration"] | undefined {
+  try {
+    return report.safeParse(JSON.parse(body)).data?.configuration;
+  } catch {
+    return undefined;
+  }
+}
 
 export async function startWitness(target: string): Promise<Witness> {
   const { hostname, port } = new URL(target);
@@ -32,7 +42,8 @@ export async function startWitness(target: string): Promise<Witness> {
     if (revision !== undefined) fetched.set(site, [...(fetched.get(site) ?? []), Number(revision)]);
     else if (what === "sessions") sessions.set(site, (sessions.get(site) ?? 0) + 1);
     else {
-      const { configuration } = JSON.parse(body) as { configuration: { reported: number; state: string } };
+      const configuration = configurationOf(body);
+      if (!configuration) return;
       const known = said.get(site) ?? [];
       const last = known.at(-1);
       if (last?.revision === configuration.reported && last.state === configuration.state) return;

@@ -204,6 +204,23 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     expect(await changeState(test, change)).toBe("aborted");
   });
 
+  it("stand still with an alarm while they cannot be planned, and go on once they can", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a"]);
+    await fleet.turn();
+    const { rollout } = await start(test, "second", { strategy: quick });
+    const failing = Promise.reject(new Error("too much for its thread"));
+    failing.catch(() => {});
+    test.changes.slow.set("prod", failing);
+    await test.look();
+    expect(await standing(test.storage)).toEqual([["", "rollout-waits"]]);
+    test.changes.slow.clear();
+    await until(test, fleet, async () => (await stateOf(test, rollout)) === "done");
+    expect(await standing(test.storage)).toEqual([]);
+  });
+
   it("leave alone what was pushed meanwhile", async () => {
     await using lying = await openTestStorage(kind);
     await using test = await openRollouts(lying.target);
