@@ -91,7 +91,7 @@ it("an aborted rollout puts its site back, and nothing of it is in force", async
   const status = await cli("status", String(number), "--watch", "-o", "json");
   expect(status.code).toBe(1);
   expect(JSON.parse(status.out)).toMatchObject({ number, state: "aborted", summary: "1 put back" });
-  expect((await cli("list")).out).toMatch(/ aborted +1 put back[^]* done +1 done/);
+  expect((await cli("list")).out).toMatch(/ aborted +1 put back[\s\S]* done +1 done/);
   expect((await cli("list", "--environment", "prod")).out).toBe("none\n");
 }, 60_000);
 
