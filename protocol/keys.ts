@@ -76,7 +76,6 @@ export const enrollAnswer = z.object({
   state: z.enum(["pending", "active"]),
   signingKeys: z.array(signingKeyEntry).min(1),
 });
-export type EnrollAnswer = z.infer<typeof enrollAnswer>;
 
 /** A gateway's request in a file, where there is no link; `proof`: {@link requestProof}. */
 export const enrollmentRequest = z.object({
