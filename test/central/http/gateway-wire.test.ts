@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { type ClientRequest, request } from "node:http";
 import { constants, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { SitesAnswer } from "../../../central/http/views.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
 import { generateGatewayKey, type TestGateway } from "../../support/gateway-client.ts";
 import { sample } from "../../support/messages.ts";
@@ -25,6 +26,26 @@ describe.each(await storages())("on %s", (storage) => {
     expect(await site.hello([lane])).toMatchObject({ status: 200 });
     return lane;
   }
+
+  it("takes what a newer gateway says besides, and an older one that does not say all of it", async () => {
+    const site = await central.addSite("plant-newer");
+    const hello = { gatewayVersion: "9.0.0", bootId: "b", sentAt: new Date().toISOString(), epochs: [], mood: "good" };
+    const begun = await site.call<{ session: string }>("POST", "sessions", hello);
+    expect(begun.status).toBe(200);
+    site.session = begun.body.session;
+    const poll = { session: site.session, ack: { sequence: 0, unheardOf: 1 }, knownRevision: 0, waitMs: 0, unheardOf: 1 };
+    expect((await site.call("POST", "downlink", poll)).status).toBe(200);
+    const refused = { revision: 2, unheardOf: 1 };
+    const configuration = { reported: 1, state: "rolled-back", reason: "it did not do well", refused, unheardOf: 1 };
+    expect((await site.status({ configuration, unheardOf: { deep: true } })).status).toBe(200);
+    const sites = async () => (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites;
+    expect((await sites()).find(({ name }) => name === "plant-newer")).toMatchObject({
+      ...{ reportedRevision: 1, configurationState: "rolled-back", configurationReason: "it did not do well" },
+      reason: expect.stringContaining("it did not do well"),
+    });
+    // as gateways reported before they watched
+    expect((await site.status({ configuration: { reported: 2, state: "active" } })).status).toBe(200);
+  });
 
   describe("tokens", () => {
     const ask = async (options: Parameters<TestGateway["token"]>[0] | null, site = plant) =>

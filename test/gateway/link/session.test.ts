@@ -14,6 +14,7 @@ async function openSession(
   answer: (request: LinkRequest) => Promise<LinkAnswer> | LinkAnswer,
   welcome: (hello: number) => void = () => {},
   clock = systemClock,
+  more: Record<string, unknown> = {},
 ) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
@@ -32,6 +33,7 @@ async function openSession(
         serverTime: toInstant(0),
         watermarks: [],
         recoveryPointSeconds: 0,
+        ...(hellos === 1 ? more : {}),
       };
       return { kind: "ok", status: 200, body, text: "" };
     },
@@ -56,6 +58,19 @@ async function openSession(
 }
 const poll: LinkRequest = { method: "POST", path: "/v1/sites/lyon/downlink", silenceMs: 1000 };
 const fence: LinkAnswer = { kind: "problem", problem: toProblem("fenced"), retryAfterMs: undefined };
+
+it("takes the welcome of a newer central, which says more than it knows", async () => {
+  const told = { incarnation: "i", unheardOf: 1, desired: { unheardOf: 1 } };
+  await using open = await openSession(
+    () => ({ kind: "ok", status: 200, body: told, text: "" }),
+    () => {},
+    systemClock,
+    { unheardOf: { deep: 1 }, watermarks: [{ lane: "bulk", epoch: "e", watermark: 0, unheardOf: 1 }] },
+  );
+  const first = await open.session.online(open.signal);
+  expect(first?.watermarks).toEqual([{ lane: "bulk", epoch: "e", watermark: 0 }]);
+  expect(await open.session.send(first!.session, poll, open.signal)).toMatchObject({ kind: "ok", body: told });
+});
 
 it("is not fenced by a late answer to a session that it left itself", async () => {
   const late = Promise.withResolvers<LinkAnswer>();
