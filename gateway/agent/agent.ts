@@ -62,7 +62,7 @@ const settleMs = 30_000;
 /** How often a watch looks. */
 const lookMs = 1000;
 /** Nothing in effect takes so long to put in: connectors start without waiting for their peers. */
-const longestApplyMs = 5 * 60_000;
+const longestApplyMs = 2 * 60_000;
 /** A revision on trial whose process ended so often, and not as one stops it, is not started again. */
 const mostStarts = 2;
 /** By which a revision is watched that does not say it. */
@@ -161,7 +161,8 @@ export class Agent {
       if (!stored) continue;
       try {
         const bundle = await this.#bundles.stored(stored);
-        await this.#deps.restore(bundle, isInstead || reasons.length > 0);
+        const restored = this.#deps.restore(bundle, isInstead || reasons.length > 0);
+        await (isSame(stored, this.#state.trial) ? this.#inTime(restored, stored.revision) : restored);
         this.#running = { stored: toStored(stored), bundle, begun: this.#deps.vitals() };
         return reasons;
       } catch (error) {
@@ -231,15 +232,22 @@ export class Agent {
     }
   }
 
-  /** A process that is stopped as one should is no reason against what was on trial in it. */
+  /** A process that is stopped as one should is no reason against what was on trial in it. What cannot be noted then counts as if it had not been stopped. */
   async stop(): Promise<void> {
     const { trial, good } = this.#state;
     const running = this.#running?.stored;
-    if (trial && isSame(trial, running))
-      await this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
-    // the next one is compared with more than the moments since the start
-    else if (isSame(good, running))
-      await this.#noted.write({ ...this.#state, tallies: this.#talliesSoFar(this.#deps.vitals().tallies) });
+    try {
+      if (trial && isSame(trial, running))
+        await this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
+      // the next one is compared with more than the moments since the start
+      else if (isSame(good, running))
+        await this.#noted.write({ ...this.#state, tallies: this.#talliesSoFar(this.#deps.vitals().tallies) });
+    } catch (error) {
+      this.#deps.log.warn(
+        { event: "agent.stop.unwritten", reason: describeError(error) },
+        "that the gateway was stopped could not be noted with its configuration",
+      );
+    }
   }
 
   /** Until there is something to do, or to look at. */
@@ -333,7 +341,7 @@ export class Agent {
     await this.#beginWatch(this.#running);
   }
 
-  /** What hangs would keep every later revision away: a new process puts the last good one into effect, if need be. */
+  /** What is on trial and hangs would keep every later revision away: a new process counts it, and puts the last good one into effect at last. */
   async #inTime(applied: Promise<void>, revision: number): Promise<void> {
     const over = new AbortController();
     const limit = this.#deps.clock.sleep(longestApplyMs, over.signal).then(() => {

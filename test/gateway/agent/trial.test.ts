@@ -216,8 +216,13 @@ describe("a revision on trial", () => {
     plant.step = () => new Promise(() => {});
     const one = await central.has(1, "one");
     first.agent.want(one);
-    await expect(first.ended).rejects.toThrow("revision 1 is not in effect after 5 minutes");
+    await expect(first.ended).rejects.toThrow("revision 1 is not in effect after 2 minutes");
     expect(await first.documents.state()).toMatchObject({ trial: { ...one, starts: 1 } });
+    const second = await openAgent({ file, central, plant, clock: impatient });
+    await expect(second.agent.resume()).rejects.toThrow("revision 1 is not in effect after 2 minutes");
+    const third = await openAgent({ file, central, plant, clock: impatient });
+    await third.agent.resume();
+    expect(third.agent.report).toMatchObject({ reported: 0, state: "rolled-back", refused: one });
   });
 
   it("has no way back when it is the first, and is rolled back to nothing only when it ends its process", async () => {
