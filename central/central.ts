@@ -39,6 +39,7 @@ import { Routes } from "./router/routes.ts";
 import { Keyring } from "./secret/keyring.ts";
 import { SecretSets, sealKeyOf } from "./secret/sets.ts";
 import { Vault } from "./secret/vault.ts";
+import { watchSecrets } from "./secret/watch.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
 import { Enrollment } from "./site/enrollment.ts";
 import { GatewayKeys } from "./site/keys.ts";
@@ -287,10 +288,11 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const following = signingKeys.watch(stopping.signal);
     const retiring = retireKeys(keys, clock, log, stopping.signal);
     const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
+    const warning = watchSecrets({ storage, vault, alarms, clock, log }, stopping.signal);
     const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, rolling, saving, watching, noting, following, retiring]);
+      await Promise.all([projecting, rolling, saving, watching, noting, following, retiring, warning]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });

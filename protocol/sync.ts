@@ -170,7 +170,19 @@ export const secretSet = z.object({
   set: digest,
   secrets: z.record(
     z.string(),
-    z.array(z.object({ version: z.int().min(1), jwe: z.string().max(256 * 1024), validUntil: instant.optional() })).min(1),
+    z
+      .array(
+        z.object({
+          version: z.int().min(1),
+          /** When it was set: a gateway never goes back to an older value (a central that was restored may know only that). */
+          at: instant,
+          jwe: z.string().max(256 * 1024),
+          validUntil: instant.optional(),
+        }),
+      )
+      .min(1),
   ),
+  /** Named by the site's configuration, and never given a value as far as this central knows. */
+  missing: z.array(z.string()),
 });
 export type SecretSet = z.infer<typeof secretSet>;

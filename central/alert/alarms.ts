@@ -27,6 +27,7 @@ const kinds = {
   "rolled-back": { severity: "error", sentence: "a rollout was put back by itself" },
   "rollout-refused": { severity: "warn", sentence: "an approved change could not begin to be rolled out" },
   "rollout-waits": { severity: "warn", sentence: "a rollout paused by itself and waits for a person", lasts: true },
+  "secret-due": { severity: "warn", sentence: "a secret expires, is to be rotated or is missing", lasts: true },
   disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },
 } as const satisfies Record<string, AlarmMeaning>;
 export type AlarmKind = keyof typeof kinds;

@@ -59,11 +59,14 @@ export class SecretSets {
     const { name, desired_revision: desired, reported_revision: reported } = site;
     const known = this.#known.get(name);
     if (known?.desired === desired && known.reported === reported && now - known.at < knownForMs) return known.digest;
-    const versions = await this.#deps.vault.versionsFor(name, await this.#names(site));
-    const seal = versions.length === 0 ? undefined : await this.#deps.sealKeyOf(this.#deps.storage, name);
-    const digest = seal && digestOf(name, seal.fingerprint, versions);
+    const names = await this.#names(site);
+    const [versions, missing] = await this.#judge(name, names);
+    // where it never had any value for the site, files of the gateway serve, and nothing has to be fetched
+    const any = missing.length < names.length;
+    const seal = any ? await this.#deps.sealKeyOf(this.#deps.storage, name) : undefined;
+    const digest = seal && digestOf(name, seal.fingerprint, [versions, missing]);
     // a gateway that has yet to tell its key does so any moment
-    if (seal || versions.length === 0) this.#known.set(name, { desired, reported, digest, at: now });
+    if (seal || !any) this.#known.set(name, { desired, reported, digest, at: now });
     return digest;
   }
 
@@ -73,9 +76,9 @@ export class SecretSets {
   ): Promise<{ set: string; jws: string } | undefined> {
     const { vault, storage, sealKeyOf, sign, log } = this.#deps;
     const names = await this.#names(site);
-    const versions = await vault.versionsFor(site.name, names);
+    const [versions, missing] = await this.#judge(site.name, names);
     const seal = await sealKeyOf(storage, site.name);
-    if (versions.length === 0 || !seal) return undefined;
+    if (missing.length === names.length || !seal) return undefined;
     const { values, locked } = await vault.valuesFor(site.name, names);
     for (const reason of locked)
       log.error(
@@ -84,15 +87,20 @@ export class SecretSets {
       );
     const key = await importJWK(seal.sealKey, "ECDH-ES+A256KW");
     const secrets: SecretSet["secrets"] = {};
-    for (const { name, version, value, validUntil } of values) {
+    for (const { name, version, value, at, validUntil } of values) {
       const jwe = await new CompactEncrypt(Buffer.from(value))
         .setProtectedHeader({ alg: "ECDH-ES+A256KW", enc: "A256GCM", site: site.name, name, version })
         .encrypt(key);
-      secrets[name] = [...(secrets[name] ?? []), { version, jwe, ...(validUntil === undefined ? {} : { validUntil }) }];
+      secrets[name] = [...(secrets[name] ?? []), { version, at, jwe, ...(validUntil === undefined ? {} : { validUntil }) }];
     }
-    const set = digestOf(site.name, seal.fingerprint, versions);
-    const payload: SecretSet = { kind: "SecretSet", site: site.name, set, secrets };
+    const set = digestOf(site.name, seal.fingerprint, [versions, missing]);
+    const payload: SecretSet = { kind: "SecretSet", site: site.name, set, secrets, missing };
     return { set, jws: await sign(Buffer.from(JSON.stringify(payload))) };
+  }
+
+  async #judge(site: string, names: readonly string[]) {
+    const { vault } = this.#deps;
+    return [await vault.versionsFor(site, names), await vault.missing(site, names)] as const;
   }
 
   /** What a site holds is judged anew once anything was set anywhere. */

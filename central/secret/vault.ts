@@ -11,6 +11,8 @@ export interface SecretValue {
   readonly name: string;
   readonly version: number;
   readonly value: string;
+  /** When it was set, UTC. */
+  readonly at: string;
   /** UTC; an older one that is still good beside the newest. */
   readonly validUntil: string | undefined;
 }
@@ -141,10 +143,16 @@ export class Vault {
     const locked: string[] = [];
     for (const row of await this.#rows(site, names)) {
       if (row.valid_until !== null && row.valid_until <= clock.now()) continue;
-      const { name, version, valid_until } = row;
+      const { name, version, created_at, valid_until } = row;
       try {
         const value = await keyring.unseal(row.sealed, row);
-        values.push({ name, version, value, validUntil: valid_until === null ? undefined : toInstant(valid_until) });
+        values.push({
+          name,
+          version,
+          value,
+          at: toInstant(created_at),
+          validUntil: valid_until === null ? undefined : toInstant(valid_until),
+        });
       } catch (error) {
         if (!(error instanceof PlantgateError)) throw error;
         locked.push(error.message);
@@ -165,8 +173,35 @@ export class Vault {
       .map((row) => [row.name, row.site, row.version, row.valid_until] as const);
   }
 
+  /** Those of these names that never had a value which a site could have. */
+  async missing(site: string, names: readonly string[]): Promise<string[]> {
+    if (names.length === 0) return [];
+    const rows = await this.#deps.storage
+      .selectFrom("secret_versions")
+      .select("name")
+      .distinct()
+      .where("name", "in", [...names])
+      .where("site", "in", [site, ""])
+      .execute();
+    const known = new Set(rows.map(({ name }) => name));
+    return names.filter((name) => !known.has(name));
+  }
+
   /** All secrets that a document or a value speaks of, with what a person should do about them. */
   async list(): Promise<SecretView[]> {
+    return (await this.#looked()).map(({ due, unowned, ...view }) => ({
+      ...view,
+      warnings: [...due, ...(unowned ? ["no document says who owns it and what it is for"] : [])],
+    }));
+  }
+
+  /** Secrets that were given to central, with what should be done about each by a day that is near or over. */
+  async due(): Promise<{ readonly name: string; readonly reasons: readonly string[] }[]> {
+    const given = (await this.#looked()).filter(({ versions }) => versions.length > 0);
+    return given.map(({ name, due }) => ({ name, reasons: due }));
+  }
+
+  async #looked() {
     const { storage, clock } = this.#deps;
     const now = clock.now();
     const documents = await storage
@@ -192,10 +227,9 @@ export class Vault {
       const own = versions.filter((row) => row.name === name);
       const current = own.filter((row) => row.valid_until === null && row.sealed !== "");
       const schedule = scheduleOf(document?.text);
-      const warnings = [
+      const due = [
         ...(missing.get(name) ?? []).map((site) => `site "${site}" names it, and has no value for it`),
         ...current.flatMap((row) => endings(row, schedule, now)),
-        ...(document === undefined && own.length > 0 ? ["no document says who owns it and what it is for"] : []),
       ];
       return {
         name,
@@ -209,7 +243,8 @@ export class Vault {
           validUntil: row.valid_until === null ? null : toInstant(row.valid_until),
           expiresAt: row.expires_at === null ? null : toInstant(row.expires_at),
         })),
-        warnings,
+        due,
+        unowned: document === undefined && own.length > 0,
       };
     });
   }

@@ -30,6 +30,8 @@ export interface SecretStoreDeps {
 
 interface Value {
   readonly version: number;
+  /** When it was set, by central's clock. */
+  readonly at: EpochMs;
   readonly text: string;
   readonly validUntil: EpochMs | undefined;
 }
@@ -95,7 +97,7 @@ export class SecretStore {
   /**
    * Keeps a set that central sent: verified, unsealed, flushed before it is used.
    * @returns the names whose newest value is another one now
-   * @throws PlantgateError SIGNATURE_INVALID: not central's, or not for this site; KEY_UNKNOWN: sealed to another key
+   * @throws PlantgateError SIGNATURE_INVALID: not central's, or not for this site; KEY_UNKNOWN: sealed to another key, or older than what is held
    */
   async accept(jws: string): Promise<ReadonlySet<string>> {
     const parsed = parseSet(await this.#deps.centralKeys.verify(jws, "central"));
@@ -103,11 +105,26 @@ export class SecretStore {
       throw new PlantgateError("SIGNATURE_INVALID", `the secrets are for site "${parsed.site}"`);
     const before = this.#values;
     const values = await this.#unseal(parsed);
+    this.#refuseOlder(values, parsed.missing);
     writeFlushed(this.#file, Buffer.from(jws));
     this.#values = values;
     this.#set = parsed.set;
     const names = new Set([...before.keys(), ...values.keys()]);
     return new Set([...names].filter((name) => before.get(name)?.[0]?.text !== values.get(name)?.[0]?.text));
+  }
+
+  /** A central that was restored from a backup knows older values, or none: those that work are kept until a person sets them again. */
+  #refuseOlder(values: Values, missing: readonly string[]): void {
+    const older = [...this.#values].filter(([name, [held]]) => {
+      const next = values.get(name)?.[0];
+      return next === undefined ? missing.includes(name) : next.at < (held as Value).at;
+    });
+    if (older.length === 0) return;
+    const names = older.map(([name]) => name).join(", ");
+    throw new PlantgateError(
+      "KEY_UNKNOWN",
+      `central knows older secrets than are held here (${names}): it was restored from a backup; set them again with "plantgate secret set"`,
+    );
   }
 
   async #take(set: SecretSet): Promise<void> {
@@ -119,9 +136,14 @@ export class SecretStore {
     const values = new Map<string, readonly Value[]>();
     for (const [name, sealed] of Object.entries(secrets)) {
       const own: Value[] = [];
-      for (const { version, jwe, validUntil } of sealed) {
+      for (const { version, at, jwe, validUntil } of sealed) {
         const text = await this.#open(jwe, { site, name, version });
-        own.push({ version, text, validUntil: validUntil === undefined ? undefined : Date.parse(validUntil) });
+        own.push({
+          version,
+          at: Date.parse(at),
+          text,
+          validUntil: validUntil === undefined ? undefined : Date.parse(validUntil),
+        });
       }
       values.set(name, own);
     }

@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { Alarms } from "../../../central/alert/alarms.ts";
 import { Audit } from "../../../central/audit/audit.ts";
 import { Keyring } from "../../../central/secret/keyring.ts";
 import { Vault } from "../../../central/secret/vault.ts";
+import { watchSecrets } from "../../../central/secret/watch.ts";
 import { openStorage } from "../../../central/storage/storage.ts";
+import { openLogger } from "../../../central/telemetry/logger.ts";
+import { eventually } from "../../support/central.ts";
 import { settableClock } from "../../support/clock.ts";
 import { openTestStorage, type StorageKind, storages } from "../../support/storages.ts";
 
@@ -42,7 +46,7 @@ describe.each(await storages())("secrets at central, on %s", (kind) => {
     expect(rows).not.toContain(Buffer.from(planted).toString("base64url"));
     const { values, locked } = await vault.valuesFor("lyon", ["wms"]);
     expect({ values, locked }).toEqual({
-      values: [{ name: "wms", version: 1, value: planted, validUntil: undefined }],
+      values: [{ name: "wms", version: 1, value: planted, at: expect.any(String), validUntil: undefined }],
       locked: [],
     });
   });
@@ -128,6 +132,24 @@ describe.each(await storages())("secrets at central, on %s", (kind) => {
     expect(await warnings()).toEqual(["its value is to be rotated in 5 days"]);
     clock.pass(10 * day);
     expect(await warnings()).toEqual(["its value expires in 5 days", "its value should have been rotated 4 days ago"]);
+  });
+
+  it("raise an alarm while something is due, which ends once it was done", async () => {
+    await using opened = await openVault(kind);
+    const { vault, clock, storage } = opened;
+    const log = openLogger({ level: "silent" });
+    const alarms = new Alarms({ clock, log });
+    const standing = () => storage.selectFrom("exceptions").select(["kind", "target"]).where("ended_at", "is", null).execute();
+    const stopping = new AbortController();
+    await vault.set({ name: "erp", site: "", value: planted, overlapMs: 0, expiresAt: clock.now() + 86_400_000 }, "ana");
+    const watching = watchSecrets({ storage, vault, alarms, clock, log }, stopping.signal);
+    await eventually(standing, (rows) => rows.length === 1);
+    expect(await standing()).toEqual([{ kind: "secret-due", target: "erp" }]);
+    await vault.set({ name: "erp", site: "", value: "another", overlapMs: 0 }, "ana");
+    clock.pass(600_000);
+    await eventually(standing, (rows) => rows.length === 0);
+    stopping.abort();
+    await watching;
   });
 
   it("count up together when two replicas set them at once", async () => {

@@ -57,11 +57,12 @@ async function setOf(
   const wms = await Promise.all(
     values.map(async ([value, version, validUntil]) => ({
       version,
+      at: new Date(Date.UTC(2026, 0, version)).toISOString(),
       jwe: await central.seal(value, to, { site, name: "wms", version }),
       ...(validUntil === undefined ? {} : { validUntil }),
     })),
   );
-  return central.sign({ kind: "SecretSet", site, set: set(1), secrets: { wms } });
+  return central.sign({ kind: "SecretSet", site, set: set(1), secrets: { wms }, missing: [] });
 }
 
 describe("the gateway's secrets", () => {
@@ -96,7 +97,8 @@ describe("the gateway's secrets", () => {
       kind: "SecretSet",
       site: "lyon",
       set: set(2),
-      secrets: { wms: [{ version: 1, jwe: swapped }] },
+      secrets: { wms: [{ version: 1, at: "2026-01-01T00:00:00.000Z", jwe: swapped }] },
+      missing: [],
     });
     await expect(store.accept(put)).rejects.toMatchObject({ code: "KEY_UNKNOWN" });
     await expect(store.accept(await central.sign({ kind: "Bundle", site: "lyon" }))).rejects.toMatchObject({
@@ -165,5 +167,20 @@ describe("the gateway's secrets", () => {
       )),
     ]).toEqual(["wms"]);
     expect(store.mark(["wms"])).not.toBe(mark);
+  });
+
+  it("are never older than those that are held, and none is given up as a restored central does not know it", async () => {
+    using folder = temporaryFolder();
+    const central = await makeCentral();
+    const { store, identity } = await openStore(folder.path, central);
+    const to = identity.sealing.publicJwk;
+    await store.accept(await setOf(central, to, [["new", 2]]));
+    await expect(store.accept(await setOf(central, to, [["old", 1]]))).rejects.toThrow(/restored from a backup/);
+    const nothing = (missing: string[]) => central.sign({ kind: "SecretSet", site: "lyon", set: set(3), secrets: {}, missing });
+    await expect(store.accept(await nothing(["wms"]))).rejects.toThrow(/plantgate secret set/);
+    expect(store.get({ secret: "wms" })).toBe("new");
+    // taken away by a person, or not named any more
+    await store.accept(await nothing([]));
+    expect(() => store.get({ secret: "wms" })).toThrow(/is missing/);
   });
 });
