@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { connectorConfig, flowConfig } from "./document.ts";
+import { connectorConfig, flowConfig } from "./flow-config.ts";
 import { keyPolicy, linkPolicy, logLevel, watchPolicy } from "./policy/settings.ts";
 import { queuePolicy } from "./queue-policy.ts";
 import { identifier, instant } from "./types/common.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { bundle } from "./bundle.ts";
-import { connectorConfig, flowConfig, policy, secret, site, template } from "./document.ts";
+import { policy, secret, site, template } from "./document.ts";
+import { connectorConfig, flowConfig } from "./flow-config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -16,6 +16,7 @@ export { filterCovers, isTopicFilter, type SecretRef, topicMatches } from "./con
 export * from "./document.ts";
 export { type DocumentSchemaKind, documentSchema, documentSchemaKinds } from "./document-schemas.ts";
 export * from "./flow/index.ts";
+export * from "./flow-config.ts";
 export * from "./keys.ts";
 export { duration } from "./measure.ts";
 export * from "./message.ts";

@@ -1,5 +1,5 @@
 import type { Bundle } from "../bundle.ts";
-import type { FlowConfig } from "../document.ts";
+import type { FlowConfig } from "../flow-config.ts";
 import type { CompiledFlow, FlowContext, FlowProblem } from "./compiled-flow.ts";
 import { FlowJudge } from "./flow-judge.ts";
 

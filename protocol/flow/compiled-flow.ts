@@ -1,5 +1,5 @@
 import type { Bundle } from "../bundle.ts";
-import type { FlowConfig, LocalDestination, LocalSource } from "../document.ts";
+import type { FlowConfig, LocalDestination, LocalSource } from "../flow-config.ts";
 import type { MessageType } from "../types/message-type.ts";
 import type { EvaluationLimits, Expression } from "./expression.ts";
 import type { Codes } from "./functions.ts";

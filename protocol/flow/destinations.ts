@@ -1,4 +1,4 @@
-import type { FlowConfig } from "../document.ts";
+import type { FlowConfig } from "../flow-config.ts";
 import type { CompiledFlow, FlowProblem } from "./compiled-flow.ts";
 
 /** A destination as people see it, and as a waiting delivery remembers it: what it is found again by when its flow is another one. */

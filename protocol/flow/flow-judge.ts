@@ -1,5 +1,5 @@
 import { odooSources } from "../connector/odoo.ts";
-import type { FlowConfig, LocalDestination, LocalSource } from "../document.ts";
+import type { FlowConfig, LocalDestination, LocalSource } from "../flow-config.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
 import type { MessageType } from "../types/message-type.ts";
 import { type CompiledDestination, type CompiledFlow, type FlowContext, shortName } from "./compiled-flow.ts";

@@ -14,7 +14,7 @@ import {
   toSite,
   toTopic,
   toWrite,
-} from "../document.ts";
+} from "../flow-config.ts";
 import type { Mender } from "./mend.ts";
 import type { Path } from "./render.ts";
 import { nearest } from "./suggest.ts";

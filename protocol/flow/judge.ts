@@ -1,5 +1,6 @@
 import type { Bundle } from "../bundle.ts";
-import { type ConnectorConfig, connectorConfig, type Policy, type Secret, type Site, type Template } from "../document.ts";
+import type { Policy, Secret, Site, Template } from "../document.ts";
+import { type ConnectorConfig, connectorConfig } from "../flow-config.ts";
 import type { ExpandedFlow } from "../policy/deliveries.ts";
 import { findMessageType, messageTypes } from "../types/index.ts";
 import { compileFlow } from "./compile.ts";

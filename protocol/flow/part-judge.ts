@@ -1,5 +1,5 @@
 import { filterCovers } from "../connector/shared.ts";
-import type { LocalSource } from "../document.ts";
+import type { LocalSource } from "../flow-config.ts";
 import { type FlowContext, type FlowProblem, instancesOf, type KeyExpression } from "./compiled-flow.ts";
 import { compileExpression, type Expression, ExpressionError, type InputName } from "./expression.ts";
 import { type FlowFunction, flowFunctions } from "./functions.ts";

@@ -1,7 +1,8 @@
 import type { Bundle } from "../bundle.ts";
 import { retry as retrySchema } from "../delivery-class.ts";
-import type { DeliveryRule, FlowConfig, LocalDestination, Policy, Site } from "../document.ts";
+import type { DeliveryRule, Policy, Site } from "../document.ts";
 import type { RenderedPart } from "../flow/render.ts";
+import type { FlowConfig, LocalDestination } from "../flow-config.ts";
 import { valueAt } from "./effective-settings.ts";
 import type { EffectiveValue } from "./origin.ts";
 import { leavesOf } from "./partial.ts";

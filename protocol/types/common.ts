@@ -15,6 +15,11 @@ export const identifier = z
   .max(128)
   .refine((text) => !controlCharacter.test(text), "must not hold control characters");
 
+/** The name of a document, connector, flow or parameter. */
+export const name = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, "a name: a letter, then letters, digits, dot, dash, underscore");
+
 /** Free text from a person or a machine. */
 export const text = z.string().max(1000);
 
