@@ -193,6 +193,26 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     expect(await desired(test)).toEqual([2, 2, 2]);
   });
 
+  it("give a site that was away for several of them the newest approved revision when it returns, and no other", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a", "b"]);
+    await fleet.turn();
+    fleet.silent.add("b");
+    test.clock.pass(60_000);
+    await fleet.turn();
+    const strategy = { waves: [], gate: { window: "2s", settle: "10s" }, unreachable: { after: "5s" } };
+    for (const version of ["second", "third", "bad"]) await start(test, version, { strategy });
+    fleet.manners.set("a", "refuses");
+    await until(test, fleet, async () => (await stateOf(test, 3)) === "rolled-back");
+    expect((await snapshot(test)).rollouts.map(({ state }) => state)).toEqual(["done", "done", "rolled-back"]);
+    expect(await desired(test)).toEqual([3, 3]);
+    fleet.silent.clear();
+    await until(test, fleet, async () => (await snapshot(test)).sites.every(({ state }) => state !== "putting-back"));
+    expect(fleet.ran.get("b")).toEqual([1, 3]);
+  });
+
   it("are given up, with the reason, when their change cannot be planned any more", async () => {
     await using lying = await openTestStorage(kind);
     await using test = await openRollouts(lying.target);
