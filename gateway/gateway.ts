@@ -261,7 +261,10 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       runStatus(status, signal),
       rehearsal.run(signal),
       dryRuns.run(signal),
-      runShadowReports({ site, session, report: () => rehearsal.shadowReport(), clock, log }, signal),
+      runShadowReports(
+        { site, session, report: () => rehearsal.shadowReport(), hadShadow: rehearsal.hadShadow, clock, log },
+        signal,
+      ),
     ].map((loop) => loop.catch((error: unknown) => (signal.aborted ? undefined : failure.reject(error))));
     scope.defer("loops", async () => {
       stopping.abort();

@@ -1,4 +1,5 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { dryRunAnswer, shadowReport } from "../../protocol/index.ts";
 import type { Actor } from "../auth/actor.ts";
@@ -23,6 +24,7 @@ export interface RehearsalRouteDeps {
 
 const sitePath = z.object({ site: z.string() });
 const runPath = z.object({ site: z.string(), id: z.string().max(64) });
+const maxReportBytes = 4 * 1024 * 1024;
 /** What is told of dry runs and of flows in shadow holds data of messages. */
 const readers = ["engineer", "approver"] as const;
 
@@ -140,6 +142,13 @@ export function rehearsalGatewayRoutes(deps: Pick<RehearsalRouteDeps, "dryRuns" 
   const app = makeRouter<GatewayEnv>();
   describeRoutes(app);
 
+  // a gateway cuts what it says long before
+  const small: MiddlewareHandler<GatewayEnv> = async (c, next) => {
+    if (Number(c.req.header("content-length") ?? 0) > maxReportBytes)
+      throw new ProblemError("too-large", `a result or report has ${maxReportBytes} bytes at most`);
+    await next();
+  };
+
   app.get("/dry-runs/:id/candidate", async (c) => {
     const id = c.req.param("id");
     const candidate = await deps.dryRuns.candidate(c.var.site.name, id);
@@ -147,7 +156,7 @@ export function rehearsalGatewayRoutes(deps: Pick<RehearsalRouteDeps, "dryRuns" 
     return c.json(candidate);
   });
 
-  app.post("/dry-runs/:id/result", async (c) => {
+  app.post("/dry-runs/:id/result", small, async (c) => {
     const answer = await parseBody(c, dryRunAnswer);
     const id = c.req.param("id");
     const outcome = await deps.dryRuns.answer(c.var.site.name, id, answer);
@@ -156,7 +165,7 @@ export function rehearsalGatewayRoutes(deps: Pick<RehearsalRouteDeps, "dryRuns" 
     return c.json({ id });
   });
 
-  app.post("/shadow-reports", async (c) => {
+  app.post("/shadow-reports", small, async (c) => {
     const report = await parseBody(c, shadowReport);
     await deps.shadowReports.take(c.var.site.name, report);
     return c.json({ flows: report.flows.length });

@@ -85,13 +85,33 @@ export async function runDryRun(shares: Iterable<RecordedShare>, deps: DryRunDep
   }
   return {
     ...counts,
-    flows: [...flows].map(([flow, { tally, timeouts: _, ...result }]) => ({
-      flow,
-      ...result,
-      fields: tally.fields,
-      reasons: tally.reasons,
-    })),
+    flows: bounded(
+      [...flows].map(([flow, { tally, timeouts: _, ...result }]) => ({
+        flow,
+        ...result,
+        fields: tally.fields,
+        reasons: tally.reasons,
+      })),
+    ),
   };
+}
+
+/** As JSON. */
+const maxResultLength = 1024 * 1024;
+const maxFlows = 2000;
+
+/** Those with the most differences first; where it becomes too much, the others go without their fields. */
+function bounded(flows: DryRunResult["flows"]): DryRunResult["flows"] {
+  let left = maxResultLength;
+  return flows
+    .toSorted((a, b) => b.different - a.different)
+    .slice(0, maxFlows)
+    .map((flow) => {
+      const length = JSON.stringify(flow).length;
+      if (length > left) return { ...flow, fields: [], reasons: [] };
+      left -= length;
+      return flow;
+    });
 }
 
 const nothing: Made = { messages: [], refusals: [] };

@@ -40,7 +40,7 @@ const defaultLimitMs = 120_000;
 /** What the thread may take beyond that, to begin and to end. */
 const graceMs = 30_000;
 /** Of a candidate that makes more and more of an input. */
-const maxHeapMb = 512;
+const maxHeapMb = 256;
 /** Asks that are remembered: central names one until it has the answer. */
 const maxRemembered = 100;
 

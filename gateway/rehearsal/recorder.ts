@@ -28,7 +28,9 @@ export interface RecorderDeps {
   readonly limits?: Partial<RecorderLimits>;
 }
 
+/** What is written at once, so that nothing else waits for it. */
 const rowsPerTurn = 50;
+const bytesPerTurn = 256 * 1024;
 
 /**
  * The last inputs of each flow, for dry runs. What is noted stays in memory until it is written, in small transactions that are never flushed; a
@@ -69,7 +71,7 @@ export class Recorder {
       this.#bytes += bytes;
       if (ring.length > this.#limits.perFlow) this.#forget(ring);
     }
-    while (this.#bytes > this.#limits.maxMemoryBytes) this.#forgetOldest();
+    while (this.#bytes > this.#limits.maxMemoryBytes && this.#forgetOldest());
   }
 
   /** Writes what was noted, a little at a time, so that nothing else waits for it. */
@@ -111,10 +113,14 @@ export class Recorder {
   /** Whole inputs of one flow each, oldest first. */
   #take(rows: number): RecordedShare[] {
     const taken: RecordedShare[] = [];
+    let bytes = 0;
     for (const [flow, ring] of this.#rings) {
-      taken.push(...ring.splice(0, rows - taken.length));
+      for (let first = ring[0]; first && taken.length < rows && bytes < bytesPerTurn; first = ring[0]) {
+        taken.push(first);
+        bytes += sizeOf(first.recorded);
+        ring.shift();
+      }
       if (ring.length === 0) this.#rings.delete(flow);
-      if (taken.length >= rows) break;
     }
     for (const { recorded } of taken) this.#bytes -= sizeOf(recorded);
     return taken;
@@ -125,10 +131,11 @@ export class Recorder {
     if (gone) this.#bytes -= sizeOf(gone.recorded);
   }
 
-  #forgetOldest(): void {
+  #forgetOldest(): boolean {
     let oldest: RecordedShare[] | undefined;
     for (const ring of this.#rings.values())
       if (ring[0] && (oldest?.[0] === undefined || ring[0].input < oldest[0].input)) oldest = ring;
     if (oldest) this.#forget(oldest);
+    return oldest !== undefined;
   }
 }

@@ -1,4 +1,4 @@
-import type { Bundle, Clock, CloudEvent, ShadowReport } from "../../protocol/index.ts";
+import { type Bundle, type Clock, type CloudEvent, describeError, type ShadowReport } from "../../protocol/index.ts";
 import type { Origin } from "../connector/connector.ts";
 import type { Mapping } from "../flow/mapping.ts";
 import type { PreparedInput } from "../flow/prepared.ts";
@@ -33,6 +33,11 @@ export class Rehearsal {
   #bundle: Bundle | undefined;
   #takers: ReadonlyMap<string, readonly string[]> = new Map();
   #savedShadow = "";
+  /** States of flows in shadow lie on the disk. */
+  #isOnDisk: boolean;
+  #told = false;
+  /** Flows were in shadow when the gateway ran last: central is told how it is now, also where none is any more. */
+  readonly hadShadow: boolean;
 
   constructor(deps: RehearsalDeps) {
     this.#deps = deps;
@@ -41,10 +46,10 @@ export class Rehearsal {
     this.#recorder.attempt(() => {
       this.#store = RehearsalStore.open(this.#file);
     });
-    this.#shadow = new Shadow(deps, {
-      states: this.#store?.shadowStates() ?? new Map(),
-      cursors: this.#store?.cursors() ?? new Map(),
-    });
+    const states = this.#store?.shadowStates() ?? new Map<string, string>();
+    this.hadShadow = states.size > 0;
+    this.#isOnDisk = this.hadShadow;
+    this.#shadow = new Shadow(deps, { states, cursors: this.#store?.cursors() ?? new Map() });
     this.#recorder.keepIn(this.#store);
   }
 
@@ -59,6 +64,7 @@ export class Rehearsal {
         this.#store = RehearsalStore.open(this.#file);
       });
     this.#recorder.keepIn(this.#store);
+    this.#savedShadow = "";
     this.#bundle = bundle;
     this.#takers = new Map();
     await this.#shadow.configure(bundle);
@@ -79,8 +85,12 @@ export class Rehearsal {
     return this.#shadow.cursor(connector, name);
   }
 
-  /** These are accepted, and flushed. */
+  /** These are accepted, and flushed: whatever goes wrong here, they stay so. */
   taken(connector: string, accepted: readonly PreparedInput[]): void {
+    this.#aside(() => this.#taken(connector, accepted));
+  }
+
+  #taken(connector: string, accepted: readonly PreparedInput[]): void {
     for (const prepared of accepted) {
       if (this.#shadow.isOn) this.#shadow.taken(connector, prepared);
       const { input, flows, change, firstId } = prepared;
@@ -97,6 +107,10 @@ export class Rehearsal {
 
   /** Central handed it down, and its deliveries are flushed. */
   handedDown(event: CloudEvent, line: string): void {
+    this.#aside(() => this.#handedDown(event, line));
+  }
+
+  #handedDown(event: CloudEvent, line: string): void {
     if (this.#shadow.isOn) this.#shadow.handedDown(event);
     const { type, id } = event;
     let flows = this.#takers.get(type);
@@ -146,14 +160,30 @@ export class Rehearsal {
     this.#store = undefined;
   }
 
+  /** What fails here is told once, and felt by nobody. */
+  #aside(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!this.#told)
+        this.#deps.log.error(
+          { event: "rehearsal.input.missed", reason: describeError(error) },
+          "what was accepted could not be recorded or compared; the live way goes on",
+        );
+      this.#told = true;
+    }
+  }
+
   #saveShadow(): void {
-    if (!this.#store) return;
+    // before the first configuration nobody knows what is in shadow
+    if (!this.#store || !this.#bundle) return;
     const states = this.#shadow.states();
     const { cursors } = this.#shadow;
     const text = JSON.stringify([[...states], [...cursors]]);
-    if (text === this.#savedShadow || (this.#savedShadow === "" && states.size === 0 && !this.#shadow.isOn)) return;
+    if (text === this.#savedShadow || (states.size === 0 && !this.#isOnDisk)) return;
     this.#recorder.attempt(() => this.#store?.saveShadow(states, cursors));
     this.#savedShadow = text;
+    this.#isOnDisk = states.size > 0;
   }
 }
 

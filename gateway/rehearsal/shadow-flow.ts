@@ -59,6 +59,8 @@ export class ShadowedFlow {
   readonly #counts: Pick<ShadowFlow, "same" | "different" | "onlyShadow" | "onlyLive" | "refused" | "skipped">;
   readonly #tally: Tally;
   readonly #window = new Map<string, Pair & { readonly until: number }>();
+  /** What both had lately. */
+  readonly #met = new Set<string>();
   #recent: ShadowEntry[];
   /** The last input that was refused, of a flow that asks for it again and again. */
   #refusedHash: string | undefined;
@@ -107,10 +109,14 @@ export class ShadowedFlow {
       this.#refuses(made);
     }
     for (const message of made.messages) {
+      // both had it: the same is asked for again, as polls overlap
+      if ("idempotencyKey" in message.value && this.#met.has(message.key)) continue;
       const pair = { ...this.#window.get(message.key), [side]: message };
       this.#window.delete(message.key);
-      if (pair.before && pair.after) this.#count(pair);
-      else this.#window.set(message.key, { ...pair, until: this.#clock.monotonic() + windowMs });
+      if (pair.before && pair.after) {
+        this.#met.add(message.key);
+        this.#count(pair);
+      } else this.#window.set(message.key, { ...pair, until: this.#clock.monotonic() + windowMs });
     }
     this.#expire();
   }
@@ -175,6 +181,10 @@ export class ShadowedFlow {
   /** What the other side never had. */
   #expire(): void {
     const now = this.#clock.monotonic();
+    for (const key of this.#met) {
+      if (this.#met.size <= maxWindow) break;
+      this.#met.delete(key);
+    }
     for (const [key, pair] of this.#window) {
       if (pair.until > now && this.#window.size <= maxWindow) return;
       this.#window.delete(key);

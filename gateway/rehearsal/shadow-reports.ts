@@ -6,10 +6,13 @@ export interface ShadowReportDeps {
   readonly site: string;
   readonly session: Pick<Session, "online" | "send">;
   readonly report: () => ShadowReport;
+  /** Central may have reports of flows that are not in shadow any more. */
+  readonly hadShadow: boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+const none = JSON.stringify({ flows: [] });
 const lookEveryMs = 5000;
 const reportEveryMs = 60_000;
 /** As JSON. Of what is larger, the flows with the most differences go without their fields. */
@@ -18,9 +21,9 @@ const maxReportLength = 1024 * 1024;
 /** Tells central of the flows in shadow: a minute after the last report, where something has changed since. */
 export async function runShadowReports(deps: ShadowReportDeps, signal: AbortSignal): Promise<void> {
   const { clock, session, log, site } = deps;
-  let told = JSON.stringify({ flows: [] });
+  let told = deps.hadShadow ? "" : none;
   while (!signal.aborted) {
-    await clock.sleep(told === JSON.stringify({ flows: [] }) ? lookEveryMs : reportEveryMs, signal);
+    await clock.sleep(told === none || told === "" ? lookEveryMs : reportEveryMs, signal);
     const report = bounded(deps.report());
     const text = JSON.stringify(report);
     if (signal.aborted || text === told) continue;

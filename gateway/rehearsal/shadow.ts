@@ -119,8 +119,13 @@ export class Shadow {
   taken(connector: string, { input, flows: live, change }: PreparedInput): void {
     const running = this.#running;
     const { origin } = input;
-    if (!running || origin.kind === "fact" || input.wholeBytes !== undefined) return;
+    if (!running || origin.kind === "fact") return;
     const takers = running.sources.flowsOf(connector, origin).flatMap((name) => running.flows.get(name) ?? []);
+    if (input.wholeBytes !== undefined) {
+      const reason = `the input has ${input.wholeBytes} bytes, more than can be kept`;
+      for (const flow of takers) flow.compare(nothing, { messages: [], refusals: [{ code: "INPUT_TOO_LARGE", reason }] });
+      return;
+    }
     const flows = [...new Set([...takers, ...live.flatMap((flow) => running.comparedWith.get(flow) ?? [])])];
     if (flows.length === 0) return;
     if (takers.length > 0 && origin.kind === "source" && running.sourceConnectors.has(connector))

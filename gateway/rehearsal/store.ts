@@ -14,7 +14,8 @@ const version = 1;
 const schema = [
   `CREATE TABLE inputs (id INTEGER PRIMARY KEY, input INTEGER NOT NULL, flow TEXT NOT NULL, connector TEXT NOT NULL, origin TEXT NOT NULL,
     decoded TEXT, body BLOB NOT NULL, received_at INTEGER NOT NULL, message_id TEXT, bytes INTEGER NOT NULL)`,
-  "CREATE INDEX inputs_by_flow ON inputs (flow, id)",
+  // holds all that is counted at the start
+  "CREATE INDEX inputs_by_flow ON inputs (flow, id, bytes)",
   "CREATE TABLE shadow (flow TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
   "CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
   `PRAGMA user_version = ${version}`,

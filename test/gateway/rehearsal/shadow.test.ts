@@ -161,17 +161,22 @@ it("has a cursor of its own where it polls, and leaves the live one where it sta
   await ask("next", page("10", pick(2)));
   expect(await counted(parts, 2)).toMatchObject({ against: ["polled"], different: 2, onlyLive: 0, onlyShadow: 0 });
   expect(await cursor("polled")).toBe("10");
+  // polls overlap: what both had is not waited for again
+  await ask("polled", page("10", pick(1), pick(2)));
+  await ask("next", page("10", pick(3)));
+  await ask("polled", page("11", pick(3)));
+  expect(await counted(parts, 3)).toMatchObject({ different: 3, onlyLive: 0, onlyShadow: 0 });
 
   // the live one goes into shadow: it goes on from where it stood, and commits nothing; live again it goes on from there too
   await parts.apply(await plant({ polled: { ...live, mode: "shadow" } }, 2));
-  expect(await cursor("polled")).toBe("10");
+  expect(await cursor("polled")).toBe("11");
   await ask("polled", page("20", pick(3)));
   await until(
     () => cursor("polled"),
     (value) => value === "20",
   );
   await parts.apply(await plant({ polled: live }, 3));
-  expect(await cursor("polled")).toBe("10");
+  expect(await cursor("polled")).toBe("11");
 });
 
 it("compares what it would do with a message from central with what is done, and a message that only it takes goes nowhere", async () => {

@@ -193,7 +193,12 @@ describe("webhooks", () => {
   });
   const body = '{"revision": 12 }';
 
-  async function startHook(inlet = new RecordingInlet(), clock?: Clock, log?: Logger) {
+  async function startHook(
+    inlet = new RecordingInlet(),
+    clock?: Clock,
+    log?: Logger,
+    wanted: Wiring["webhooks"] = [{ webhook: "/schedule", verify }],
+  ) {
     const listener = await openListener({
       host: "127.0.0.1",
       port: 0,
@@ -203,7 +208,7 @@ describe("webhooks", () => {
     const http = await startConnector({
       inlet,
       webhooks: listener.host,
-      wiring: { webhooks: [{ webhook: "/schedule", verify }] },
+      wiring: { webhooks: wanted },
       clock,
       log,
     });
@@ -215,6 +220,25 @@ describe("webhooks", () => {
     };
     return { ...http, listener, call, [Symbol.asyncDispose]: stop };
   }
+
+  it("answers 404 where only a flow in shadow takes the path, which looks at it all the same", async () => {
+    await using hook = await startHook(undefined, undefined, undefined, [{ webhook: "/schedule", verify, shadow: true }]);
+    expect((await hook.call({})).status).toBe(401);
+    const answer = await hook.call(signed(body));
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({ code: "not-found", detail: expect.stringContaining("nothing was kept") });
+    expect(hook.inlet.accepted).toHaveLength(1);
+  });
+
+  it("answers what the live flow says, whatever a flow in shadow asks of the same path", async () => {
+    const other = { hmac: { secret: "token", header: "X-Other" } };
+    await using hook = await startHook(undefined, undefined, undefined, [
+      { webhook: "/schedule", verify },
+      { webhook: "/schedule", verify: other, shadow: true },
+    ]);
+    expect((await hook.call(signed(body))).status).toBe(202);
+    expect((await hook.call({})).status).toBe(401);
+  });
 
   it("are answered 202, with an id, only when the message is flushed (P1)", async () => {
     await using hook = await startHook();
