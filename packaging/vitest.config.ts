@@ -9,6 +9,7 @@ const long = [
   "central/ledger/crash",
   "e2e/acknowledged-means-on-disk",
   "central/console/console",
+  "central/console/configuration",
   "e2e/forks",
   "bench/bench",
   "e2e/full-disk-start",

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startTestCentral, type TestCentral } from "../support/central.ts";
 import { findChromium, launchChromium } from "../support/chromium.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { startPlantgate } from "../support/process.ts";
 import { openSystem, type System } from "../support/system.ts";
 import { openBrowser, openScreenshots } from "./screenshots.ts";
 
@@ -134,7 +135,7 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
       .getByRole("alert")
       .getByText(/password is wrong/)
       .waitFor();
-    await screenshots.take(page, "sign-in", "light");
+    await screenshots.take(page, "sign-in-refused", "light");
     await page.getByLabel("Password", { exact: true }).fill(password.mira);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("heading", { level: 1, name: "Documents" }).waitFor();
@@ -250,6 +251,50 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
     await screenshots.take(page, "site-after", "dark");
   });
 
+  it("tries a draft at the site, and enrolls another gateway that waits for its fingerprint to be confirmed", async () => {
+    const { page } = mira;
+    await page.goto(`${central.url}/changes/1?view=dry-run`);
+    await page.getByRole("button", { name: "Try it there" }).click();
+    await page.getByText(/0 inputs/).waitFor();
+    expect((await central.admin("POST", "/v1/sites", { name: "gent", environment: "test" })).status).toBe(201);
+    await page.goto(`${central.url}/sites/gent?view=keys`);
+    await page.getByRole("button", { name: "Enroll a gateway" }).click();
+    await page.getByRole("button", { name: "Make the token" }).click();
+    const command = await page.getByRole("group", { name: "Command to enroll" }).innerText();
+    const token = /--token (\S+)/.exec(command)?.[1] ?? "";
+    await page.getByRole("button", { name: "Done" }).click();
+    const data = join(folder.path, "gent");
+    const enrolling = startPlantgate(["enroll", "--data", data, "--central", central.url, "--token", token]);
+    await page.getByRole("button", { name: "Confirm" }).click();
+    const dialog = page.getByRole("dialog", { name: "Confirm the gateway's key" });
+    const shown = (await dialog.locator(".fingerprint").innerText()).split("\n");
+    const said = enrolling.output.join("\n");
+    for (const line of shown) expect(said).toContain(line);
+    await dialog.getByRole("button", { name: /confirm/ }).click();
+    await dialog.waitFor({ state: "hidden" });
+    expect(await enrolling.ended).toBe(0);
+    await page.getByText("active", { exact: true }).waitFor();
+  });
+
+  it("gives a token to a tool, and finds the audit's chain unbroken", async () => {
+    const { page } = mira;
+    await page.goto(`${central.url}/tokens`);
+    await page.getByRole("button", { name: "Make a token" }).click();
+    await page.getByLabel(/Purpose/).fill("Build server");
+    await page.getByRole("button", { name: "Make the token" }).click();
+    const token = await page.getByRole("group", { name: "The token" }).locator("code").innerText();
+    const asked = await fetch(`${central.url}/v1/session`, { headers: { authorization: `Bearer ${token}` } });
+    expect(await asked.json()).toMatchObject({ user: "mira", kind: "token", roles: ["viewer"] });
+    await page.getByRole("button", { name: "Done" }).click();
+    await page.getByRole("button", { name: "Revoke Build server" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("revoked", { exact: true }).waitFor();
+    await page.goto(`${central.url}/audit?action=change`);
+    await page.getByText("change.approved").waitFor();
+    await page.getByRole("button", { name: "Verify the chain" }).click();
+    await page.getByText(/entries, unbroken/).waitFor();
+  });
+
   const pages = [
     ["sites", "/"],
     ["site", "/sites/lyon"],
@@ -284,6 +329,11 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
         expect({ path, alerts: await page.getByRole("alert").allInnerTexts() }).toEqual({ path, alerts: [] });
         await screenshots.take(page, name, scheme);
       }
+      const stranger = await openBrowser(browser, scheme);
+      await stranger.page.goto(`${central.url}/changes/1`);
+      await stranger.page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
+      await screenshots.take(stranger.page, "sign-in", scheme);
+      await stranger.context.close();
     }
     for (const { complaints, hosts } of [mira, tomas]) {
       expect(complaints).toEqual([]);

@@ -101,9 +101,13 @@ export function useCreateChange() {
   return useChanging((body: NewChange) => send<ChangeView>("POST", pathOf(["changes"]), body));
 }
 export function useEditChange() {
-  return useChanging(({ number, ...body }: ChangeEdit & { readonly number: number }) =>
-    send<ChangeView>("PUT", pathOf(["changes", number]), body),
-  );
+  const client = useQueryClient();
+  return useChanging(async ({ number, ...body }: ChangeEdit & { readonly number: number }) => {
+    const answer = await send<ChangeView>("PUT", pathOf(["changes", number]), body);
+    // at once, so that nobody sees the text before beside the digest after
+    client.setQueryData(["changes", number], { answer, receivedAtMs: performance.now() });
+    return answer;
+  });
 }
 
 /** A decision names the digest that was read: another text than that is not what was agreed to. */

@@ -18,6 +18,7 @@ import { Decisions } from "./decisions.tsx";
 import { DryRuns } from "./dry-runs.tsx";
 import { Examples } from "./examples.tsx";
 import { changeLooks } from "./looks.ts";
+import { ReadContext } from "./read-context.ts";
 import { StrategyFacts } from "./strategy.tsx";
 import { TitleDialog } from "./title-dialog.tsx";
 
@@ -39,6 +40,9 @@ const views = ["documents", "sites", "examples", "dry-run", "conversation"] as c
 function Shown({ change }: { readonly change: ChangeView }) {
   const [asked, setAsked] = useUrlState("view");
   const [titling, setTitling] = useState(false);
+  // what stood here when the page opened is what one has read; another content is to be looked at before it is decided on
+  const [read, setRead] = useState(change.digest);
+  const unread = read !== change.digest;
   const view = views.find((name) => name === asked) ?? "documents";
   const diff = useChangeDiff(change.number, change.version);
   const answer = diff.data?.answer;
@@ -46,7 +50,7 @@ function Shown({ change }: { readonly change: ChangeView }) {
   const sitesWithProblems = answer?.sites.filter(({ problems }) => problems.length > 0).length ?? 0;
   const said = change.events.filter(({ kind }) => kind === "commented").length;
   return (
-    <>
+    <ReadContext value={setRead}>
       <PageHead title={change.title} above={<Link href="/changes">Changes</Link>}>
         <span className="quiet">No. {change.number}</span>
         <Badge look={changeLooks[change.state]} />
@@ -59,6 +63,17 @@ function Shown({ change }: { readonly change: ChangeView }) {
         )}
       </PageHead>
       {titling && <TitleDialog change={change} onClose={() => setTitling(false)} />}
+      {unread && (
+        <p className="old-answer" role="alert">
+          <Icon name="warning" size={16} />
+          <span>
+            It was edited since you opened this page; below is what it carries now.{" "}
+            <button type="button" className="link" onClick={() => setRead(change.digest)}>
+              I have read it
+            </button>
+          </span>
+        </p>
+      )}
       <div className="change-layout">
         <div className="change-main">
           <dl className="facts">
@@ -107,7 +122,7 @@ function Shown({ change }: { readonly change: ChangeView }) {
             </section>
           )}
         </div>
-        <Decisions change={change} />
+        <Decisions change={change} read={read} />
       </div>
       <Tabs value={view} onChange={(next) => setAsked(next === "documents" ? "" : (next ?? ""))} keepMounted={false}>
         <Tabs.List aria-label="About this change">
@@ -147,7 +162,7 @@ function Shown({ change }: { readonly change: ChangeView }) {
           <Conversation change={change} />
         </Tabs.Panel>
       </Tabs>
-    </>
+    </ReadContext>
   );
 }
 

@@ -77,13 +77,13 @@ const acts: readonly Act[] = [
 ];
 
 /** What can be done with the change now, and why not what cannot. */
-export function Decisions({ change }: { readonly change: ChangeView }) {
+export function Decisions({ change, read }: { readonly change: ChangeView; readonly read: string }) {
   const [asked, setAsked] = useState<Act | null>(null);
   const [promoting, setPromoting] = useState(false);
   // What belongs to another state is not there at all; what is there and not allowed says why.
   const shown = acts.filter(({ name }) => change.may[name] !== undefined && isOfNow(name, change));
   const promote = change.may.promote;
-  const showsPromote = promote !== undefined && (promote.allowed || change.state === "done");
+  const showsPromote = promote !== undefined && change.state === "done" && laterThan(change.environment).length > 0;
   return (
     <section className="card decisions" aria-label="What you can do">
       <h2>What you can do</h2>
@@ -108,7 +108,7 @@ export function Decisions({ change }: { readonly change: ChangeView }) {
         />
       )}
       {shown.length === 0 && !showsPromote && <p className="quiet">Nothing any more; it is {change.state}.</p>}
-      {asked && <DecisionDialog change={change} act={asked} onClose={() => setAsked(null)} />}
+      {asked && <DecisionDialog change={change} read={read} act={asked} onClose={() => setAsked(null)} />}
       {promoting && <PromoteDialog change={change} onClose={() => setPromoting(false)} />}
     </section>
   );
@@ -125,19 +125,17 @@ function isOfNow(name: string, { state, reviewDueSince, may }: ChangeView): bool
   return name === "abandon" && (state === "draft" || state === "review" || state === "approved");
 }
 
-function DecisionDialog({
-  change,
-  act,
-  onClose,
-}: {
+interface DecisionDialogProps {
   readonly change: ChangeView;
+  /** The digest of what was read, whatever comes while the dialog is open. */
+  readonly read: string;
   readonly act: Act;
   readonly onClose: () => void;
-}) {
+}
+
+function DecisionDialog({ change, read: digest, act, onClose }: DecisionDialogProps) {
   const [comment, setComment] = useState("");
-  // what stood on the page when the dialog opened is what was read, whatever comes while it is open
-  const [{ digest, number }] = useState(change);
-  const decide = useDecide(number);
+  const decide = useDecide(change.number);
   const outdated = change.digest !== digest;
   const body = { act: act.name, comment: comment.trim(), ...(act.name === "approve" ? { digest } : {}) };
   return (
@@ -187,10 +185,14 @@ function DecisionDialog({
 
 const order = ["dev", "test", "prod"];
 
+function laterThan(environment: string): string[] {
+  return order.slice(order.indexOf(environment) + 1);
+}
+
 function PromoteDialog({ change, onClose }: { readonly change: ChangeView; readonly onClose: () => void }) {
   const [, navigate] = useLocation();
   const promote = usePromote(change.number);
-  const later = order.slice(order.indexOf(change.environment) + 1);
+  const later = laterThan(change.environment);
   const [environment, setEnvironment] = useState(later[0] ?? "prod");
   return (
     <Dialog title={`Promote: ${change.title}`} opened onClose={onClose}>
@@ -205,7 +207,7 @@ function PromoteDialog({ change, onClose }: { readonly change: ChangeView; reado
         <p>The same revisions become a new change there, with a review of its own.</p>
         <Select
           label="Environment"
-          data={later.length > 0 ? later : order}
+          data={later}
           value={environment}
           allowDeselect={false}
           comboboxProps={{ transitionProps: { duration: 0 } }}

@@ -2,6 +2,7 @@ import type { ChangeView } from "../../http/api/changes.ts";
 import { useEditChange } from "../api/configuration.ts";
 import { others } from "../documents/others.ts";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { useOwnEdit } from "./read-context.ts";
 
 interface DropDialogProps {
   readonly change: ChangeView;
@@ -13,6 +14,11 @@ interface DropDialogProps {
 /** Takes a document out of a draft; its revisions stay. */
 export function DropDialog({ change, kind, name, onClose }: DropDialogProps) {
   const edit = useEditChange();
+  const ownEdit = useOwnEdit();
+  const done = ({ digest }: ChangeView) => {
+    ownEdit(digest);
+    onClose();
+  };
   const dropped = `${kind}/${name}`;
   const removes = change.documents
     .filter((document) => document.revision === 0 && `${document.kind}/${document.name}` !== dropped)
@@ -29,7 +35,7 @@ export function DropDialog({ change, kind, name, onClose }: DropDialogProps) {
         onSubmit={() =>
           edit.mutate(
             { number: change.number, version: change.version, files: others(change, [], dropped), removes },
-            { onSuccess: onClose },
+            { onSuccess: done },
           )
         }
       >

@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { ChangeView, RolloutStrategy } from "../../http/api/changes.ts";
 import { useEditChange } from "../api/configuration.ts";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { useOwnEdit } from "./read-context.ts";
 import { parseWaves, wavesToText } from "./waves-text.ts";
 
 /** How the change reaches its sites; while it is a draft. */
@@ -12,12 +13,17 @@ export function StrategyDialog({ change, onClose }: { readonly change: ChangeVie
   // as it was when the dialog opened: an edit of somebody else's in between is not overwritten
   const [{ number, version }] = useState(change);
   const edit = useEditChange();
+  const ownEdit = useOwnEdit();
+  const done = ({ digest }: ChangeView) => {
+    ownEdit(digest);
+    onClose();
+  };
   const parsed = parseWaves(waves);
   const { gate, unreachable } = strategy;
   const setGate = (changes: Partial<RolloutStrategy["gate"]>) => setStrategy({ ...strategy, gate: { ...gate, ...changes } });
   const submit = () => {
     if ("problem" in parsed) return;
-    edit.mutate({ number, version, strategy: { ...strategy, waves: parsed.waves } }, { onSuccess: onClose });
+    edit.mutate({ number, version, strategy: { ...strategy, waves: parsed.waves } }, { onSuccess: done });
   };
   return (
     <Dialog title="How it is rolled out" opened onClose={onClose} size={600}>

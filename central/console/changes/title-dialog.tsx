@@ -3,6 +3,7 @@ import { useState } from "react";
 import type { ChangeView } from "../../http/api/changes.ts";
 import { useEditChange } from "../api/configuration.ts";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { useOwnEdit } from "./read-context.ts";
 
 /** What a draft is called and why it is there. */
 export function TitleDialog({ change, onClose }: { readonly change: ChangeView; readonly onClose: () => void }) {
@@ -12,6 +13,11 @@ export function TitleDialog({ change, onClose }: { readonly change: ChangeView; 
   // as it was when the dialog opened: an edit of somebody else's in between is not overwritten
   const [{ number, version }] = useState(change);
   const edit = useEditChange();
+  const ownEdit = useOwnEdit();
+  const done = ({ digest }: ChangeView) => {
+    ownEdit(digest);
+    onClose();
+  };
   return (
     <Dialog title="Title and reason" opened onClose={onClose} size={600}>
       <DialogForm
@@ -20,7 +26,7 @@ export function TitleDialog({ change, onClose }: { readonly change: ChangeView; 
         busy={edit.isPending}
         error={edit.error}
         onCancel={onClose}
-        onSubmit={() => edit.mutate({ number, version, title, description, expedited }, { onSuccess: onClose })}
+        onSubmit={() => edit.mutate({ number, version, title, description, expedited }, { onSuccess: done })}
       >
         <TextInput
           label="Title"

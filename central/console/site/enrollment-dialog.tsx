@@ -33,10 +33,13 @@ export function EnrollmentDialog({ site, opened, onClose }: EnrollmentDialogProp
           <p>
             On the plant's server, until <Until at={make.data.expiresAt} />:
           </p>
-          <Copied what="Command to enroll" text={`plantgate enroll --central ${location.origin} --token ${make.data.token}`} />
+          <Copied
+            what="Command to enroll"
+            text={`plantgate enroll --data /var/lib/plantgate/${site} --central ${location.origin} --token ${make.data.token}`}
+          />
           <p className="quiet">
-            The token works once and only for {site}. It is shown now and never again. Afterwards the gateway's key appears in the
-            list; confirm it by its fingerprint.
+            <code>--data</code> names the folder that the gateway owns. The token works once and only for {site}. It is shown now
+            and never again. Afterwards the gateway's key appears in the list; confirm it by its fingerprint.
           </p>
           <div className="dialog-buttons">
             <Button data-autofocus onClick={close}>

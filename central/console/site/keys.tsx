@@ -163,8 +163,16 @@ function KeyDialog({ site, asked, onClose }: { readonly site: string; readonly a
             confirmed.
           </p>
         )}
-        <p className="mono fingerprint big">{key.fingerprint}</p>
+        <p className="mono fingerprint big">{spoken(key.fingerprint)}</p>
       </DialogForm>
     </Dialog>
+  );
+}
+
+/** As the gateway prints it and two people read it to each other: four lines of four groups. */
+function spoken(fingerprint: string): string {
+  const groups = fingerprint.match(/.{1,4}/g) ?? [];
+  return Array.from({ length: Math.ceil(groups.length / 4) }, (_, line) => groups.slice(line * 4, line * 4 + 4).join(" ")).join(
+    "\n",
   );
 }

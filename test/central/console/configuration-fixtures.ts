@@ -681,14 +681,19 @@ export function answerConfiguration(
         keys: [
           {
             ...key,
-            fingerprint: "SHA256:Zk3v 9QbX 1mUe Wc7D pLs0 aTfY hR2n KgJ8",
+            fingerprint: "6f3670ac7974e60bc2523fe0f4a04c109b246ca1620da1b507a40ef06371ff7f",
             state: "pending",
             origin: "enrolled",
             confirmedAt: null,
             confirmedBy: null,
             createdAt: ago(60_000),
           },
-          { ...key, fingerprint: "SHA256:p8Gd 0aNw 5xRt Qm2L vYc9 bHeJ uS4k FzT1", state: "active", origin: "added" },
+          {
+            ...key,
+            fingerprint: "a1b507a40ef06371ff7f6f3670ac7974e60bc2523fe0f4a04c109b246ca1620d",
+            state: "active",
+            origin: "added",
+          },
         ],
       });
     }
