@@ -55,6 +55,8 @@ export interface KeyRouteDeps {
 }
 
 const sitePath = z.object({ site: z.string().max(128) });
+/** Central does not know under which address plants reach it: whoever asks has come by one. */
+const fileQuery = z.object({ central: z.url({ protocol: /^https?$/ }).optional() });
 const keyPath = z.object({ site: z.string().max(128), fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits") });
 const setsUp: readonly Role[] = ["admin", "engineer"];
 const maxEnrollBytes = 16 * 1024;
@@ -105,6 +107,11 @@ export function keyRoutes({ guards, ...deps }: KeyRouteDeps) {
     async (c) => {
       requireRole(c.var.actor, "admin");
       const outcome = await signingKeys.rotate(c.var.actor.name, c.req.valid("json").overlapSeconds * 1000);
+      if (outcome.kind === "overtaken")
+        throw new ProblemError(
+          "conflict",
+          "the signing key was changed just now by somebody else; look at it before you ask again",
+        );
       if (outcome.kind === "waits") {
         const where = `copy ${outcome.file} into the data folder of each of them, then ask again: ${outcome.replicas.join(", ")}`;
         throw new ProblemError("conflict", `the new key ${outcome.kid} lies ready; other replicas have not got it: ${where}`);
@@ -172,7 +179,7 @@ export function keyRoutes({ guards, ...deps }: KeyRouteDeps) {
       tags: ["keys"],
       security: security.changes,
       middleware: guards.body,
-      request: { params: sitePath, body: jsonBody(enrollmentRequest) },
+      request: { params: sitePath, query: fileQuery, body: jsonBody(enrollmentRequest) },
       responses: {
         201: jsonAnswer("The answer to carry to the plant; the key signs for the site from now on", siteFileView),
         ...problems(...callerProblems, ...bodyProblems, "site-unknown", "conflict"),
@@ -183,7 +190,11 @@ export function keyRoutes({ guards, ...deps }: KeyRouteDeps) {
       const request = c.req.valid("json");
       enrolled(await enrollment.pinRequest(name, request, c.var.actor.name));
       siteChanged(name);
-      const made = await siteFiles.make(name, { central: originOf(c), actor: c.var.actor.name, nonce: request.nonce });
+      const made = await siteFiles.make(name, {
+        central: originOf(c, c.req.valid("query").central),
+        actor: c.var.actor.name,
+        nonce: request.nonce,
+      });
       return c.json({ site: name, ...made }, 201);
     },
   );
@@ -197,12 +208,18 @@ export function keyRoutes({ guards, ...deps }: KeyRouteDeps) {
       tags: ["keys"],
       security: security.reads,
       middleware: guards.signedIn,
-      request: { params: sitePath },
-      responses: { 200: jsonAnswer("A compact JWS", siteFileView), ...problems(...callerProblems, "site-unknown") },
+      request: { params: sitePath, query: fileQuery },
+      responses: { 200: jsonAnswer("A compact JWS", siteFileView), ...problems(...callerProblems, "site-unknown", "invalid") },
     }),
     async (c) => {
       const { name } = await siteFor(c, c.req.valid("param").site);
-      return c.json({ site: name, ...(await siteFiles.make(name, { central: originOf(c), actor: c.var.actor.name })) }, 200);
+      return c.json(
+        {
+          site: name,
+          ...(await siteFiles.make(name, { central: originOf(c, c.req.valid("query").central), actor: c.var.actor.name })),
+        },
+        200,
+      );
     },
   );
 
@@ -389,8 +406,8 @@ function enrolled(outcome: EnrollOutcome): EnrollOutcome & { kind: "enrolled" } 
   throw new ProblemError(outcome.kind === "refused" ? "not-allowed" : outcome.kind, outcome.detail);
 }
 
-function originOf(c: Context): string {
-  return new URL(c.req.url).origin;
+function originOf(c: Context, told: string | undefined): string {
+  return new URL(told ?? c.req.url).origin;
 }
 
 function toView(key: GatewayKey, now: number): z.infer<typeof gatewayKeyView> {

@@ -102,7 +102,13 @@ export class SigningKey implements Signing {
    */
   async follow(chain: readonly SigningKeyEntry[]): Promise<boolean> {
     const newest = chain.at(-1);
-    if (!newest || newest.kid === this.kid) return true;
+    if (!newest || (newest.kid === this.kid && this.#chain.length === chain.length)) return true;
+    // the key of another folder, which came without what leads to it
+    if (newest.kid === this.kid) {
+      writeFlushed(this.#file, `${JSON.stringify({ ...(await readKey(this.#file)).jwk, chain })}\n`);
+      this.#chain = chain;
+      return true;
+    }
     const next = existsSync(this.nextFile) ? await readKey(this.nextFile) : undefined;
     if (next?.signing.kid !== newest.kid) return false;
     writeFlushed(this.#file, `${JSON.stringify({ ...next.jwk, chain })}\n`);

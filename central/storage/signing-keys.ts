@@ -19,9 +19,10 @@ export interface SigningKeysDeps {
   readonly log: Logger;
 }
 
-/** `waits`: other replicas have not got the key that is to come; nothing was changed. */
+/** `overtaken`: somebody else changed it just now. `waits`: other replicas have not got the key that is to come; nothing was changed. */
 export type RotateOutcome =
   | { readonly kind: "rotated"; readonly kid: string; readonly before: string; readonly overlapUntil: number }
+  | { readonly kind: "overtaken" }
   | { readonly kind: "waits"; readonly kid: string; readonly file: string; readonly replicas: readonly string[] };
 
 /** What a replica tells of itself, in `meta`. */
@@ -99,12 +100,12 @@ export class SigningKeys {
     const chain = await storage.transaction().execute(async (tx) => {
       await locking(tx, tx.selectFrom("counters").select("value").where("name", "=", "configuration")).execute();
       const told = await readChain(tx);
-      if (told.at(-1)?.kid !== before)
-        throw new PlantgateError("PEER_BUSY", "another replica has just changed the signing key; ask again");
+      if (told.at(-1)?.kid !== before) return undefined;
       await this.#insert(tx, [entry], told.length);
       await audit.append(tx, { actor, action: "signing-key.rotated", subject: "central", detail: { kid: entry.kid, before } });
       return [...told, entry];
     });
+    if (!chain) return { kind: "overtaken" };
     await signing.follow(chain);
     return { kind: "rotated", kid: entry.kid, before, overlapUntil: at + overlapMs };
   }

@@ -1,5 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { z } from "zod";
 import {
@@ -49,7 +49,9 @@ export async function writeRequest(dataDir: string, way: Way): Promise<{ request
     const identity = Identity.open(dataDir);
     const before = readPending(dataDir)?.request;
     const request = before?.publicKey === identity.publicPem ? before : await makeRequest(identity.current);
-    writeFlushed(requestFile(dataDir), Buffer.from(JSON.stringify({ request, way })));
+    // taken up from wherever the answer is imported
+    const ca = way.centralCaFile === undefined ? {} : { centralCaFile: resolve(way.centralCaFile) };
+    writeFlushed(requestFile(dataDir), Buffer.from(JSON.stringify({ request, way: { ...way, ...ca } })));
     return { request, fingerprint: identity.fingerprint };
   } finally {
     unlock();

@@ -159,10 +159,16 @@ export class Identity {
   }
 }
 
-/** @returns the pair that waits; undefined where there is none, or where it became the current one already */
+/** @returns the pair that waits; undefined where there is none that can be read, or where it became the current one already */
 function openNext(file: string, current: KeyPair, files: KeyDisk): KeyPair | undefined {
   if (!existsSync(file)) return undefined;
-  const [next] = toPairs(readKeys(file), file);
+  let next: KeyPair | undefined;
+  try {
+    [next] = toPairs(readKeys(file), file);
+  } catch {
+    // damaged: no reason for a plant to stand still, another one is made in its place
+    return undefined;
+  }
   if (next && next.fingerprint !== current.fingerprint) return next;
   files.remove(file);
   return undefined;

@@ -108,7 +108,11 @@ export class Transport {
     for (const other of keys.others ?? []) {
       const again = await this.#sendSigned(request, other, signal);
       if (again.kind === "problem" && deniesKey.has(again.problem.code)) continue;
-      keys.settleOn?.(other.fingerprint);
+      try {
+        keys.settleOn?.(other.fingerprint);
+      } catch {
+        // a full disk: it is found again with the next call
+      }
       return again;
     }
     return answer;

@@ -17,7 +17,9 @@ export function addBundleCommand(program: Command): void {
       .argument("<site>", "name of the site")
       .requiredOption("--out <file>", "where to write it"),
   ).action(async (site: string, options: ConnectionOptions & { out: string }) => {
-    const answer = await new CentralClient(options).call("GET", `/v1/sites/${encodeURIComponent(site)}/file`);
+    const client = new CentralClient(options);
+    const query = `central=${encodeURIComponent(client.origin)}`;
+    const answer = await client.call("GET", `/v1/sites/${encodeURIComponent(site)}/file?${query}`);
     writeFileSync(options.out, `${exported.parse(answer).file}\n`, { mode: 0o600 });
     process.stdout.write(
       `${site}: ${options.out} is written; in the plant: plantgate bundle import ${options.out} --data FOLDER\n`,

@@ -55,6 +55,11 @@ export class CentralClient {
     this.#token = tokenOf(options.tokenFile === undefined && known ? known : { tokenFile: options.tokenFile });
   }
 
+  /** Central's address, as it is reached from here. */
+  get origin(): string {
+    return new URL(this.#url).origin;
+  }
+
   /** @throws PlantgateError PEER_UNREACHABLE; {@link ProblemError} with what central said */
   async call(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<unknown> {
     const { answer } = await callCentral(this.#url, { method, path, headers: { authorization: `Bearer ${this.#token}` }, body });

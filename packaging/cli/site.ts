@@ -102,7 +102,9 @@ function addKeyCommands(site: Command): void {
     .requiredOption("--out <file>", "where to write the answer")
     .action(async (name: string, options: ConnectionOptions & { request: string; out: string }) => {
       const request = parseRequest(options.request);
-      const made = answered.parse(await new CentralClient(options).call("POST", path(name, "enrollment-requests"), request));
+      const client = new CentralClient(options);
+      const query = `central=${encodeURIComponent(client.origin)}`;
+      const made = answered.parse(await client.call("POST", path(name, `enrollment-requests?${query}`), request));
       writeFileSync(options.out, `${made.file}\n`, { mode: 0o600 });
       process.stdout.write(`${name}: the gateway with this key is let in:\n\n${spoken(made.fingerprint ?? "")}\n`);
       process.stderr.write(`In the plant: plantgate bundle import ${options.out} --data FOLDER\n`);

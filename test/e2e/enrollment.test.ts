@@ -136,6 +136,7 @@ it("starts with a configuration and secrets that were carried to it, without eve
   // sealed: whoever finds the stick learns nothing
   expect(Buffer.from(readFileSync(answer, "utf8").split(".")[1] ?? "", "base64url").toString()).not.toContain("planted-password");
   fine(await inPlant("bundle", "import", answer, "--data", data));
+  expect(JSON.parse(readFileSync(join(data, "gateway.json"), "utf8"))).toEqual({ site: "lyon", centralUrl: central.url });
   const [first, second] = [join(folder, "1.jws"), join(folder, "2.jws")];
   await push("second");
   fine(await at("bundle", "export", "lyon", "--out", first));

@@ -56,6 +56,27 @@ describe.each(await storages())("central's signing key on %s", (storage) => {
     expect(existsSync(join(central.dataDir, "signing-key.next.json"))).toBe(false);
   });
 
+  it("has its chain again where only the key itself was put into the folder", async () => {
+    await using central = await startTestCentral({ storage });
+    await rotate(central);
+    const file = join(central.dataDir, "signing-key.json");
+    const { chain, ...key } = JSON.parse(readFileSync(file, "utf8"));
+    await central.stop();
+    writeFileSync(file, JSON.stringify(key));
+    await central.restart();
+    expect((await chainOf(central)).keys).toEqual(chain);
+  });
+
+  it("is changed by one of those who ask for it at once", async () => {
+    await using central = await startTestCentral({ storage });
+    const statuses = (await Promise.all([1, 2, 3].map(() => rotate(central)))).map(({ status }) => status);
+    expect(statuses.filter((status) => status !== 200 && status !== 409)).toEqual([]);
+    const changed = statuses.filter((status) => status === 200).length;
+    expect((await chainOf(central)).keys).toHaveLength(1 + changed);
+    await central.restart();
+    expect((await chainOf(central)).keys).toHaveLength(1 + changed);
+  });
+
   it("is not another one because its file is gone, unless a person decides so", async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "plantgate-central-"));
     await using central = await startTestCentral({ storage, dataDir });

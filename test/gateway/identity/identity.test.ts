@@ -85,3 +85,15 @@ it("goes back to the pair before for a central that was restored", () => {
   expect(identity.fingerprint).toBe(before);
   expect(Identity.open(folder.path).fingerprint).toBe(before);
 });
+
+it("starts with a next pair that cannot be read, and makes another one in its place", () => {
+  using folder = temporaryFolder();
+  const identity = Identity.open(folder.path);
+  const torn = identity.prepareNext().fingerprint;
+  writeFileSync(`${keyFile(folder.path)}.next`, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+  const found = Identity.open(folder.path);
+  expect([found.fingerprint, found.next]).toEqual([identity.fingerprint, undefined]);
+  const next = found.prepareNext().fingerprint;
+  expect(next).not.toBe(torn);
+  expect(Identity.open(folder.path).next?.fingerprint).toBe(next);
+});
