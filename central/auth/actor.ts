@@ -15,6 +15,9 @@ export interface Actor {
   readonly environments: readonly string[];
 }
 
+/** Central's admin key, as it is named where a person would be. */
+export const adminKeyName = "admin-token";
+
 /** Whether somebody has one of these roles where it is asked for. An admin may do what engineers and operators do, but never approve. */
 export function may(actor: Actor, wanted: Role | readonly Role[], environment?: string): boolean {
   const any = typeof wanted === "string" ? [wanted] : wanted;

@@ -1,5 +1,5 @@
 import type { ProblemCode } from "../../protocol/index.ts";
-import type { Actor } from "./actor.ts";
+import { type Actor, adminKeyName } from "./actor.ts";
 import { ApiTokens } from "./api-tokens.ts";
 import type { BrowserSession, BrowserSessions } from "./browser-sessions.ts";
 import { isSame } from "./secret-text.ts";
@@ -11,7 +11,7 @@ export type Identified =
   | { readonly ok: false; readonly code: ProblemCode; readonly detail: string };
 
 /** The admin token of the data folder: it sets things up, and is nobody who could approve. */
-const key: Actor = { kind: "key", name: "admin-token", roles: ["viewer", "operator", "engineer", "admin"], environments: ["*"] };
+const key: Actor = { kind: "key", name: adminKeyName, roles: ["viewer", "operator", "engineer", "admin"], environments: ["*"] };
 
 /** People and their tools: who it is that calls. */
 export class Operators {

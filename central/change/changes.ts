@@ -171,9 +171,10 @@ export class Changes implements RollingChanges {
       throw new PlantgateError("INVARIANT", `change ${number} ended as ${outcome} and is ${record?.row.state ?? "not there"}`);
     const { row, documents } = record;
     if (outcome === "done") await this.#deps.documents.putInForce(tx, row.environment, number, documents);
+    const due = outcome === "done" || (await wasTold(tx, number)) ? row.review_due_since : null;
     await tx
       .updateTable("changes")
-      .set({ state: outcome, reason, updated_at: this.#deps.clock.now() })
+      .set({ state: outcome, reason, updated_at: this.#deps.clock.now(), review_due_since: due })
       .where("number", "=", number)
       .execute();
     await this.#steps.note(tx, row, { actor: central, kind: "ended", text: reason ?? "" }, { outcome });
@@ -209,6 +210,19 @@ export class Changes implements RollingChanges {
 function requireDigest({ record }: ChangeNow, digest: string | undefined): void {
   if (digest !== undefined && digest !== record.row.digest)
     throw new ChangeRefused("conflict", "it is not what you read any more; read it again");
+}
+
+/** Whether any site was given it. */
+async function wasTold(tx: StorageTransaction, number: number): Promise<boolean> {
+  const site = await tx
+    .selectFrom("rollout_sites")
+    .innerJoin("rollouts", "rollouts.number", "rollout_sites.rollout")
+    .select("site")
+    .where("rollouts.change", "=", number)
+    .where("rollout_sites.state", "!=", "waiting")
+    .limit(1)
+    .executeTakeFirst();
+  return site !== undefined;
 }
 
 function rolling({ row, strategy, events }: ChangeRecord): RollingChange {

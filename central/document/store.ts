@@ -1,5 +1,6 @@
 import type { Clock } from "../../protocol/index.ts";
 import { toInstant } from "../../protocol/index.ts";
+import { adminKeyName } from "../auth/actor.ts";
 import type { DocumentKind } from "../http/api/common.ts";
 import type { DocumentHistory, DocumentRevision, DocumentSummary } from "../http/api/documents.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
@@ -28,8 +29,8 @@ export class DocumentStore {
   }
 
   /**
-   * Writes a document as its next revision; what says the same as the newest one is that one. Files that it names and that did not come
-   * with it are those of `before`. Under the lock of changes.
+   * Writes a document as its next revision; what says the same as the newest one is that one, unless that was nobody's (of the admin key) and
+   * becomes somebody's by this. Files that it names and that did not come with it are those of `before`. Under the lock of changes.
    */
   async write(
     tx: StorageTransaction,
@@ -48,13 +49,14 @@ export class DocumentStore {
     const digest = documentDigest({ text, attachments });
     const newest = await tx
       .selectFrom("document_revisions")
-      .select(["revision", "digest"])
+      .select(["revision", "digest", "created_by"])
       .where("kind", "=", kind)
       .where("name", "=", name)
       .orderBy("revision", "desc")
       .limit(1)
       .executeTakeFirst();
-    if (newest?.digest === digest) return newest.revision;
+    const adopted = newest?.created_by === adminKeyName && by.actor !== adminKeyName;
+    if (newest?.digest === digest && !adopted) return newest.revision;
     const revision = (newest?.revision ?? 0) + 1;
     await tx
       .insertInto("document_revisions")

@@ -66,7 +66,7 @@ export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeD
   const writes = { tags: ["changes"], security: security.changes, middleware: guards.body };
 
   const viewOf = async (number: number, actor: Actor) => {
-    const view = await refusing(() => changeViews.view(number, actor));
+    const view = await oneAtATime(actor, () => refusing(() => changeViews.view(number, actor)));
     if (!view) throw new ProblemError("not-found", `there is no change ${number}`);
     return view;
   };
@@ -151,7 +151,7 @@ export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeD
     async (c) => {
       requireRole(c.var.actor, "viewer");
       const { number } = c.req.valid("param");
-      const found = await refusing(() => changeDiffs.of(number));
+      const found = await oneAtATime(c.var.actor, () => refusing(() => changeDiffs.of(number)));
       if (!found) throw new ProblemError("not-found", `there is no change ${number}`);
       return c.json(found, 200);
     },
