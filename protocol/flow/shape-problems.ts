@@ -102,8 +102,9 @@ function nameOf(value: unknown): string {
 function keysAt(schema: z.ZodType, value: unknown, path: Path): string[] {
   const found: string[] = [];
   const visit = (current: z.ZodType, here: unknown, rest: Path): void => {
-    if (current instanceof z.ZodOptional || current instanceof z.ZodDefault || current instanceof z.ZodNullable) {
-      visit(current.unwrap() as z.ZodType, here, rest);
+    const isWrapped = [z.ZodOptional, z.ZodDefault, z.ZodPrefault, z.ZodNullable].some((wrapper) => current instanceof wrapper);
+    if (isWrapped) {
+      visit((current as z.ZodOptional).unwrap() as z.ZodType, here, rest);
       return;
     }
     if (current instanceof z.ZodUnion) {

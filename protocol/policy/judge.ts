@@ -19,6 +19,7 @@ type Say = (path: Path, message: string, point?: Point) => void;
 
 /** What the centre keeps as bounds of values whose shape is right. */
 const leastBytesPerSecond = 1024;
+const largestBatchBytes = 1024 ** 2;
 const longestLingerMs = 10_000;
 const longestWatchMs = 86_400_000;
 /** Central takes an old key no longer. */
@@ -109,6 +110,7 @@ function judgeSaid(spec: Policy["spec"] | Site["spec"], say: Say): void {
   if (perSecond !== undefined && perSecond < leastBytesPerSecond)
     say(["spec", "link", "bytesPerSecond"], "at least 1KiB: a slower way counts as none");
   if (batch === 0) say(["spec", "link", "batch", "bytes"], "a batch holds something");
+  if ((batch ?? 0) > largestBatchBytes) say(["spec", "link", "batch", "bytes"], "at most 1MiB: no gateway sends larger ones");
   for (const [lane, wait] of Object.entries(link?.linger ?? {}))
     if ((ms(wait) ?? 0) > longestLingerMs)
       say(["spec", "link", "linger", lane], "at most 10s: a lane that sends nothing for longer counts as stuck");

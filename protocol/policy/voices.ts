@@ -21,6 +21,8 @@ export interface Question {
 
 interface Heard extends Written {
   readonly policy?: Policy;
+  /** Said by the Site document itself, and not through a parameter of the template. */
+  readonly isOwn?: true;
 }
 
 /** Who says something of a site's values, in the order in which they are heard (precedence.ts): its document, its template, its policies. */
@@ -47,7 +49,13 @@ export class Voices {
     const heard: Heard[] = [
       ...(own === undefined
         ? []
-        : [{ value: own, origin: { from: "site", document, because: "the Site document says it" } as const }]),
+        : [
+            {
+              value: own,
+              origin: { from: "site", document, because: "the Site document says it" } as const,
+              isOwn: true as const,
+            },
+          ]),
       ...policies.filter(({ policy }) => policy.spec.enforce),
       ...(written ? [written] : []),
       ...policies.filter(({ policy }) => !policy.spec.enforce),
@@ -69,11 +77,7 @@ function whyHere(policy: Policy, before: Heard | undefined, after: Heard | undef
   const selects = `it selects ${describeSelector(policy)}`;
   if (before?.policy)
     return `${selects}; "${before.policy.metadata.name}" goes before it because it ${whyBefore(before.policy, policy)}`;
-  if (before) {
-    const first =
-      before.origin.from === "site" && before.origin.document?.startsWith("Site/") ? "the Site document" : "the template";
-    return `${selects}; ${first} goes before it`;
-  }
+  if (before) return `${selects}; ${before.isOwn ? "the Site document" : "the template"} goes before it`;
   if (after?.policy) return `${selects}; it goes first because it ${whyBefore(policy, after.policy)}`;
   if (after && after.origin.from !== "default") return `${selects} and enforces, so it goes before the template`;
   return `${selects}, and no other document says one`;

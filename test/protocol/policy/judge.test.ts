@@ -48,6 +48,12 @@ describe("judging a policy", () => {
       "6:37 spec.keys.overlap: has to be shorter than rotateEvery, 1h: only two keys are taken at a time",
     ],
     [
+      "a batch that no gateway sends",
+      "selector: {}\nlink: { batch: { bytes: 4MiB } }",
+      "6:27 spec.link.batch.bytes: at most 1MiB: no gateway sends larger ones",
+    ],
+    ["an old key that central does not take", "selector: {}\nkeys: { overlap: 8d }", "6:20 spec.keys.overlap: at most 7d"],
+    [
       "pauses that shrink",
       "selector: {}\ndeliveries: [{ retry: { base: 1m, cap: 1s } }]",
       "6:42 spec.deliveries.0.retry.cap: the longest pause is shorter than the first, 1m",
@@ -272,4 +278,9 @@ spec: { template: plant, parameters: { modes: ${modes} }, grants: { receive: [pr
       expect.stringMatching(/^8: \$\{modes.orders\}: "modes" has no "orders"/),
     ]);
   });
+});
+
+it("names what was meant also within a flow's retries", async () => {
+  const { problems } = await validateDocuments({ files: [templateFile({ flow: { retry: { attemps: 3 } } })] });
+  expect(problems.map(({ message }) => message)).toEqual(['unknown key "attemps"; did you mean "attempts"?']);
 });

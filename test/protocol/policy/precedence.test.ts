@@ -211,6 +211,23 @@ describe("which document a value is taken from", () => {
     });
   });
 
+  it("tells of a template's value that it is the template's, also where a parameter fills it in", async () => {
+    const files = [
+      templateFile({ parameters: { attempts: { type: "integer" } }, flow: { retry: { attempts: "${attempts}" } } }),
+      siteFile("lyon", labels, { parameters: { attempts: 4 } }),
+      policyFile("a", {}, { deliveries: [{ retry: { attempts: 7 } }] }),
+    ];
+    const because = "it selects all sites; the template goes before it";
+    expect(await effective("flows.orders.retry.attempts", files)).toMatchObject({
+      value: 4,
+      origin: { from: "site" },
+      overrides: [{ value: 7, origin: { because } }, { value: 20 }],
+    });
+    const own = siteFile("lyon", labels, { deliveries: [{ retry: { attempts: 9 } }] });
+    const heard = await effective("flows.orders.retry.attempts", [templateFile(), own, ...files.slice(2)]);
+    expect(heard.overrides[0]?.origin.because).toBe("it selects all sites; the Site document goes before it");
+  });
+
   it("tells by which parameter a value came into the template", async () => {
     const files = [
       templateFile({ parameters: { modes: { type: "object" } }, flow: { mode: "${modes.orders}" } }),

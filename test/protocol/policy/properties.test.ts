@@ -22,7 +22,11 @@ const says = some({
     }),
     encryption: some({ atRest: fc.boolean(), rotateEvery: duration }),
   }),
-  link: some({ bytesPerSecond: size, batch: some({ bytes: size }), linger: some({ bulk: fc.constantFrom("0ms", "1s", "10s") }) }),
+  link: some({
+    bytesPerSecond: size,
+    batch: some({ bytes: fc.constantFrom("1KiB", "64KiB", "1MiB") }),
+    linger: some({ bulk: fc.constantFrom("0ms", "1s", "10s") }),
+  }),
   keys: some({ overlap: fc.constantFrom("1s", "30s") }),
   watch: some({ for: fc.constantFrom("1s", "30s", "2h"), maxDeadLetterShare: fc.constantFrom(0, 0.25, 1) }),
   logLevel: fc.constantFrom("debug", "info", "warn", "error"),
