@@ -29,6 +29,8 @@ export interface MappingDeps {
   readonly log: Logger;
   /** How much processor time one input may take in the thread; 100 where nothing is said. */
   readonly timeoutMs?: number;
+  /** The thread's program; for who is a thread itself, and lies elsewhere once built. */
+  readonly program?: URL;
   /** The thread was replaced; `flow` was in hand. */
   readonly onRestart?: (flow: string | undefined, code: ErrorCode) => void;
 }
@@ -193,7 +195,7 @@ class MappingRunner implements Mapping {
     this.#current = new Int32Array(new SharedArrayBuffer(4));
     this.#seen = { id: 0, times: 0, asking: false };
     this.#batches = 0;
-    const worker = new Worker(workerUrl("flow/expression-worker"), {
+    const worker = new Worker(this.#deps.program ?? workerUrl("flow/expression-worker"), {
       workerData: { current: this.#current.buffer },
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 256 },

@@ -14,6 +14,8 @@ export interface DryRunWork {
   /** Where inputs lie on disk, or what there is of them in memory. */
   readonly from: { readonly file: string } | { readonly shares: readonly RecordedShare[] };
   readonly limitMs: number;
+  /** The program of the threads in which its expressions run. */
+  readonly program: string;
 }
 
 const port = parentPort;
@@ -31,7 +33,7 @@ async function answer(): Promise<DryRunAnswer> {
     candidate,
     limitMs,
     clock: systemClock,
-    openMapping: (clock: typeof systemClock) => openMapping({ site: work.site, clock, log }),
+    openMapping: (clock: typeof systemClock) => openMapping({ site: work.site, clock, log, program: new URL(work.program) }),
   };
   try {
     const shares =

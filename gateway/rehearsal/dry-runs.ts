@@ -155,7 +155,8 @@ export class DryRuns {
     if (!active) return { state: "failed", reason: "no configuration is in effect to compare with" };
     const { site, inputs, limitMs = defaultLimitMs } = this.#deps;
     const candidate: Bundle = { ...bundle, revision: active.revision, createdAt: active.createdAt };
-    const work: DryRunWork = { site, active, candidate, messages, from: await inputs(messages), limitMs };
+    const program = workerUrl("flow/expression-worker").href;
+    const work: DryRunWork = { site, active, candidate, messages, from: await inputs(messages), limitMs, program };
     return runInThread(work, this.#deps.clock, signal);
   }
 

@@ -4,6 +4,7 @@ import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type { DryRunView } from "../../central/http/api/sites.ts";
 import type { MessagesAnswer } from "../../central/http/views.ts";
 import { erpDocuments, plantDocuments } from "../support/documents.ts";
 import { startErpServer } from "../support/erp-server.ts";
@@ -59,6 +60,23 @@ it("starts from what is built and passes one exchange", async () => {
   );
   expect(erp.received[0]!.body).toMatchObject({ shortageId: "S-1", qtyShort: { value: "2.5", unitCode: "KGM" } });
   expect((await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1")).messages).toHaveLength(1);
+
+  // the threads of a dry run, and the one in which changes are judged, lie where they are looked for
+  const changed = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:9" });
+  const { shortages } = (changed[0]!.spec as unknown as { flows: Record<string, { map: string }> }).flows;
+  shortages!.map = shortages!.map.replace("payload.cause", "$uppercase(payload.cause)");
+  const files = changed.map((document) => ({ name: `${document.kind}.yaml`, text: JSON.stringify(document) }));
+  const change = await central.post<{ number: number }>("/v1/changes", { title: "Causes", environment: "dev", files });
+  const asked = await central.post<DryRunView>("/v1/sites/lyon/dry-runs", { change: change.body.number });
+  expect(asked).toMatchObject({ status: 202 });
+  const ran = await until(
+    () => central.get<DryRunView>(`/v1/sites/lyon/dry-runs/${asked.body.id}`),
+    ({ state }) => state !== "asked",
+  );
+  expect(ran).toMatchObject({
+    state: "done",
+    result: { inputs: 1, different: 1, flows: [{ fields: [{ path: "data.cause", before: "empty-bin", after: "EMPTY-BIN" }] }] },
+  });
 });
 
 it("starts the queue's worker from one file and Node's own modules: a gateway waits for it at each start", () => {
