@@ -1,4 +1,4 @@
-import type { KeyObject } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { runDownlink } from "../../gateway/link/downlink.ts";
@@ -57,7 +57,12 @@ export class Plant {
     const log = openLogger({ level: process.env.PLANTGATE_TEST_LOG ?? "silent", site });
     this.#queue = await Queue.open({ path: join(this.#data, "queue.sqlite"), site, onFailure: () => {} });
     this.#transport = new FaultyTransport(
-      new Transport({ site, centralUrl: centralUrl(), keys: { current: { privateKey, fingerprint: "f" } }, clock }),
+      new Transport({
+        site,
+        centralUrl: centralUrl(),
+        keys: { current: { privateKey, fingerprint: fingerprintOf(privateKey) } },
+        clock,
+      }),
       fates,
     );
     if (calm) this.#transport.calm();
@@ -137,4 +142,10 @@ export class Plant {
     using reader = new QueueReader(join(this.#data, "queue.sqlite"));
     return [...reader.messages("inbound")].map(({ line }) => (JSON.parse(line) as CloudEvent).id);
   }
+}
+
+/** As central names the key. */
+function fingerprintOf(privateKey: KeyObject): string {
+  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  return createHash("sha256").update(publicKey).digest("hex");
 }
