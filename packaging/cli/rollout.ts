@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { z } from "zod";
+import { PlantgateError } from "../../protocol/index.ts";
 import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
 import type { Run } from "./main.ts";
 import { addOutputOption, type OutputOptions, print } from "./output.ts";
@@ -67,9 +68,19 @@ export function addRolloutCommand(program: Command, done: Run): void {
     ),
   ).action(async (number: string, options: Options & { watch?: boolean }) => {
     const client = new CentralClient(options);
-    let shown = "";
+    let [shown, seen] = ["", false];
     for (;;) {
-      const answer = view.parse(await client.call("GET", `/v1/rollouts/${encodeURIComponent(number)}`));
+      const said = await client.call("GET", `/v1/rollouts/${encodeURIComponent(number)}`).catch((error: unknown) => {
+        // a rollout outlives a central that is stopped, and so does whoever watches it
+        if (!options.watch || !seen || !(error instanceof PlantgateError) || error.code !== "PEER_UNREACHABLE") throw error;
+        return undefined;
+      });
+      if (said === undefined) {
+        await sleep(watchEveryMs);
+        continue;
+      }
+      seen = true;
+      const answer = view.parse(said);
       const isOver = ended.includes(answer.state);
       if (options.output === "table") {
         const text = drawRollout(answer);

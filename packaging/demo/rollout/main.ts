@@ -11,8 +11,9 @@ const { values } = parseArgs({
   },
 });
 const [agents, offline, processes] = [whole(values.agents), whole(values.offline), whole(values.processes)];
-if (agents < 2 || offline >= agents || processes < 1 || agents > 200) {
-  process.stderr.write("Give 2 to 200 --agents, fewer of them --offline, and at least one of --processes.\n");
+// the first waves are a tenth of all, and somebody has to be there to be watched
+if (!(agents >= 2 && agents <= 200 && offline <= agents - Math.ceil(agents / 10) && processes >= 1)) {
+  process.stderr.write("Give 2 to 200 --agents, at most nine of ten of them --offline, and at least one of --processes.\n");
   process.exitCode = 2;
 } else process.exitCode = await runRolloutDemo({ agents, offline, processes, dataDir: values.data });
 
