@@ -45,7 +45,8 @@ export function useSignOut() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: () => send("DELETE", pathOf(["session"])),
-    onSettled: () => {
+    // only when central said so: a page that looks signed out and is not would be a trap on a shared screen
+    onSuccess: () => {
       setCsrf(null);
       client.clear();
       location.assign("/");

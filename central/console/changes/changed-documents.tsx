@@ -9,6 +9,9 @@ import { DropDialog } from "./drop-dialog.tsx";
 
 type Changed = ChangeDiff["documents"][number];
 
+/** Many side by side at once are slow to draw, and read one after another anyway. */
+const openAtFirst = 6;
+
 /** Each document side by side with what is in force. */
 export function ChangedDocuments({ change, documents }: { readonly change: ChangeView; readonly documents: readonly Changed[] }) {
   if (documents.length === 0) {
@@ -23,15 +26,22 @@ export function ChangedDocuments({ change, documents }: { readonly change: Chang
   }
   return (
     <div className="stack">
-      {documents.map((document) => (
-        <One key={`${document.kind}/${document.name}`} change={change} document={document} />
+      {documents.map((document, index) => (
+        <One key={`${document.kind}/${document.name}`} change={change} document={document} begins={index < openAtFirst} />
       ))}
     </div>
   );
 }
 
-function One({ change, document }: { readonly change: ChangeView; readonly document: Changed }) {
-  const [open, setOpen] = useState(true);
+interface OneProps {
+  readonly change: ChangeView;
+  readonly document: Changed;
+  /** Whether it is shown at first. */
+  readonly begins: boolean;
+}
+
+function One({ change, document, begins }: OneProps) {
+  const [open, setOpen] = useState(begins);
   const { kind, name, before, after } = document;
   const [dropping, setDropping] = useState(false);
   const editable = change.state === "draft" && change.may.edit?.allowed === true;

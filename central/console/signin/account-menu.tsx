@@ -1,7 +1,7 @@
 import { Menu, UnstyledButton } from "@mantine/core";
 import { useState } from "react";
 import { useMe, useSignOut } from "../api/session.ts";
-import { Dialog } from "../parts/dialog.tsx";
+import { Dialog, DialogForm } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { PasswordForm } from "./password-form.tsx";
 
@@ -39,6 +39,18 @@ export function AccountMenu() {
           <Menu.Item onClick={() => signOut.mutate()}>Sign out</Menu.Item>
         </Menu.Dropdown>
       </Menu>
+      <Dialog title="You are still signed in" opened={signOut.isError} onClose={() => signOut.reset()}>
+        <DialogForm
+          act="Sign out"
+          doing="sign out"
+          busy={signOut.isPending}
+          error={signOut.error}
+          onCancel={() => signOut.reset()}
+          onSubmit={() => signOut.mutate()}
+        >
+          <p>Central has to end the session; until it does, whoever sits here acts as {me.user}.</p>
+        </DialogForm>
+      </Dialog>
       <Dialog title="Change the password" opened={changing} onClose={() => setChanging(false)}>
         <PasswordForm user={me.user} asksCurrent onDone={() => setChanging(false)} />
       </Dialog>

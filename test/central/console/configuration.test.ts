@@ -84,6 +84,21 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
       expect(await editor().innerText()).toContain("# never lost!");
     });
 
+    it("does not look signed out while central has not ended the session", async () => {
+      world.instead.set("DELETE /v1/session", () => ({ status: 503, body: toProblem("busy") }));
+      await open("/documents");
+      await page.getByRole("button", { name: "Signed in as mira. Account" }).click();
+      await page.getByRole("menuitem", { name: "Sign out" }).click();
+      const dialog = page.getByRole("dialog", { name: "You are still signed in" });
+      await dialog
+        .getByRole("alert")
+        .getByText(/Too much at once/)
+        .waitFor();
+      world.instead.clear();
+      await dialog.getByRole("button", { name: "Sign out" }).click();
+      await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    });
+
     it("begins with a password of one's own after a one-time link", async () => {
       const session = { user: "noor", kind: "user", roles: ["viewer"], environments: ["*"], csrf: "c", mustSetPassword: true };
       world.instead.set("GET /v1/session", () => ({ status: 200, body: session }));
