@@ -80,6 +80,13 @@ it("enrolls through a proxy and a private authority, goes on after it was ended,
   await connected(gateway);
   expect(await keyStates(central, "lyon")).toEqual(["active"]);
   expect(new Set(proxy.tunnels)).toEqual(new Set([`127.0.0.1:${front.port}`]));
+  // it follows central's own key, from the one that it pinned
+  const { out } = fine(await at("central", "rotate-signing-key", "--overlap", "1h"));
+  const kid = /signs with ([\w-]+)/.exec(out)?.[1];
+  await eventually(
+    async () => readFileSync(join(data, "identity", "central-keys.json"), "utf8"),
+    (pinned) => (JSON.parse(pinned) as { keys: { kid: string }[] }).keys.at(-1)?.kid === kid,
+  );
   // used up, and nowhere in what central keeps
   expect(
     (await here.inPlant("enroll", "--central", central.url, "--token", token, "--data", join(folder, "other"))).err,

@@ -298,6 +298,23 @@ describe.each(await storages())("on %s", (storage) => {
     expect(await bring(request, await makeSite())).toMatchObject({ status: 409 });
   });
 
+  it.skipIf(storage !== "postgres")("refuses at every replica what was revoked at one, and cuts polls there", async () => {
+    await using replica = await central.replica({ clock });
+    const { site, pair } = await enrolled();
+    const there = new TestGateway({ url: () => replica.url, site, privateKey: pair.privateKey });
+    expect((await there.hello()).status).toBe(200);
+    // kept there: the signature of its token held
+    const token = await there.token({ kid: pair.fingerprint });
+    expect((await there.call("GET", "enrollment", undefined, { token })).status).toBe(200);
+    const poll = there.downlink({ waitMs: 30_000 });
+    expect((await there.status()).status).toBe(200);
+    const from = performance.now();
+    await central.admin("POST", `/v1/sites/${site}/keys/${pair.fingerprint}/revoke`);
+    expect(await there.call("GET", "enrollment", undefined, { token })).toMatchObject({ status: 403 });
+    expect(await poll).toMatchObject({ status: 403, body: { code: "site-revoked" } });
+    expect(performance.now() - from).toBeLessThan(5000);
+  });
+
   it("bounds how often strangers may try", async () => {
     const body = await proveEnrollment(makePair(), "pge_none");
     const codes = (await Promise.all(Array.from({ length: 90 }, () => post("/v1/enroll", body)))).map(({ status }) => status);
