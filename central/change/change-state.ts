@@ -165,6 +165,8 @@ function judgeReviewer(facts: ChangeFacts, actor: Actor, wroteIt: boolean): Verd
   if (!facts.reviewOwed) return no("no review is owed for it");
   if (actor.kind === "key") return no("central's admin key is nobody: a person reviews");
   if (wroteIt) return no("you wrote it; a third person reviews it");
+  if (facts.unreadFrom.some((writer) => isSamePerson(writer, actor.name)))
+    return no("you wrote a document that it carries; a third person reviews it");
   if (facts.approvers.some((approver) => isSamePerson(approver, actor.name)))
     return no("you approved it; a third person reviews it");
   return { allowed: true };

@@ -30,7 +30,7 @@ export interface RollingChanges {
   plan(change: number): Promise<ChangePlan>;
   /**
    * The rollout ended. `done`: what the change carries is in force in its environment from now on; else nothing moves. It takes the lock
-   * of changes: what else the transaction locks (audit, configuration) comes after this call.
+   * of changes, which the transaction takes before any of configuration, and ends with the audit log: whatever else it locks comes before this call.
    */
   ended(tx: StorageTransaction, change: number, outcome: ChangeOutcome, reason: string | null): Promise<void>;
 }

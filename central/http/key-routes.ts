@@ -105,7 +105,8 @@ export function keyRoutes({ guards, ...deps }: KeyRouteDeps) {
       },
     }),
     async (c) => {
-      requireRole(c.var.actor, "admin");
+      // every site's gateway follows it
+      requireRole(c.var.actor, "admin", "*");
       const outcome = await signingKeys.rotate(c.var.actor.name, c.req.valid("json").overlapSeconds * 1000);
       if (outcome.kind === "overtaken")
         throw new ProblemError(

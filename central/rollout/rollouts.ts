@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import { type Clock, PlantgateError } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { RollingChange, RollingChanges, RolloutQueue } from "../change/rolling.ts";
+import { lockChanges } from "../change/record.ts";
+import type { ChangeOutcome, RollingChange, RollingChanges, RolloutQueue } from "../change/rolling.ts";
 import type { Revisions } from "../document/revisions.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Presence } from "../site/presence.ts";
@@ -118,15 +119,16 @@ export class Rollouts implements RolloutQueue {
     const { row } = opened;
     const now = clock.now();
     const { state, reason } = outcome.rollout;
-    // the lock of changes comes before all others but the rollout's own
-    if (state !== opened.rollout.state && (state === "done" || state === "aborted" || state === "rolled-back"))
-      await changes.ended(tx, row.change, state, reason);
+    const outcomeOfChange = state !== opened.rollout.state && isOutcome(state) ? state : undefined;
+    // one order for all that lock: changes, configuration, sites, alarms, and the audit log last, which others wait for
+    if (outcomeOfChange) await lockChanges(tx);
     await writeOutcome(tx, row.number, opened, outcome, now);
     await this.#desire(tx, outcome.desires);
     const raised = [...(await alarms.raise(tx, alarmsOf(row, outcome)))];
     const waits: Alarm = { site: "", kind: "rollout-waits", target: `rollout ${row.number}`, count: 1, reason: reason ?? "" };
     if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
     if (state !== "paused" && row.state === "paused") await alarms.end(tx, waits);
+    if (outcomeOfChange) await changes.ended(tx, row.change, outcomeOfChange, reason);
     const told = outcome.events.filter(({ kind }) => kind === "told").map(({ site }) => site);
     for (const event of outcome.events) {
       const action = audited[event.kind];
@@ -184,7 +186,7 @@ export class Rollouts implements RolloutQueue {
   async giveUp(tx: StorageTransaction, row: RolloutRow, reason: string): Promise<void> {
     const { changes, audit, alarms, clock } = this.#deps;
     const now = clock.now();
-    await changes.ended(tx, row.change, "aborted", reason);
+    await lockChanges(tx);
     await tx
       .updateTable("rollouts")
       .set({ state: "aborted", reason, updated_at: now, ended_at: now })
@@ -195,6 +197,7 @@ export class Rollouts implements RolloutQueue {
     await alarms.raise(tx, [
       { site: "", kind: "rollout-refused", target, count: 1, reason: `${target} (change ${row.change}): ${reason}` },
     ]);
+    await changes.ended(tx, row.change, "aborted", reason);
     await audit.append(tx, {
       actor: central,
       action: "rollout.ended",
@@ -211,6 +214,10 @@ export class Rollouts implements RolloutQueue {
     if (now === undefined) throw new PlantgateError("INVARIANT", "the database told no time");
     return Number(now);
   }
+}
+
+function isOutcome(state: RolloutRecord["state"]): state is ChangeOutcome {
+  return state === "done" || state === "aborted" || state === "rolled-back";
 }
 
 /** Sites that a look may say something about. */

@@ -76,8 +76,10 @@ export class Downlink {
       acknowledged = true;
       const after = known ? request.ack.sequence : row.downlink_acked;
       const messages = after < row.downlink_last ? await this.#messages(site, after, row.downlink_acked) : [];
-      const secrets = await this.#deps.secretSets.digest(row);
-      const desired = { ...(await this.#deps.revisions.desired(site)), ...(secrets === undefined ? {} : { secrets }) };
+      const wanted = await this.#deps.revisions.desired(site);
+      // of that very revision: one that came since the row was read would be told without the secrets that it names, and refused for that
+      const secrets = await this.#deps.secretSets.digest({ ...row, desired_revision: wanted.revision });
+      const desired = { ...wanted, ...(secrets === undefined ? {} : { secrets }) };
       const asked = await this.#deps.dryRuns?.asks(site, request.session);
       const left = deadline - clock.monotonic();
       if (

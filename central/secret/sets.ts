@@ -34,7 +34,7 @@ const countedForMs = 1000;
 const knownForMs = 10_000;
 
 /**
- * The secrets of each site on their way to its gateway: of the names in its desired configuration and in the one that it reports, sealed to its own
+ * The secrets of each site on their way to its gateway: of the names in its desired configuration, in the one that it reports, and in the one that its gateway may go back to by itself, sealed to its own
  * key when it fetches them and never before (rule 19).
  */
 export class SecretSets {
@@ -117,11 +117,27 @@ export class SecretSets {
     desired_revision,
     reported_revision,
   }: Pick<SiteRow, "name" | "desired_revision" | "reported_revision">): Promise<string[]> {
-    const rows = await this.#deps.storage
+    const { storage } = this.#deps;
+    // on trial a revision is reported already, and the way back from it must not wait for central (P5)
+    const rollout = await storage
+      .selectFrom("rollout_sites")
+      .select("from_revision")
+      .where("site", "=", name)
+      .orderBy("rollout", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    const pushed = await storage
+      .selectFrom("revisions")
+      .select((eb) => eb.fn.max("revision").as("revision"))
+      .where("site", "=", name)
+      .where("revision", "<", desired_revision)
+      .executeTakeFirst();
+    const back = [rollout?.from_revision ?? 0, pushed?.revision ?? 0];
+    const rows = await storage
       .selectFrom("revisions")
       .select("bundle")
       .where("site", "=", name)
-      .where("revision", "in", [desired_revision, reported_revision])
+      .where("revision", "in", [desired_revision, reported_revision, ...back])
       .execute();
     return [...new Set(rows.flatMap(({ bundle }) => namesIn(bundle).map((use) => use.name)))].sort();
   }

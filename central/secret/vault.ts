@@ -11,7 +11,7 @@ export interface SecretValue {
   readonly name: string;
   readonly version: number;
   readonly value: string;
-  /** When it was set, UTC. */
+  /** Since when the site has it, UTC: when it was set, or, of one for all sites, no earlier than the site's own last one was. */
   readonly at: string;
   /** UTC; an older one that is still good beside the newest. */
   readonly validUntil: string | undefined;
@@ -141,6 +141,7 @@ export class Vault {
     const { keyring, clock } = this.#deps;
     const values: SecretValue[] = [];
     const locked: string[] = [];
+    const ownAt = await this.#lastOwn(site, names);
     for (const row of await this.#rows(site, names)) {
       if (row.valid_until !== null && row.valid_until <= clock.now()) continue;
       const { name, version, created_at, valid_until } = row;
@@ -150,7 +151,8 @@ export class Vault {
           name,
           version,
           value,
-          at: toInstant(created_at),
+          // one for all sites follows on the site's own that was taken away: it is no older one of a central that was restored
+          at: toInstant(Math.max(created_at, ownAt.get(name) ?? created_at)),
           validUntil: valid_until === null ? undefined : toInstant(valid_until),
         });
       } catch (error) {
@@ -257,6 +259,19 @@ export class Vault {
       .where("name", "=", "secrets")
       .executeTakeFirstOrThrow();
     return value;
+  }
+
+  /** When a site was last given a value of its own. */
+  async #lastOwn(site: string, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    if (names.length === 0) return new Map();
+    const rows = await this.#deps.storage
+      .selectFrom("secret_versions")
+      .select((eb) => ["name", eb.fn.max("created_at").as("at")])
+      .where("name", "in", [...names])
+      .where("site", "=", site)
+      .groupBy("name")
+      .execute();
+    return new Map(rows.map(({ name, at }) => [name, Number(at)]));
   }
 
   /** A site's own values of a name hide those for all. */

@@ -73,7 +73,14 @@ export class Configuration {
   /** The bundle in effect once more, for what it names and does not hold: only connectors to which that makes a difference begin anew. */
   async refresh(): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.#current) await this.#put(this.#current, "runnable", this.#instead);
+      if (!this.#current) return;
+      try {
+        await this.#put(this.#current, "runnable", this.#instead);
+      } catch (error) {
+        if (hasDisposition(error, "crash")) throw error;
+        // what could not be stopped cleanly is gone all the same, and nothing else would start it again
+        await this.#putBack(new PlantgateError("CONFIG_INVALID", "it cannot be put into effect anew", { cause: error }));
+      }
     });
   }
 

@@ -46,6 +46,8 @@ export class SecretStore {
   readonly #file: string;
   #values: Values = new Map();
   #set = "";
+  /** How often each has got another value since the start: versions of one site and of all sites are counted apart. */
+  readonly #changes = new Map<string, number>();
 
   private constructor(deps: SecretStoreDeps) {
     this.#deps = deps;
@@ -91,7 +93,9 @@ export class SecretStore {
 
   /** Which values these secrets have, without saying them: whoever cannot change them in place begins anew when it changes. */
   mark(names: readonly string[]): string {
-    return names.map((name) => `${name}:${this.#values.get(name)?.[0]?.version ?? "file"}`).join(",");
+    return names
+      .map((name) => `${name}:${this.#values.has(name) ? "central" : "file"}:${this.#changes.get(name) ?? 0}`)
+      .join(",");
   }
 
   /**
@@ -110,7 +114,9 @@ export class SecretStore {
     this.#values = values;
     this.#set = parsed.set;
     const names = new Set([...before.keys(), ...values.keys()]);
-    return new Set([...names].filter((name) => before.get(name)?.[0]?.text !== values.get(name)?.[0]?.text));
+    const changed = [...names].filter((name) => before.get(name)?.[0]?.text !== values.get(name)?.[0]?.text);
+    for (const name of changed) this.#changes.set(name, (this.#changes.get(name) ?? 0) + 1);
+    return new Set(changed);
   }
 
   /** A central that was restored from a backup knows older values, or none: those that work are kept until a person sets them again. */

@@ -51,6 +51,16 @@ describe.each(await storages())("on %s", (storage) => {
       expect((await admin.call("POST", "/v1/users/new/links", {})).body.code).toBe("conflict");
     });
 
+    it("who are admins of one environment do nothing that concerns others", async () => {
+      await using central = await startTestCentral({ storage });
+      const scoped = await signInAs(central, "scoped", { roles: ["admin"], environments: ["dev"] });
+      expect((await scoped.call("POST", "/v1/signing-keys/rotate", {})).body.code).toBe("not-allowed");
+      // one without an environment counts as prod
+      expect((await scoped.call("POST", "/v1/sites", { name: "lyon" })).body.code).toBe("not-allowed");
+      expect((await scoped.call("POST", "/v1/sites", { name: "lyon", environment: "prod" })).body.code).toBe("not-allowed");
+      expect((await scoped.call("POST", "/v1/sites", { name: "lyon", environment: "dev" })).status).toBe(201);
+    });
+
     it("never lose their last admin, even when two disable each other", async () => {
       await using central = await startTestCentral({ storage });
       const [anna, bo] = [

@@ -153,6 +153,31 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     ]);
   });
 
+  it("end their change behind all that they lock for the sites, as others lock those before the audit log", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a"]);
+    await fleet.turn();
+    const { rollout } = await start(test, "second", { strategy: quick });
+    await test.look();
+    // nobody waits for it to go back: it is told to, and the rollout ends, in one transaction
+    await test.registry.revoke("a");
+    const seen: number[] = [];
+    const { ended } = test.changes;
+    test.changes.ended = async (...given) => {
+      const site = await given[0]
+        .selectFrom("sites")
+        .select("desired_revision")
+        .where("name", "=", "a")
+        .executeTakeFirstOrThrow();
+      seen.push(site.desired_revision);
+      await ended.apply(test.changes, given);
+    };
+    await test.rollouts.decide(rollout, "abort", { actor: "grace", reason: "wrong plant" });
+    expect([await stateOf(test, rollout), seen]).toEqual(["aborted", [1]]);
+  });
+
   it("take up sites that are registered meanwhile before they end", async () => {
     await using lying = await openTestStorage(kind);
     await using test = await openRollouts(lying.target);

@@ -64,6 +64,19 @@ describe.each(await storages())("secrets at central, on %s", (kind) => {
     expect(await vault.remove("wms", "lyon", "ana")).toBe(false);
   });
 
+  it("for all follow on a site's own that was taken away: its gateway takes them for none that is older", async () => {
+    await using opened = await openVault(kind);
+    const { vault, clock } = opened;
+    await vault.set({ name: "wms", site: "", value: "for all", overlapMs: 0 }, "ana");
+    clock.pass(60_000);
+    await vault.set({ name: "wms", site: "lyon", value: "for lyon", overlapMs: 0 }, "ana");
+    const at = async (site: string) => (await vault.valuesFor(site, ["wms"])).values.map((value) => Date.parse(value.at));
+    const [held] = await at("lyon");
+    await vault.remove("wms", "lyon", "ana");
+    expect(await at("lyon")).toEqual([held]);
+    expect((await at("porto"))[0]).toBeLessThan(held as number);
+  });
+
   it("stay good for the overlap beside their successor, and are erased behind it", async () => {
     await using opened = await openVault(kind);
     const { vault, clock, storage } = opened;

@@ -1,4 +1,7 @@
 import { expect, it } from "vitest";
+import { Configuration } from "../../../gateway/agent/configuration.ts";
+import { Changeover } from "../../../gateway/flow/changeover.ts";
+import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type Bundle, type ConnectorConfig, type Document, makeEvent } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
@@ -63,6 +66,35 @@ it("runs all but one connector of the earlier configuration when that one cannot
     state: "down",
     reason: expect.stringContaining("broken"),
   });
+});
+
+it("is in effect again after its secrets changed, also where a connector could not be stopped cleanly", async () => {
+  const settled: boolean[] = [];
+  let fails = false;
+  const applied: number[] = [];
+  const changeover = new Changeover();
+  const configuration = new Configuration({
+    parts: [],
+    host: {
+      retire: async () => {
+        if (fails) {
+          fails = false;
+          throw new TypeError("not stopped");
+        }
+      },
+      apply: async ({ revision: number }: Bundle) => void applied.push(number),
+      resume: async () => {},
+    },
+    dispatcher: { configure: () => {}, suspend: () => {} },
+    changeover,
+    log: openLogger({ level: "silent" as never, site: "lyon" }),
+    onSettled: (is) => settled.push(is),
+  });
+  await configuration.apply(await revision(1));
+  fails = true;
+  await configuration.refresh();
+  expect(applied).toEqual([1, 1]);
+  expect([settled.at(-1), changeover.isUnderWay]).toEqual([true, false]);
 });
 
 it("starts with all but the connector that cannot start, and with that one as soon as it can", async () => {

@@ -169,6 +169,17 @@ describe("the gateway's secrets", () => {
     expect(store.mark(["wms"])).not.toBe(mark);
   });
 
+  it("have another mark where the site gets a value of its own, whose versions are counted from one again", async () => {
+    using folder = temporaryFolder();
+    const central = await makeCentral();
+    const { store, identity } = await openStore(folder.path, central);
+    const to = identity.sealing.publicJwk;
+    await store.accept(await setOf(central, to, [["for all", 1]]));
+    const mark = store.mark(["wms"]);
+    expect([...(await store.accept(await setOf(central, to, [["for lyon", 1]])))]).toEqual(["wms"]);
+    expect(store.mark(["wms"])).not.toBe(mark);
+  });
+
   it("are never older than those that are held, and none is given up as a restored central does not know it", async () => {
     using folder = temporaryFolder();
     const central = await makeCentral();
