@@ -4,10 +4,11 @@ import { expect, it } from "vitest";
 import type { DryRunView } from "../../central/http/api/sites.ts";
 import type { MessagesAnswer, SitesAnswer } from "../../central/http/views.ts";
 import { QueueReader, queueFile } from "../../gateway/queue/read.ts";
+import type { ShadowFlow } from "../../protocol/index.ts";
 import { plantgate } from "../support/command.ts";
 import { startHttpPeer } from "../support/http-peer.ts";
 import { startMosquitto } from "../support/mosquitto.ts";
-import { mapOf, pick, pickFields, pickPlant } from "../support/pick-plant.ts";
+import { mapOf, pick, pickFields, pickFlow, pickPlant } from "../support/pick-plant.ts";
 import { until } from "../support/process.ts";
 import { openSystem, reported } from "../support/system.ts";
 
@@ -138,6 +139,53 @@ it("tells by field what a changed mapping makes of a site's recorded messages, a
     });
     const shadow = await plantgate(["shadow", "--data", restarted.dataDir], { cwd: system.folder });
     expect(shadow).toMatchObject({ code: 0, out: "none\n" });
+  } finally {
+    await wms.endAsync();
+  }
+});
+
+it("reports at the plant and at central what a flow in shadow would do, which does none of it", async () => {
+  await using broker = await startMosquitto();
+  await using erp = await startHttpPeer((_, response) => response.writeHead(200).end("{}"));
+  await using system = openSystem();
+  const central = await system.central();
+  const gateway = await system.gateway("lyon", central);
+  const grams = { ...pickFlow(mapOf({ ...pickFields, qtyPicked: '$quantity(payload.qty * 1000, "GRM")' })), mode: "shadow" };
+  const documents = pickPlant({ wmsUrl: broker.url, erpUrl: erp.url, flows: { "picks-next": grams } });
+  await reported(central, "lyon", await central.push("lyon", documents));
+  const wms = await connectAsync(broker.url, { clientId: "wms" });
+  try {
+    await until(
+      async () => (await central.get<SitesAnswer>("/v1/sites")).sites[0]?.connectors ?? [],
+      (connectors) => connectors.some(({ name, state }) => name === "wms" && state === "up"),
+    );
+    for (let number = 1; number <= 20; number++) await wms.publishAsync("wms/picks/1", JSON.stringify(pick(number)), { qos: 1 });
+    const data = ["--data", gateway.dataDir];
+    const listed = await until(
+      () => plantgate(["shadow", ...data], { cwd: system.folder }),
+      ({ out }) => /picks-next +picks +0 +20 +0 +0 +0 +0 /.test(out),
+    );
+    expect(listed).toMatchObject({ code: 0, err: "" });
+    // central hears of it in its own time: how far it has come by then is not said
+    const [shadow] = await until(
+      async () => (await central.get<{ flows: ShadowFlow[] }>("/v1/sites/lyon/shadow")).flows,
+      (flows) => flows.length > 0 && flows[0]!.different > 0,
+    );
+    expect(shadow).toMatchObject({ flow: "picks-next", against: ["picks"], same: 0, onlyLive: 0, onlyShadow: 0, refused: 0 });
+    expect(shadow?.fields.map(({ path }) => path)).toContain("data.qtyPicked.unitCode");
+    await until(
+      () => erp.calls.length,
+      (count) => count === 20,
+    );
+    const { messages } = await central.get<MessagesAnswer>("/v1/messages?type=mfg.pick.confirmed.v1&limit=100");
+    expect(messages).toHaveLength(20);
+
+    const one = await plantgate(["shadow", "picks-next", ...data], { cwd: system.folder });
+    expect(one.out).toMatch(/data\.qtyPicked\.unitCode +20 +"KGM" +"GRM"/);
+    expect(await plantgate(["shadow", "picks", ...data], { cwd: system.folder })).toMatchObject({ code: 1 });
+    await gateway.process.kill("SIGTERM");
+    const stopped = await plantgate(["shadow", "-o", "json", ...data], { cwd: system.folder });
+    expect(JSON.parse(stopped.out)).toMatchObject({ flows: [{ flow: "picks-next", different: 20 }] });
   } finally {
     await wms.endAsync();
   }
