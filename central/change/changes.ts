@@ -6,7 +6,7 @@ import type { Renderer } from "../document/renderer.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { type ChangeAction, changeActions, judge, judgeAuthor, type Verdict } from "./change-state.ts";
-import { nextEnvironment, standingAgainst } from "./checks.ts";
+import { describeWay, nextEnvironment, standingAgainst } from "./checks.ts";
 import { type Draft, type DraftEdit, Drafts, type Promotion } from "./drafts.ts";
 import type { Judge } from "./judged.ts";
 import { type ChangeRecord, loadChange, lockChanges } from "./record.ts";
@@ -136,10 +136,10 @@ export class Changes implements RollingChanges {
     const { storage } = this.#deps;
     const open = row.state === "draft" || row.state === "review" || row.state === "approved";
     const [standing] = open ? await standingAgainst(storage, now.record, now.inForce) : [];
-    const next = nextEnvironment[row.environment];
+    const next = nextEnvironment.get(row.environment);
     const onward: Verdict =
       next === undefined
-        ? { allowed: false, reason: `"${row.environment}" is the last environment` }
+        ? { allowed: false, reason: describeWay(row.environment) }
         : judgeAuthor(next, await this.#steps.reviewed(storage, next), actor);
     const verdict = (action: ChangeAction): Verdict => {
       const judged = judge(action, now.facts, actor);

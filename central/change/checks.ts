@@ -5,7 +5,17 @@ import type { Carried, ChangeRecord } from "./record.ts";
 type Database = Storage | StorageTransaction;
 
 /** Where a change goes next, once it is done. */
-export const nextEnvironment: Readonly<Record<string, string>> = { dev: "test", test: "prod" };
+export const nextEnvironment: ReadonlyMap<string, string> = new Map([
+  ["dev", "test"],
+  ["test", "prod"],
+]);
+
+/** Why a change of an environment is not carried on to another one, as a sentence. */
+export function describeWay(environment: string): string {
+  const next = nextEnvironment.get(environment);
+  const way = next === undefined ? `from "${environment}" it goes nowhere` : `from "${environment}" it goes to "${next}"`;
+  return `a change is carried on from dev to test and from test to prod: ${way}`;
+}
 /** Takes templates and policies only as they ran in the environment before it. */
 const guarded = "prod";
 const provenIn = "test";

@@ -6,8 +6,8 @@ import type { WrittenDocument } from "../document/split.ts";
 import type { DocumentStore, InForce } from "../document/store.ts";
 import { type RolloutStrategy, rolloutStrategy } from "../http/api/changes.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import { judgeAuthor } from "./change-state.ts";
-import { nextEnvironment } from "./checks.ts";
+import { judge, judgeAuthor } from "./change-state.ts";
+import { describeWay, nextEnvironment } from "./checks.ts";
 import { type Carried, carry, lockChanges, nextNumber } from "./record.ts";
 import { ChangeRefused } from "./refused.ts";
 import { allow, type ChangeSteps, counted, type Said } from "./steps.ts";
@@ -48,11 +48,14 @@ export class Drafts {
 
   /** @returns its number. @throws ChangeRefused */
   async create(actor: Actor, draft: Draft): Promise<number> {
+    const { environment } = draft;
+    const { storage, steps } = this.#deps;
+    // before anything is done with what somebody sent who may not
+    allow(judgeAuthor(environment, await steps.reviewed(storage, environment), actor));
     const written = await this.#written(draft.files);
-    return this.#deps.storage.transaction().execute(async (tx) => {
+    return storage.transaction().execute(async (tx) => {
       await lockChanges(tx);
-      const { environment } = draft;
-      allow(judgeAuthor(environment, await this.#deps.steps.reviewed(tx, environment), actor));
+      allow(judgeAuthor(environment, await steps.reviewed(tx, environment), actor));
       const number = await this.#insert(tx, actor, draft, null);
       const documents = await this.#carried(tx, actor, { number, environment, before: [] }, written, draft.removes);
       await this.#seal(tx, number, draft, documents, { actor, kind: "created", text: "" });
@@ -62,8 +65,11 @@ export class Drafts {
 
   /** Changes a draft, as it was at `version`, and takes what is in force now as its base. @throws ChangeRefused */
   async edit(actor: Actor, number: number, edit: DraftEdit): Promise<void> {
+    const { storage, steps } = this.#deps;
+    const { facts } = await steps.now(storage, await steps.load(storage, number));
+    allow(judge("edit", facts, actor));
     const written = edit.files && (await this.#written(edit.files));
-    await this.#deps.steps.step(number, "edit", actor, async (tx, { record, inForce }) => {
+    await steps.step(number, "edit", actor, async (tx, { record, inForce }) => {
       const { row } = record;
       if (row.version !== edit.version) {
         const last = record.events.findLast(({ kind }) => kind === "edited" || kind === "created")?.actor ?? row.author;
@@ -110,12 +116,7 @@ export class Drafts {
     const { environment } = to;
     return this.#deps.steps.step(number, "promote", actor, async (tx, { record }) => {
       const { row } = record;
-      if (nextEnvironment[row.environment] !== environment) {
-        const next = nextEnvironment[row.environment];
-        const way =
-          next === undefined ? `"${row.environment}" is the last one` : `from "${row.environment}" it goes to "${next}"`;
-        throw new ChangeRefused("conflict", `a change is carried on from dev to test and from test to prod: ${way}`);
-      }
+      if (nextEnvironment.get(row.environment) !== environment) throw new ChangeRefused("conflict", describeWay(row.environment));
       allow(judgeAuthor(environment, await this.#deps.steps.reviewed(tx, environment), actor));
       const carried = record.documents.filter(({ kind }) => kind === "Template" || kind === "Policy");
       if (carried.length === 0)

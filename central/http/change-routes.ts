@@ -100,7 +100,7 @@ export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeD
     }),
     async (c) => {
       const { actor } = c.var;
-      const number = await refusing(() => changes.create(actor, c.req.valid("json")));
+      const number = await oneAtATime(actor, () => refusing(() => changes.create(actor, c.req.valid("json"))));
       return c.json(await viewOf(number, actor), 201);
     },
   );
@@ -133,7 +133,7 @@ export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeD
     }),
     async (c) => {
       const { number } = c.req.valid("param");
-      await refusing(() => changes.edit(c.var.actor, number, c.req.valid("json")));
+      await oneAtATime(c.var.actor, () => refusing(() => changes.edit(c.var.actor, number, c.req.valid("json"))));
       return c.json(await viewOf(number, c.var.actor), 200);
     },
   );
@@ -188,7 +188,7 @@ export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeD
       async (c) => {
         const { number } = c.req.valid("param");
         const decision: Decision = c.req.valid("json");
-        await refusing(() => changes[action](c.var.actor, number, decision));
+        await oneAtATime(c.var.actor, () => refusing(() => changes[action](c.var.actor, number, decision)));
         return c.json(await viewOf(number, c.var.actor), 200);
       },
     );

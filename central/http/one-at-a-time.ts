@@ -4,7 +4,7 @@ import { ProblemError } from "./problem.ts";
 export type OneAtATime = <Value>(actor: Actor, run: () => Promise<Value>) => Promise<Value>;
 
 /** As a page asks for several things at once, and an editor for one after the other. */
-const maxWaiting = 8;
+const maxWaiting = 16;
 
 /** What may take long is done one after the other for each person: nobody keeps those who review waiting. */
 export function makeOneAtATime(): OneAtATime {
