@@ -141,7 +141,8 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });
     const documents = new DocumentStore(clock);
-    const renderer = new Renderer({ clock });
+    // what a thread may take is counted in the machine's time, whatever time central lives by
+    const renderer = new Renderer({ clock: systemClock });
     scope.defer("renderer", () => renderer.stop());
     const revisions = new Revisions({
       storage,
