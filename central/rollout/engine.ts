@@ -302,7 +302,7 @@ export class RolloutEngine {
       for (const { site, state } of changed.values())
         if (state !== "failed") await alarms.end(tx, { site, kind: "revision-failed", target: `rollout ${number}` });
       const failed = found.filter(({ site }) => site.state === "failed");
-      return alarms.raise(
+      const fresh = await alarms.raise(
         tx,
         failed.map(({ site, event }) => ({
           site: site.site,
@@ -312,6 +312,8 @@ export class RolloutEngine {
           reason: `rollout ${number}: ${event.text}`,
         })),
       );
+      await rollouts.note(tx, opened.row, events);
+      return fresh;
     });
     alarms.log(raised);
   }

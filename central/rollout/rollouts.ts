@@ -115,7 +115,7 @@ export class Rollouts implements RolloutQueue {
    * @returns what to do once the transaction is committed
    */
   async keep(tx: StorageTransaction, opened: Opened, outcome: StepOutcome, actor = central): Promise<() => void> {
-    const { clock, changes, alarms, audit } = this.#deps;
+    const { clock, changes, alarms } = this.#deps;
     const { row } = opened;
     const now = clock.now();
     const { state, reason } = outcome.rollout;
@@ -129,8 +129,22 @@ export class Rollouts implements RolloutQueue {
     if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
     if (state !== "paused" && row.state === "paused") await alarms.end(tx, waits);
     if (outcomeOfChange) await changes.ended(tx, row.change, outcomeOfChange, reason);
-    const told = outcome.events.filter(({ kind }) => kind === "told").map(({ site }) => site);
-    for (const event of outcome.events) {
+    await this.note(tx, row, outcome.events, actor);
+    return () => {
+      alarms.log(raised);
+      for (const site of new Set(outcome.desires.map((desire) => desire.site))) this.#deps.siteChanged(site);
+    };
+  }
+
+  /** What happened, as entries of the audit log: at the end of the transaction. */
+  async note(
+    tx: StorageTransaction,
+    row: Pick<RolloutRow, "number" | "change">,
+    events: readonly RolloutEvent[],
+    actor = central,
+  ): Promise<void> {
+    const told = events.filter(({ kind }) => kind === "told").map(({ site }) => site);
+    for (const event of events) {
       const action = audited[event.kind];
       if (action === undefined) continue;
       const sites = event.kind === "wave-began" ? told : undefined;
@@ -140,12 +154,8 @@ export class Rollouts implements RolloutQueue {
         ...(event.site === "" ? {} : { site: event.site }),
         ...(sites ? { sites } : {}),
       };
-      await audit.append(tx, { actor, action, subject: `rollout/${row.number}`, detail });
+      await this.#deps.audit.append(tx, { actor, action, subject: `rollout/${row.number}`, detail });
     }
-    return () => {
-      alarms.log(raised);
-      for (const site of new Set(outcome.desires.map((desire) => desire.site))) this.#deps.siteChanged(site);
-    };
   }
 
   async #desire(tx: StorageTransaction, desires: StepOutcome["desires"]): Promise<void> {

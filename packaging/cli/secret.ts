@@ -39,7 +39,10 @@ export function addSecretCommand(program: Command): void {
         .command(name)
         .description(description)
         .argument("<name>", 'name of the secret, as configuration names it: { "secret": NAME }')
-        .option("--site <name>", "a value for this site alone; default: for all that have none of their own")
+        .option(
+          "--site <name>",
+          "a value for this site alone; default: for all sites, of every environment, that name it and have none of their own",
+        )
         .option("--file <file>", "read the value from there; default: from standard input")
         .option(
           "--expires <instant>",

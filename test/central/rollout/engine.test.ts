@@ -214,6 +214,7 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     await until(test, fleet, async () => (await snapshot(test)).sites.every(({ state }) => state !== "pending"));
     expect((await snapshot(test)).sites.map(({ state }) => state)).toEqual(["healthy", "healthy", "failed"]);
     expect(await standing(test.storage)).toEqual([["c", "revision-failed"]]);
+    expect((await actions(test)).at(-1)).toBe("rollout.siteFailed");
     // it never goes to an older one than the newest
     expect(await desired(test)).toEqual([2, 2, 2]);
   });
