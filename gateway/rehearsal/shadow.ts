@@ -170,11 +170,6 @@ export class Shadow {
     return this.#cursors;
   }
 
-  /** Resolves when what waits now was looked at. */
-  async settled(): Promise<void> {
-    await this.#pumping;
-  }
-
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting = [];
@@ -196,8 +191,14 @@ export class Shadow {
     }
     this.#waiting.push(task);
     this.#waitingBytes += task.bytes;
+    this.#start();
+  }
+
+  #start(): void {
     this.#pumping ??= this.#pump().finally(() => {
       this.#pumping = undefined;
+      // offered while it came to its end
+      if (this.#waiting.length > 0 && this.#running) this.#start();
     });
   }
 
