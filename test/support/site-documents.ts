@@ -3,7 +3,7 @@ export function siteDocuments(options: {
   site: string;
   send?: readonly string[];
   receive?: readonly string[];
-  consumes?: readonly { type: string; sites?: string }[];
+  consumes?: readonly { type: string; sites?: string; mode?: string }[];
   labels?: Readonly<Record<string, string>>;
 }): { name: string; text: string }[] {
   const { site, send = [], receive = [], consumes = [], labels = {} } = options;
@@ -14,10 +14,11 @@ export function siteDocuments(options: {
     spec: {
       connectors: { broker: { type: "mqtt", url: "mqtt://127.0.0.1:1883", grants: { subscribe: ["in/#"], publish: ["out/#"] } } },
       flows: Object.fromEntries(
-        consumes.map(({ type, sites }, index) => [
+        consumes.map(({ type, sites, mode = "live" }, index) => [
           `take-${index}`,
           {
             purpose: "takes what central routes",
+            mode,
             from: { central: type, ...(sites === undefined ? {} : { sites }) },
             to: [{ connector: "broker", topic: `out/${index}` }],
           },

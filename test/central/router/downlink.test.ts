@@ -92,6 +92,24 @@ describe.each(await storages())("on %s", (storage) => {
       expect(await exceptions(central)).toMatchObject([{ site: "plant-t", type: "mfg.pick.confirmed.v1", count: 1 }]);
     });
 
+    it("brings nothing to a flow that is off, and to one in shadow what it is to look at", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await site(central, "plant-a", { send: ["pick.confirmed", "production-order.released"] });
+      const hq = await site(central, "hq", {
+        receive: ["pick.confirmed", "production-order.released"],
+        consumes: [
+          { type: "pick.confirmed", mode: "off" },
+          { type: "production-order.released", mode: "shadow" },
+        ],
+      });
+      await sendAll(plant, [pick("plant-a", "T-1"), released("plant-a", "mo-1", 1)]);
+      await recorded(central, 2);
+      expect((await waiting(hq)).messages.map(({ event }) => (event as { type: string }).type)).toEqual([
+        "mfg.production-order.released.v1",
+      ]);
+      expect(await exceptions(central)).toMatchObject([{ site: "plant-a", type: "mfg.pick.confirmed.v1", count: 1 }]);
+    });
+
     it("shows messages that nobody takes once per sender, type and target, with their number and the reason", async () => {
       await using central = await startTestCentral({ storage });
       const plant = await site(central, "plant-a", { send: ["pick.confirmed", "production-order.released"] });
