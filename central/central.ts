@@ -1,25 +1,14 @@
-import type { Server } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
-import { CompactSign } from "jose";
 import { type Clock, Scope, systemClock } from "../protocol/index.ts";
 import { Alarms } from "./alert/alarms.ts";
 import { Audit } from "./audit/audit.ts";
 import { logHeads } from "./audit/heads.ts";
 import { GatewayTokens } from "./auth/gateway-token.ts";
 import { makePeople, type People } from "./auth/people.ts";
-import { Changes } from "./change/changes.ts";
-import { ChangeDiffs } from "./change/diff.ts";
-import { Judge } from "./change/judged.ts";
-import { reviewRule } from "./change/review-rule.ts";
-import { ChangeViews } from "./change/view.ts";
-import { Effective } from "./document/effective.ts";
-import { Renderer } from "./document/renderer.ts";
-import { Revisions } from "./document/revisions.ts";
-import { DocumentStore } from "./document/store.ts";
+import { makeConfiguration } from "./configuration.ts";
 import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
 import { Calls } from "./http/calls.ts";
-import { type Listening, listen } from "./http/listen.ts";
+import { listen } from "./http/listen.ts";
 import { Completeness } from "./ledger/completeness.ts";
 import { Damage } from "./ledger/damage.ts";
 import { Frames } from "./ledger/frames.ts";
@@ -29,26 +18,16 @@ import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
 import { Timeline } from "./ledger/timeline.ts";
-import { DryRuns } from "./rehearsal/dry-runs.ts";
-import { ShadowReports } from "./rehearsal/shadow-reports.ts";
-import { RolloutEngine, rolloutHint } from "./rollout/engine.ts";
-import { Rollouts } from "./rollout/rollouts.ts";
 import { Downlink } from "./router/downlink.ts";
 import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
-import { Keyring } from "./secret/keyring.ts";
-import { SecretSets, sealKeyOf } from "./secret/sets.ts";
-import { Vault } from "./secret/vault.ts";
-import { watchSecrets } from "./secret/watch.ts";
+import { closeServer, makeServer, maxConnections } from "./server.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
-import { Enrollment } from "./site/enrollment.ts";
-import { GatewayKeys } from "./site/keys.ts";
 import { LiveOverview } from "./site/live-overview.ts";
 import { Overview } from "./site/overview.ts";
 import { Presence } from "./site/presence.ts";
 import { SiteRegistry } from "./site/registry.ts";
 import { Sessions } from "./site/sessions.ts";
-import { SiteFiles } from "./site/site-file.ts";
 import type { OpenDatabase } from "./storage/database.ts";
 import { openFolder } from "./storage/folder.ts";
 import { LedgerGate } from "./storage/gate.ts";
@@ -80,14 +59,6 @@ export interface CentralParts {
 }
 
 const saveEveryMs = 2000;
-/** A request that does not arrive whole by then gives its share of the budget back: a batch over a slow link takes its time. */
-const requestTimeoutMs = 120_000;
-/** A connection that is closed while its gateway takes it up again costs that gateway a request: longer than what it is told to wait. */
-const keepAliveMs = 75_000;
-/** Of a thousand plants, ten each: what a connection costs before anybody knows who calls is bounded. */
-const maxConnections = 10_000;
-/** A batch's frames are in a header; what proxies add comes on top. */
-const maxHeaderBytes = 32 * 1024;
 
 /**
  * Starts the control plane; on return it takes requests.
@@ -134,46 +105,19 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const { incarnation } = seen;
     gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
-    const keys = new GatewayKeys({ storage, clock, audit });
     const presence = new Presence({ storage, commits, clock, alarms });
     const routes = new Routes(clock);
     const hints = new Hints();
     const frames = new Frames();
     const damage = new Damage({ storage, frames, alarms, clock });
-    const documents = new DocumentStore(clock);
-    // what a thread may take is counted in the machine's time, whatever time central lives by
-    const renderer = new Renderer({ clock: systemClock });
-    scope.defer("renderer", () => renderer.stop());
-    const revisions = new Revisions({
-      storage,
-      clock,
-      signing: identity.signing,
-      renderer,
-      audit,
-      reviewOf: (db, environment) => reviewRule(db, documents, environment),
-    });
-    const dryRuns = new DryRuns({ storage, clock, audit, signing: identity.signing });
-    const judge = new Judge({ storage, documents, renderer });
-    const vault = new Vault({ storage, keyring: Keyring.open(settings.dataDir), audit, clock });
-    const secretSets = new SecretSets({
-      ...{ storage, vault, clock, log, sealKeyOf },
-      sign: (payload) =>
-        new CompactSign(payload)
-          .setProtectedHeader({ alg: "EdDSA", kid: identity.signing.kid })
-          .sign(identity.signing.privateKey),
-    });
     const siteChanged = (site: string): void => {
       hints.wake(site);
       notices.tell({ sites: [site] });
     };
-    const rollouts = new Rollouts({
-      ...{ storage, clock, audit, alarms, presence, revisions, siteChanged, leaseSeconds: settings.leaseSeconds },
-      // each hands over to the other
-      changes: { plan: (number) => changes.plan(number), ended: (...ending) => changes.ended(...ending) },
-      wake: () => hints.wake(rolloutHint),
+    const configuration = makeConfiguration({
+      ...{ settings, storage, reading, signing, registry, presence, audit, alarms, hints, clock, log, siteChanged, scope },
     });
-    const changes = new Changes({ storage, clock, audit, documents, renderer, judge, rollouts });
-    const engine = new RolloutEngine({ storage, clock, log, alarms, hints, rollouts, revisions, changes });
+    const { revisions, secretSets, dryRuns } = configuration;
     const lag = new LoopLag();
     scope.defer("loop lag", async () => lag.stop());
     const admissions = new Admissions({ clock, load: () => ({ batchMs: ingest.batchMs, lagMs: lag.ms }) });
@@ -226,15 +170,9 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       leaseSeconds: settings.leaseSeconds,
     });
     const people = makePeople({ storage, clock, audit, adminToken: identity.adminToken });
-    const contents = {
-      bundle: async (site: string) => (await revisions.find(site, (await revisions.desired(site)).revision)) ?? null,
-      secrets: async (site: string) => {
-        const row = await registry.find(site);
-        return (row && (await secretSets.fetch(row))?.jws) ?? null;
-      },
-    };
     const app = makeApp({
       ...people,
+      ...configuration,
       audit,
       auditStorage: reading,
       trustedProxies: settings.trustedProxies,
@@ -247,28 +185,13 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       log,
       registry,
       presence,
-      revisions,
-      documents,
-      renderer,
-      changes,
-      changeViews: new ChangeViews({ storage, documents, changes, judge }),
-      changeDiffs: new ChangeDiffs({ storage, documents, renderer, changes, judge }),
       tokens: new GatewayTokens({ registry, clock }),
-      keys,
       signing,
       signingKeys,
-      enrollment: new Enrollment({ storage, clock, audit, keys, signing }),
-      siteFiles: new SiteFiles({ storage, clock, audit, keys, signing, ...contents }),
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
-      dryRuns,
-      shadowReports: new ShadowReports({ storage, clock }),
       reading,
-      effective: new Effective({ storage: reading, documents, renderer }),
       downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, dryRuns, clock }),
-      vault,
-      secretSets,
-      secretsChanged: () => hints.wakeEverybody(),
       overview,
       liveOverview: new LiveOverview({ overview, clock }),
       orders: new OrderSearch(reading),
@@ -279,28 +202,25 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       admissions,
       calls,
       stopping: stopping.signal,
-      rollouts,
       siteChanged,
     });
 
     const projecting = projector.run(stopping.signal);
-    const rolling = engine.run(stopping.signal);
+    const configuring = configuration.run(stopping.signal);
     const saving = savePresence(presence, clock, log, stopping.signal);
     const following = signingKeys.watch(stopping.signal);
-    const retiring = retireKeys(keys, clock, log, stopping.signal);
     const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
-    const warning = watchSecrets({ storage, vault, alarms, clock, log }, stopping.signal);
     const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, rolling, saving, watching, noting, following, retiring, warning]);
+      await Promise.all([projecting, configuring, saving, watching, noting, following]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });
     scope.defer("http", () => {
       // open polls and event streams end with this signal, so that closing does not wait for them
       stopping.abort();
-      return close(server, listening);
+      return closeServer(server, listening);
     });
     const address = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${listening.port}`;
     log.info(
@@ -354,40 +274,4 @@ async function inviteFirst(signIn: People["signIn"], address: string, log: Logge
     { event: "central.firstLink.made", url: url.href },
     "nobody can sign in yet: open this link, once and within a day, to become admin and set a password",
   );
-}
-
-const retireEveryMs = 10_000;
-
-/** A key whose overlap is over is refused by itself; here that is noted. */
-async function retireKeys(keys: GatewayKeys, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await keys
-      .retire()
-      .catch((err: unknown) => log.debug({ event: "keys.retire.failed", err }, "replaced keys are looked at again"));
-    await clock.sleep(retireEveryMs, signal);
-  }
-}
-
-function makeServer(fetch: Parameters<typeof createAdaptorServer>[0]["fetch"]): Server {
-  const serverOptions = {
-    requestTimeout: requestTimeoutMs,
-    headersTimeout: 10_000,
-    keepAliveTimeout: keepAliveMs,
-    connectionsCheckingInterval: 5000,
-    maxHeaderSize: maxHeaderBytes,
-  };
-  // plain HTTP without options of another kind: TLS ends before central
-  return createAdaptorServer({ fetch, serverOptions }) as Server;
-}
-
-const closeGraceMs = 2000;
-const closeLookMs = 20;
-
-/** Connections close as their answers are out; what still runs after the grace is cut. */
-async function close(server: Server, listening: Listening): Promise<void> {
-  const idle = setInterval(() => server.closeIdleConnections(), closeLookMs);
-  const forced = setTimeout(() => server.closeAllConnections(), closeGraceMs);
-  await listening.close();
-  clearInterval(idle);
-  clearTimeout(forced);
 }

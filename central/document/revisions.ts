@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { CompactSign, decodeProtectedHeader } from "jose";
+import { decodeProtectedHeader } from "jose";
 import type { Insertable } from "kysely";
 import type { z } from "zod";
 import { type Bundle, type Clock, type DocumentProblem, type SourceFile, toInstant } from "../../protocol/index.ts";
@@ -8,6 +8,7 @@ import type { siteRevisions } from "../http/api/sites.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Identity } from "../storage/folder.ts";
 import type { Schema } from "../storage/schema.ts";
+import { sign } from "../storage/signing-key.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { contentOf } from "./content.ts";
 import type { Planned } from "./planned.ts";
@@ -272,8 +273,7 @@ export class Revisions {
   }
 
   #sign(payload: string): Promise<string> {
-    const { kid, privateKey } = this.#deps.signing;
-    return new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
+    return sign(this.#deps.signing, payload);
   }
 }
 

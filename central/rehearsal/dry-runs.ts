@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { CompactSign } from "jose";
 import {
   type Clock,
   type DryRunAnswer,
@@ -13,6 +12,7 @@ import type { Actor } from "../auth/actor.ts";
 import type { Planned } from "../document/planned.ts";
 import type { DryRunView } from "../http/api/sites.ts";
 import type { Identity } from "../storage/folder.ts";
+import { sign } from "../storage/signing-key.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 
 export interface DryRunsDeps {
@@ -239,9 +239,7 @@ export class DryRuns {
   }
 
   #signed(candidate: DryRunCandidate): Promise<string> {
-    const { kid, privateKey } = this.#deps.signing;
-    const payload = Buffer.from(JSON.stringify(candidate));
-    return new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", kid, typ: dryRunType }).sign(privateKey);
+    return sign(this.#deps.signing, candidate, dryRunType);
   }
 }
 

@@ -12,7 +12,7 @@ export interface SetDeps {
   readonly vault: Vault;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly sign: (payload: Uint8Array) => Promise<string>;
+  readonly sign: (payload: SecretSet) => Promise<string>;
   /** What a site's secrets are sealed to; undefined: its gateway has no such key. */
   readonly sealKeyOf: (
     db: Storage | StorageTransaction,
@@ -95,7 +95,7 @@ export class SecretSets {
     }
     const set = digestOf(site.name, seal.fingerprint, [versions, missing]);
     const payload: SecretSet = { kind: "SecretSet", site: site.name, set, secrets, missing };
-    return { set, jws: await sign(Buffer.from(JSON.stringify(payload))) };
+    return { set, jws: await sign(payload) };
   }
 
   async #judge(site: string, names: readonly string[]) {

@@ -1,7 +1,6 @@
-import { CompactSign } from "jose";
 import { type Clock, type SigningKeyEntry, type SiteFile, toInstant } from "../../protocol/index.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { Signing } from "../storage/signing-key.ts";
+import { type Signing, sign } from "../storage/signing-key.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { GatewayKeys } from "./keys.ts";
 
@@ -65,7 +64,6 @@ export class SiteFiles {
       central,
       ...contents,
     };
-    const signer = new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader({ alg: "EdDSA", kid: signing.kid });
-    return { fingerprint, file: await signer.sign(signing.privateKey) };
+    return { fingerprint, file: await sign(signing, payload) };
   }
 }

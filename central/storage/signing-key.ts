@@ -21,6 +21,17 @@ export interface Signing {
   readonly publicKey: string;
 }
 
+/** Compact JWS (EdDSA) by central. `typ` where one kind of payload must never be taken for another. */
+export function sign(
+  { kid, privateKey }: Pick<Signing, "kid" | "privateKey">,
+  payload: object | string,
+  typ?: string,
+): Promise<string> {
+  const text = typeof payload === "string" ? payload : JSON.stringify(payload);
+  const header = { alg: "EdDSA", kid, ...(typ === undefined ? {} : { typ }) };
+  return new CompactSign(Buffer.from(text)).setProtectedHeader(header).sign(privateKey);
+}
+
 const keyFile = z.looseObject({
   kty: z.literal("OKP"),
   crv: z.literal("Ed25519"),
@@ -92,8 +103,7 @@ export class SigningKey implements Signing {
       at: toInstant(at),
       overlapUntil: toInstant(at + overlapMs),
     };
-    const signer = new CompactSign(Buffer.from(JSON.stringify(statement))).setProtectedHeader({ alg: "EdDSA", kid: this.kid });
-    return { kid, publicKey, statement: await signer.sign(this.privateKey) };
+    return { kid, publicKey, statement: await sign(this, statement) };
   }
 
   /**

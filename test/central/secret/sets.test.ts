@@ -30,7 +30,7 @@ describe.each(await storages())("a site's secrets on their way, on %s", (kind) =
     const sealKey = (await exportJWK(publicKey)) as SealKey;
     const sets = new SecretSets({
       ...{ storage, vault, clock, log: openLogger({ level: "silent" }) },
-      sign: async (payload) => Buffer.from(payload).toString("utf8"),
+      sign: async (payload) => JSON.stringify(payload),
       sealKeyOf: async () => ({ fingerprint: "f", sealKey }),
     });
     const shared = { site: "lyon", jws: "", files: "[]", labels: "{}", created_at: 0 };
