@@ -370,8 +370,11 @@ export class Agent {
   }
 
   async #beginWatch({ bundle, begun }: Running): Promise<void> {
-    const { trial } = this.#state;
+    const { trial, good } = this.#state;
     if (!trial) return;
+    // with none to go back to, one that came into effect is not given up for what ends the process then, be it power cuts: a plant that runs at
+    // times is better than none, and central can send another one meanwhile
+    if (!good && trial.starts > 0) await this.#noted.write({ ...this.#state, trial: { ...trial, starts: 0 } });
     const { for: period, maxDeadLetterShare } = bundle.watch ?? defaultWatch;
     const watch = new Watch({
       good: await this.#goodBundle(),

@@ -154,6 +154,29 @@ describe("a revision on trial", () => {
     site.runs();
   });
 
+  it("is started however often the process ended, where there is none to go back to", async () => {
+    using folder = temporaryFolder();
+    const central = new CentralOfBundles();
+    const plant = new Plant();
+    const start = async () => {
+      const opened = await openAgent({ file: join(folder.path, "agent.db"), central, plant, clock: clockOfWaits() });
+      await opened.start();
+      return opened;
+    };
+    let opened = await start();
+    opened.agent.want(await central.has(1, "one"));
+    await opened.sees(({ state }) => state === "watching");
+    for (let kills = 0; kills < 5; kills++) {
+      opened.kill();
+      await opened.ended;
+      opened = await start();
+      expect([plant.running, opened.agent.report.state]).toEqual(["1:one", "watching"]);
+    }
+    opened.agent.want(await central.has(2, "two"));
+    await opened.sees(({ reported, state }) => reported === 2 && state === "active");
+    await opened.stop();
+  });
+
   it("is watched on, and to its end, after stops that somebody asked for, however many", async () => {
     await using site = await openSite();
     site.agent.want(await site.central.has(2, "two"));
@@ -223,31 +246,6 @@ describe("a revision on trial", () => {
     const third = await openAgent({ file, central, plant, clock: impatient });
     await third.agent.resume();
     expect(third.agent.report).toMatchObject({ reported: 0, state: "rolled-back", refused: one });
-  });
-
-  it("has no way back when it is the first, and is rolled back to nothing only when it ends its process", async () => {
-    using folder = temporaryFolder();
-    const central = new CentralOfBundles();
-    const plant = new Plant();
-    plant.effects = { one: { wms: "down" } };
-    const open = () => openAgent({ file: join(folder.path, "agent.db"), central, plant, clock: clockOfWaits() });
-    const first = await open();
-    await first.start();
-    const one = await central.has(1, "one");
-    first.agent.want(one);
-    await first.sees(({ state }) => state === "watching");
-    first.kill();
-    await first.ended;
-    const second = await open();
-    await second.agent.resume();
-    expect(second.agent.report).toMatchObject({ reported: 1, state: "watching" });
-    const third = await open();
-    await third.agent.resume();
-    expect(third.agent.report).toMatchObject({ reported: 0, state: "rolled-back", refused: one });
-    third.run();
-    await third.dealsWith(await central.has(2, "one"));
-    expect(third.agent.report).toMatchObject({ reported: 2, state: "active" });
-    await third.stop();
   });
 });
 
