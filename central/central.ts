@@ -4,6 +4,7 @@ import { Audit } from "./audit/audit.ts";
 import { logHeads } from "./audit/heads.ts";
 import { GatewayTokens } from "./auth/gateway-token.ts";
 import { makePeople, type People } from "./auth/people.ts";
+import { watchBackups } from "./backup/overdue.ts";
 import { makeConfiguration } from "./configuration.ts";
 import { Admissions } from "./http/admission.ts";
 import { makeApp } from "./http/app.ts";
@@ -18,12 +19,14 @@ import { Pages } from "./ledger/pages.ts";
 import { Projector } from "./ledger/projector.ts";
 import { Records } from "./ledger/records.ts";
 import { Timeline } from "./ledger/timeline.ts";
+import { Recovery } from "./recovery/recovery.ts";
 import { Downlink } from "./router/downlink.ts";
 import { Hints, ledgerHint } from "./router/hints.ts";
 import { Routes } from "./router/routes.ts";
 import { closeServer, makeServer, maxConnections } from "./server.ts";
 import { type CentralSettings, centralSettings } from "./settings/schema.ts";
 import { LiveOverview } from "./site/live-overview.ts";
+import { Losses } from "./site/losses.ts";
 import { Overview } from "./site/overview.ts";
 import { Presence } from "./site/presence.ts";
 import { SiteRegistry } from "./site/registry.ts";
@@ -51,8 +54,9 @@ export interface Central {
   /** Ends polls with an answer, finishes the slice in work and gives the data folder free; safe to call twice. */
   stop(): Promise<void>;
 }
-/** What a test or another composition passes in instead of the real thing. */
+/** What a test or another composition passes in instead of the real thing; and what this program is called. */
 export interface CentralParts {
+  readonly version?: string | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly openDatabase?: OpenDatabase;
@@ -101,7 +105,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const commits = new SharedCommits(storage);
     const alarms = new Alarms({ clock, log });
     const known = { place: identity.place, seen: readSeen(settings.dataDir) };
-    const seen = await adoptIncarnation(storage, known, alarms);
+    const seen = await adoptIncarnation(storage, known, alarms, clock.now());
     const { incarnation } = seen;
     gate.failed.catch((err: unknown) => log.error({ event: "ledger.replaced", err }, "central cannot go on with this ledger"));
     const registry = new SiteRegistry({ storage, clock });
@@ -115,6 +119,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       notices.tell({ sites: [site] });
     };
     const configuration = makeConfiguration({
+      version: parts.version ?? null,
       ...{ settings, storage, reading, signing, registry, presence, audit, alarms, hints, clock, log, siteChanged, scope },
     });
     const { revisions, secretSets, dryRuns } = configuration;
@@ -169,6 +174,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       clock,
       leaseSeconds: settings.leaseSeconds,
     });
+    const losses = new Losses({ storage, frames, damage, alarms, audit, clock });
     const people = makePeople({ storage, clock, audit, adminToken: identity.adminToken });
     const app = makeApp({
       ...people,
@@ -177,6 +183,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       auditStorage: reading,
       trustedProxies: settings.trustedProxies,
       identity,
+      version: parts.version,
       incarnation,
       leaseSeconds: settings.leaseSeconds,
       recoveryPointSeconds: settings.recoveryPointSeconds,
@@ -191,7 +198,8 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       sessions: new Sessions({ storage, commits, clock, alarms }),
       ingest,
       reading,
-      downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, dryRuns, clock }),
+      losses,
+      downlink: new Downlink({ storage, frames, damage, registry, revisions, secretSets, hints, alarms, losses, dryRuns, clock }),
       overview,
       liveOverview: new LiveOverview({ overview, clock }),
       orders: new OrderSearch(reading),
@@ -199,6 +207,9 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       pages: new Pages({ storage: reading, frames, damage, hints, clock }),
       completeness: new Completeness(reading),
       records: new Records(reading),
+      recovery: new Recovery({ storage: reading, clock }),
+      dataDir: settings.dataDir,
+      backupOverdueDays: settings.backupOverdueDays,
       admissions,
       calls,
       stopping: stopping.signal,
@@ -210,10 +221,12 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const saving = savePresence(presence, clock, log, stopping.signal);
     const following = signingKeys.watch(stopping.signal);
     const watching = watchLedger({ storage, gate, dataDir: settings.dataDir, clock, log }, seen, stopping.signal);
+    const { dataDir, backupOverdueDays: overdueDays } = settings;
+    const backups = watchBackups({ storage, dataDir, overdueDays, alarms, clock, log }, stopping.signal);
     const noting = logHeads({ audit, storage: reading, clock, log }, stopping.signal);
     scope.defer("background work", async () => {
       stopping.abort();
-      await Promise.all([projecting, configuring, saving, watching, noting, following]);
+      await Promise.all([projecting, configuring, saving, watching, backups, noting, following]);
     });
     const server = makeServer(app.fetch);
     const listening = await listen(server, { ...settings, maxConnections });
@@ -234,6 +247,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
         recoveryPointSeconds: settings.recoveryPointSeconds,
         leaseSeconds: settings.leaseSeconds,
         maxBacklogMessages: settings.maxBacklogMessages,
+        maxReleasesMiB: settings.maxReleasesMiB,
         trustedProxies: settings.trustedProxies,
       },
       "central is up",

@@ -12,6 +12,8 @@ import { Revisions } from "./document/revisions.ts";
 import { DocumentStore } from "./document/store.ts";
 import { DryRuns } from "./rehearsal/dry-runs.ts";
 import { ShadowReports } from "./rehearsal/shadow-reports.ts";
+import { Packages } from "./release/packages.ts";
+import { diskOf } from "./release/room.ts";
 import { RolloutEngine, rolloutHint } from "./rollout/engine.ts";
 import { Rollouts } from "./rollout/rollouts.ts";
 import type { Hints } from "./router/hints.ts";
@@ -25,12 +27,15 @@ import { GatewayKeys } from "./site/keys.ts";
 import type { Presence } from "./site/presence.ts";
 import type { SiteRegistry } from "./site/registry.ts";
 import { SiteFiles } from "./site/site-file.ts";
+import { isPostgres } from "./storage/dialect.ts";
 import { type SigningKey, sign } from "./storage/signing-key.ts";
 import type { Storage } from "./storage/storage.ts";
 import type { Logger } from "./telemetry/logger.ts";
 
 export interface ConfigurationDeps {
-  readonly settings: Pick<CentralSettings, "dataDir" | "leaseSeconds">;
+  readonly settings: Pick<CentralSettings, "dataDir" | "leaseSeconds" | "maxReleasesMiB">;
+  /** Of this program. */
+  readonly version: string | null;
   readonly storage: Storage;
   /** For what is only read. */
   readonly reading: Storage;
@@ -82,9 +87,13 @@ export function makeConfiguration(deps: ConfigurationDeps) {
     revisions,
     changes,
     changeViews: new ChangeViews({ storage, documents, changes, judge }),
-    changeDiffs: new ChangeDiffs({ storage, documents, renderer, changes, judge }),
+    changeDiffs: new ChangeDiffs({ storage, documents, revisions, renderer, changes, judge }),
     effective: new Effective({ storage: reading, documents, renderer }),
     rollouts,
+    packages: new Packages({
+      ...{ storage, clock, audit, version: deps.version, mostBytes: settings.maxReleasesMiB * 1024 ** 2 },
+      disk: isPostgres(storage) ? undefined : () => diskOf(settings.dataDir),
+    }),
     vault,
     secretSets,
     secretsChanged: () => hints.wakeEverybody(),

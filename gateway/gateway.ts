@@ -5,10 +5,8 @@ import {
   defaultQueuePolicy,
   describeError,
   type KeyNotice,
-  type Lane,
   lanes,
   PlantgateError,
-  type QueuePolicy,
   Scope,
   systemClock,
 } from "../protocol/index.ts";
@@ -28,36 +26,51 @@ import { Intake } from "./flow/intake.ts";
 import { openMapping } from "./flow/mapping.ts";
 import { openListener } from "./http/listener.ts";
 import { keepLocalAccess, localRoutes, localToken } from "./http/local-routes.ts";
+import { conditionOf, healthView, type Shown, statusView } from "./http/views.ts";
 import { CentralKeys } from "./identity/central-keys.ts";
 import { lockFolder } from "./identity/folder-lock.ts";
 import { Identity, readCentralKey } from "./identity/identity.ts";
 import { KeyRotation } from "./identity/rotation.ts";
 import { runDownlink } from "./link/downlink.ts";
-import { LaneShares } from "./link/lane-shares.ts";
+import { LaneShares, weightsOf } from "./link/lane-shares.ts";
 import { LinkLimits } from "./link/link-limits.ts";
 import { LinkProgress } from "./link/progress.ts";
-import { type LinkState, Session } from "./link/session.ts";
+import { Session } from "./link/session.ts";
 import { runStatus } from "./link/status.ts";
 import { Transport } from "./link/transport.ts";
 import { runUplink } from "./link/uplink.ts";
+import { readMovedIn } from "./move/marks.ts";
+import type { LaneDepth } from "./queue/change.ts";
+import { lastRun } from "./queue/last-run.ts";
 import { Queue } from "./queue/queue.ts";
 import { queueFile } from "./queue/read.ts";
 import { DryRuns } from "./rehearsal/dry-runs.ts";
 import { Rehearsal } from "./rehearsal/rehearsal.ts";
 import { runShadowReports } from "./rehearsal/shadow-reports.ts";
+import { ReleaseFollower } from "./release/follow.ts";
+import { findMachine } from "./release/machine.ts";
 import { SecretFollower } from "./secret/follow.ts";
 import { SecretStore } from "./secret/secret-store.ts";
 import { readDial } from "./settings/dial.ts";
 import type { GatewaySettings } from "./settings/schema.ts";
 import { openLogger } from "./telemetry/logger.ts";
 import { logNotice } from "./telemetry/queue-notice.ts";
+import { noteWhenWell, ownTrial } from "./upgrade/trial.ts";
 import { version } from "./version.ts";
+
+/**
+ * The longest that deliveries wait at a start for central's word. Where the folder may be a copy of one that is in use elsewhere, for as long as the network of
+ * a machine takes that was just switched on; a gateway that ran here since this machine came up is none, and goes on sooner (P5, ADR 0123).
+ */
+const firstWordMs = { none: 0, here: 3000, elsewhere: 30_000 };
 
 export interface RunningGateway {
   /** Address of the local listener. */
   readonly url: string;
   /** Settles when the gateway has to end: rejects with what went wrong. */
   readonly failed: Promise<never>;
+  /** Resolves once the queue's worker has answered: the way that every message takes is open. */
+  alive(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -65,6 +78,7 @@ export interface RunningGateway {
 export async function startGateway(settings: GatewaySettings): Promise<RunningGateway> {
   const { site, dataDir } = settings;
   const clock = systemClock;
+  const startedAt = clock.now();
   const log = openLogger({ level: settings.logLevel, site });
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -77,6 +91,9 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const unlock = lockFolder(dataDir);
     scope.defer("folder lock", async () => unlock());
     const identity = Identity.open(dataDir);
+    // secrets and keys on disk are judged before there is a session, while nobody has heard of central's time
+    let begun: Session | undefined;
+    const centralNow = (): number | undefined => begun?.centralNow();
     const centralKeys = CentralKeys.open({
       dataDir,
       handedOver: settings.centralKeyFile === undefined ? undefined : readCentralKey(settings.centralKeyFile),
@@ -87,12 +104,15 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
         );
         return answer.kind === "ok" ? answer.body : undefined;
       },
-      centralNow: () => session.centralNow(),
+      centralNow,
     });
 
+    const trial = ownTrial(settings.installedDir, version);
+    const mostMs = firstWordMs[lastRun(queueFile(dataDir))];
     const queue = await Queue.open({
       path: queueFile(dataDir),
       site,
+      onTrial: trial !== undefined,
       onFailure: (error) => failure.reject(error),
       onNotice: (notice) => logNotice(log, notice),
     });
@@ -109,33 +129,33 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       );
     }
     const fence = FenceMark.open(join(dataDir, "fenced"));
-    const { fenced: notedBefore, ...remembered } = await documents.state();
-    if (notedBefore !== undefined) {
-      fence.set(notedBefore);
-      await documents.saveState(remembered);
-    }
+    const remembered = await fence.takeFrom(documents);
     if (settings.unfence) fence.clear();
     const fencedBefore = fence.reason;
 
     const secrets = await SecretStore.open({
-      ...{ site, dataDir, clock, log },
+      ...{ site, dataDir, credentialsDir: settings.credentialsDir, clock, log },
       centralKeys,
       sealingKeys: () => identity.sealingKeys,
-      centralNow: () => session.centralNow(),
+      centralNow,
     });
     const progress = new LinkProgress(clock, log);
     const expectations = new Expectations(mapping, log, clock);
     const changeover = new Changeover();
     const intake = new Intake({ site, queue, mapping, answers: expectations, changeover, observer: rehearsal, clock, log });
-    const centralNow = (): number | undefined => session.centralNow();
     const attempts = new Attempts({ site, queue, mapping, expectations, changeover, clock, log, centralNow });
     const token = localToken(dataDir);
     const listener = await openListener({
       host: settings.host,
       port: settings.port,
       log,
-      health: () => ({ site, version, ...linkHealth(session.state, progress) }),
-      routes: localRoutes({ token, decisions: () => decisions, shadow: () => rehearsal.shadowViews() }),
+      health: () => healthView(shown),
+      routes: localRoutes({
+        token,
+        decisions: () => decisions,
+        shadow: () => rehearsal.shadowViews(),
+        status: () => statusView(shown),
+      }),
     });
     scope.defer("listener", () => listener.close());
     const localAccess = keepLocalAccess(dataDir, { url: listener.url, token }, { clock, log }, signal);
@@ -150,7 +170,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       attempts,
       expectations,
       webhooks: listener.host,
-      inOrder: () => dispatcher.caughtUp,
+      // nor before central had its say; a gateway that is stopped while it waits for that has not heard it
+      inOrder: async () => {
+        await Promise.all([dispatcher.caughtUp, session.firstWord(mostMs, signal)]);
+        return !signal.aborted;
+      },
       clock,
       log,
     });
@@ -171,10 +195,13 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const onFenced = async (reason: string): Promise<void> => {
       await Promise.all([host.pauseDeliveries(), fence.keep(reason, { clock, log }, signal)]);
     };
-    const session = new Session({ site, version, transport, queue, clock, log, onFenced }, fencedBefore);
+    const beforeHello = () => rotation.leave((request) => transport.send(request, signal));
+    const session = new Session({ site, version, transport, queue, clock, log, onFenced, beforeHello }, fencedBefore);
+    begun = session;
     const shares = new LaneShares(weightsOf(defaultQueuePolicy), clock);
     const limits = new LinkLimits(shares);
-    const rotation = new KeyRotation({ site, identity, centralKeys, session, clock, log });
+    const leftBehind = new Set(readMovedIn(dataDir)?.leftBehind);
+    const rotation = new KeyRotation({ site, identity, leftBehind, centralKeys, session, clock, log });
     const logLevel = { configure: ({ logLevel: level }: Bundle): void => log.setLevel(level) };
     const lanePolicy = async ({ queue: policy = defaultQueuePolicy }: Bundle): Promise<void> => {
       await queue.configure(policy);
@@ -199,6 +226,13 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const vitals = (): Vitals => ({ connectors: host.reports(), tallies: [...intake.tallies, ...attempts.tallies] });
     const known = { site, version, centralKeys };
     const agent = new Agent({ ...known, documents, session, clock, log, vitals, apply, restore }, remembered);
+    const shown: Shown = {
+      ...{ settings, startedAt, progress, centralNow: () => transport.centralNow() },
+      link: () => session.state,
+      fingerprint: () => identity.fingerprint,
+      connectors: () => host.reports(),
+      configuration: () => agent.report,
+    };
     if (fencedBefore !== undefined) {
       log.error(
         { event: "gateway.start.fenced", reason: fencedBefore },
@@ -206,6 +240,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       );
       await host.pauseDeliveries();
     }
+    if (trial) agent.hold();
     await agent.resume();
     scope.defer("configuration agent", () => agent.stop());
     scope.defer("connectors", () => {
@@ -214,15 +249,23 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     });
     scope.defer("intake", async () => intake.stop());
 
+    const releases = new ReleaseFollower({
+      ...{ site, version, dataDir, session, transport, clock, log },
+      machine: findMachine(settings.installedDir, dataDir),
+      disk: () => queue.disk(),
+      isBehind: async () => (await queue.depth()).lanes.some(isBehind),
+      bytesPerSecond: () => limits.bytesPerSecond,
+    });
     const status = {
       site,
       version,
-      startedAt: clock.now(),
+      startedAt,
       queue,
       session,
       clock,
       log,
       connectors: () => host.reports(),
+      release: () => releases.report,
       configuration: () => ({ ...agent.report, ...(secrets.set === "" ? {} : { secrets: secrets.set }) }),
       repeats: () => intake.repeats,
       progress,
@@ -240,9 +283,11 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
     const loops = [
       localAccess,
       session.run(signal),
+      noteWhenWell(trial, { dataDir, condition: () => conditionOf(shown), clock, log, onSettled: () => agent.release() }, signal),
       dispatcher.run(signal),
       agent.run(signal),
       secretFollower.run(signal),
+      releases.run(signal),
       rotation.run(signal),
       ...lanes.map((lane) => runUplink(uplink, lane, signal)),
       runDownlink(
@@ -250,8 +295,10 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
           ...{ site, queue, session, progress, clock, log },
           knownRevision: () => agent.desired,
           knownSecrets: () => secretFollower.known,
+          knownRelease: () => releases.known,
           onDesired: (desired) => {
             secretFollower.want(desired.secrets);
+            releases.want(desired.release);
             agent.want(desired);
           },
           onAsks: (asks) => dryRuns.want(asks.map(({ id }) => id)),
@@ -274,7 +321,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
       { event: "gateway.process.started", pid: process.pid, version, fingerprint: identity.fingerprint, listener: listener.url },
       "gateway runs",
     );
-    return { url: listener.url, failed: failure.promise, stop: () => scope.stop() };
+    return { url: listener.url, failed: failure.promise, alive: async () => void (await queue.disk()), stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();
     await scope
@@ -288,12 +335,7 @@ export async function startGateway(settings: GatewaySettings): Promise<RunningGa
   }
 }
 
-/** Of the link, for whoever stands before the gateway: what it is, why, and what does not get through it. */
-function linkHealth(state: LinkState, progress: LinkProgress): object {
-  return { link: state.kind, ...("reason" in state ? { reason: state.reason } : {}), stalled: progress.stalledWays() };
-}
-
-function weightsOf({ lanes: budgets }: QueuePolicy): Record<Lane, number> {
-  const { transaction, bulk, telemetry } = budgets;
-  return { transaction: transaction.weight, bulk: bulk.weight, telemetry: telemetry.weight };
+/** Whether transactions wait for central. */
+function isBehind({ lane, last, acknowledged }: LaneDepth): boolean {
+  return lane === "transaction" && last > acknowledged;
 }

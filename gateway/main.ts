@@ -1,14 +1,16 @@
 import { z } from "zod";
-import { describeError, PlantgateError } from "../protocol/index.ts";
+import { describeError, keepAlive, PlantgateError, systemClock, unsupervised } from "../protocol/index.ts";
 import { startGateway } from "./gateway.ts";
 import { gatewaySettings } from "./settings/schema.ts";
 import { readStored } from "./settings/stored.ts";
+
+export { refusedSettings } from "./settings/refused.ts";
 
 /**
  * Runs a gateway until SIGINT or SIGTERM; resolves with the exit code. 1: it could not start. 70: it failed while it ran and has to be
  * started again by its supervisor (rule 12).
  */
-export async function runGateway(raw: unknown): Promise<number> {
+export async function runGateway(raw: unknown, supervisor = unsupervised): Promise<number> {
   const given = z.looseObject({ dataDir: z.string().min(1) }).safeParse(raw).data;
   const said = Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
   const stored = given && readStored(given.dataDir);
@@ -22,6 +24,9 @@ export async function runGateway(raw: unknown): Promise<number> {
     throw new PlantgateError("USAGE", parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
   }
   const gateway = await startGateway(parsed.data);
+  supervisor.ready();
+  const ending = new AbortController();
+  void keepAlive(supervisor, () => gateway.alive(), systemClock, ending.signal);
   const asked = Promise.withResolvers<void>();
   process.once("SIGINT", () => asked.resolve());
   process.once("SIGTERM", () => asked.resolve());
@@ -32,6 +37,8 @@ export async function runGateway(raw: unknown): Promise<number> {
     // the queue's handle is not to be used again: end at once, whatever else still runs
     return 70;
   }
+  supervisor.stopping();
+  ending.abort();
   await gateway.stop();
   return 0;
 }

@@ -1,14 +1,30 @@
 import { defineConfig, type Options } from "tsup";
 
+/** Set by the build of packages: the version that the program then says, whatever the sources say; without source maps. */
+const release = process.env.PLANTGATE_BUILD_RELEASE;
+
 const shared: Options = {
   format: "esm",
   target: "node26",
   platform: "node",
-  sourcemap: true,
+  sourcemap: release === undefined,
   dts: false,
   // node:sqlite has no name without the prefix
   removeNodeProtocol: false,
   publicDir: false,
+  esbuildPlugins:
+    release === undefined
+      ? []
+      : [
+          {
+            name: "release",
+            setup({ onLoad }) {
+              onLoad({ filter: /[/\\\\]gateway[/\\\\]version\.ts$/ }, () => ({
+                contents: `export const version = ${JSON.stringify(release)};`,
+              }));
+            },
+          },
+        ],
 };
 
 /**
@@ -22,6 +38,7 @@ export default defineConfig(({ outDir = "dist" }): Options[] => [
       "packaging/cli/main": "packaging/cli/main.ts",
       "gateway/main": "gateway/main.ts",
       "central/main": "central/main.ts",
+      "central/backup/main": "central/backup/main.ts",
     },
     outDir,
     // what several share, and each kind of connector, is a file of its own: a kind is loaded when it is needed
@@ -30,7 +47,7 @@ export default defineConfig(({ outDir = "dist" }): Options[] => [
       // one folder deep, like gateway/main
       options.chunkNames = "chunks/[name]-[hash]";
     },
-    clean: ["packaging/**", "gateway/*", "central/*", "chunks/**"],
+    clean: ["packaging/**", "gateway/*", "central/*", "central/backup/**", "chunks/**"],
     async onSuccess() {
       const { copyFile } = await import("node:fs/promises");
       await copyFile("packaging/cli/launch.mjs", `${outDir}/packaging/cli/launch.mjs`);

@@ -2,23 +2,39 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** The files that take longest, longest first: begun last, one of them would keep the other worker waiting. */
+/** The files that take longest, longest first: begun last, one of them would keep the others waiting. */
 const long = [
   "gateway/connector/opcua/opcua",
-  "e2e/exchange",
-  "central/ledger/crash",
-  "e2e/acknowledged-means-on-disk",
-  "central/console/console",
-  "central/console/configuration",
-  "e2e/forks",
   "bench/bench",
-  "e2e/full-disk-start",
-  "central/ledger/projector",
-  "packaging/cli/central",
+  "central/console/configuration",
+  "central/release/rollout",
+  "e2e/forks",
+  "packaging/doctor/catalogue",
+  "e2e/planted-secret",
+  "central/console/console",
+  "e2e/exchange",
+  "e2e/acknowledged-means-on-disk",
+  "central/change/changes",
+  "e2e/demo-rollout",
+  "central/ledger/crash",
+  "packaging/package-build",
+  "central/http/sign-in",
+  "gateway/move/move",
+  "central/backup/backup",
+  "e2e/moved-gateway",
+  "packaging/upgrade/cuts",
+  "central/ledger/damage",
+  "e2e/key-rotation",
+  "central/http/people",
   "e2e/demo",
-  "gateway/queue/bit-flips",
-  "packaging/cli/queue-live",
+  "packaging/demo/verifier",
   "central/storage/replaced",
+  "central/router/downlink",
+  "central/ledger/projector",
+  "central/rollout/engine",
+  "central/rollout/crash",
+  "gateway/queue/bit-flips",
+  "e2e/dry-run",
 ];
 
 class LongFirst extends BaseSequencer {
@@ -37,7 +53,8 @@ export default defineConfig({
     exclude: ["test/odoo/**", "test/browser/**", "**/node_modules/**"],
     globalSetup: [fileURLToPath(new URL("../test/support/postgres-run.ts", import.meta.url))],
     pool: "forks",
-    maxWorkers: 2,
+    // they wait for other processes and disks, and these compute as well
+    maxWorkers: 3,
     sequence: { sequencer: LongFirst },
     // on a slow machine everything takes several times as long: what stands still is told by the waits inside the tests
     testTimeout: 180_000,

@@ -1,10 +1,12 @@
 export * from "./base/clock.ts";
 export * from "./base/duration.ts";
 export * from "./base/error.ts";
+export * from "./base/flushed-files.ts";
 export * from "./base/json.ts";
 export * from "./base/retry.ts";
 export * from "./base/scope.ts";
 export * from "./base/size.ts";
+export * from "./base/supervisor.ts";
 export * from "./batch.ts";
 export * from "./bundle.ts";
 export * from "./chain.ts";
@@ -13,6 +15,7 @@ export type { MqttBrokerConnectorConfig, MqttConnectorConfig } from "./connector
 export type { OdooConnectorConfig } from "./connector/odoo.ts";
 export type { OpcuaConnectorConfig } from "./connector/opcua.ts";
 export { filterCovers, isTopicFilter, type SecretRef, topicMatches } from "./connector/shared.ts";
+export * from "./doctor.ts";
 export * from "./document.ts";
 export { type DocumentSchemaKind, documentSchema, documentSchemaKinds } from "./document-schemas.ts";
 export * from "./flow/index.ts";
@@ -26,6 +29,7 @@ export * from "./quantity.ts";
 export * from "./queue-defaults.ts";
 export * from "./queue-policy.ts";
 export * from "./rehearsal.ts";
+export * from "./release.ts";
 export * from "./sync.ts";
 export * from "./types/equipment.ts";
 export { findMessageType, gatewayTypes, messageTypeOf, messageTypes } from "./types/index.ts";

@@ -66,6 +66,8 @@ export const introduction = rotationProof.extend({
     .int()
     .min(0)
     .max(7 * 86_400),
+  /** The data folder moved to other hardware: whoever still has the old key is a copy that was left behind. There is no overlap then. */
+  moved: z.literal(true).optional(),
 });
 
 /** `POST /v1/enroll`; `proof`: {@link enrollmentProof} as a compact JWS by the key that it brings. */

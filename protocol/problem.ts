@@ -32,6 +32,8 @@ export const problem = z.looseObject({
   detail: z.string().optional(),
   /** With `gap` and `fork`: the highest sequence that the receiver has on disk. */
   watermark: z.int().optional(),
+  /** With `key-unknown`: the key's gateway moved to other hardware, and the caller is the copy that was left behind (ADR 0123). */
+  moved: z.boolean().optional(),
   /** With `invalid`: every problem, with its path and, for a document, file, line and column. */
   problems: z.array(z.unknown()).optional(),
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { releaseOffer } from "./release.ts";
 import { identifier, instant } from "./types/common.ts";
 import { lanes } from "./types/message-type.ts";
 
@@ -21,6 +22,8 @@ export const epoch = z.object({
   /** The chain's value before the first message; absent: the lane's genesis for this epoch. A later epoch goes on with its predecessor's chain. */
   chain: digest.optional(),
   predecessor: z.object({ epoch: identifier, lastSequence: sequence }).optional(),
+  /** Up to where central had acknowledged it: more than a restored central has. Absent from gateways that do not say so. */
+  acknowledged: sequence.optional(),
 });
 export type Epoch = z.infer<typeof epoch>;
 
@@ -57,6 +60,8 @@ export const downlinkRequest = z.object({
   knownRevision: z.int().min(0),
   /** The set of secrets that the gateway holds or is fetching; empty: none. An answer with another one comes at once. */
   knownSecrets: digest.or(z.literal("")).optional(),
+  /** The attempt at an upgrade that the gateway knows as wanted; empty: none. Absent: it cannot be upgraded from here. Another one comes at once. */
+  knownRelease: identifier.or(z.literal("")).optional(),
   waitMs: z.int().min(0).max(30_000),
 });
 export type DownlinkRequest = z.infer<typeof downlinkRequest>;
@@ -79,6 +84,8 @@ export const downlinkAnswer = z.object({
     digest: digest.optional(),
     /** Names the secrets that the site should have ({@link secretSet}); absent: central has none for it. */
     secrets: digest.optional(),
+    /** Which version its program should be; absent: central wants none in particular. */
+    release: releaseOffer.optional(),
   }),
   /** What central asks of the gateway besides: dry runs by their id. Each stands there until it is answered. */
   asks: z.array(z.object({ id: identifier, kind: z.enum(["dry-run"]) })).optional(),
@@ -110,6 +117,24 @@ export const statusReport = z.object({
   startedAt: instant,
   pid: z.int(),
   gatewayVersion: z.string().max(64),
+  /** What it runs on, as packages are named: `linux-x64`. */
+  platform: z.string().max(64).optional(),
+  /** How it was installed: `deb` or `tar`. Absent: not with an updater, a person upgrades it by hand. */
+  installed: z.string().max(32).optional(),
+  upgrade: z
+    .object({
+      /** `UpgradeState`; a word that this side does not know is shown as it is, and no reason to refuse all else that is said. */
+      state: z.string().min(1).max(32),
+      version: z.string().max(64).optional(),
+      /** For a person: why it was refused or given back. */
+      reason: z.string().max(1000).optional(),
+      /** When its updater said so, by the gateway's clock. */
+      at: instant.optional(),
+      /** Of the package, of so many. */
+      bytes: z.int().min(0).optional(),
+      size: z.int().min(0).optional(),
+    })
+    .optional(),
   lanes: z.array(
     z.object({
       lane: laneName,

@@ -23,11 +23,16 @@ const kinds = {
   overtaken: { severity: "error", sentence: "messages of a repaired batch were not sent behind later ones of their key" },
   "ledger-restored": { severity: "error", sentence: "the ledger was restored from a backup" },
   "downlink-set-back": { severity: "error", sentence: "a gateway acknowledged messages that this ledger does not know" },
-  "revision-failed": { severity: "error", sentence: "a site did not do well with a revision that was rolled out" },
+  "downlink-lost": {
+    severity: "error",
+    sentence: "a gateway lost messages that it had acknowledged; whether they were delivered is not known",
+  },
+  "revision-failed": { severity: "error", sentence: "a site did not do well with what was rolled out to it" },
   "rolled-back": { severity: "error", sentence: "a rollout was put back by itself" },
   "rollout-refused": { severity: "warn", sentence: "an approved change could not begin to be rolled out" },
   "rollout-waits": { severity: "warn", sentence: "a rollout paused by itself and waits for a person", lasts: true },
   "secret-due": { severity: "warn", sentence: "a secret expires, is to be rotated or is missing", lasts: true },
+  "backup-overdue": { severity: "error", sentence: "central has run for too long without a backup", lasts: true },
   disk: { severity: "error", sentence: "a gateway's disk is full", lasts: true },
 } as const satisfies Record<string, AlarmMeaning>;
 export type AlarmKind = keyof typeof kinds;

@@ -5,6 +5,11 @@ import { alarmKinds } from "./alarms.ts";
 /** Kinds that say how something is, and end; the others say what has happened. */
 const states = Object.entries(alarmKinds).flatMap(([kind, { lasts }]) => (lasts ? [kind] : []));
 
+/** Whether alarms of a kind say how something is. */
+export function isState(kind: string): boolean {
+  return states.includes(kind);
+}
+
 /**
  * Alarms, each with its place among those of its site: errors that stand first, then warnings, then what is over; the newest first. Whoever
  * takes them by place lets no site's alarms hide another's, however many it has.

@@ -15,7 +15,7 @@ export interface Actor {
   readonly environments: readonly string[];
 }
 
-/** Central's admin key, as it is named where a person would be. */
+/** Central's admin token, as it is named where a person would be. */
 export const adminKeyName = "admin-token";
 
 /** Whether somebody has one of these roles where it is asked for. An admin may do what engineers and operators do, but never approve. */

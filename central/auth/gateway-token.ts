@@ -6,7 +6,13 @@ import type { SiteRegistry, SiteRow } from "../site/registry.ts";
 
 export type TokenJudgement =
   | { readonly ok: true; readonly site: SiteRow; readonly key: GatewayKey }
-  | { readonly ok: false; readonly code: ProblemCode; readonly detail: string };
+  | {
+      readonly ok: false;
+      readonly code: ProblemCode;
+      readonly detail: string;
+      /** Whoever calls was the site's gateway, and another one is it now: on other hardware, or one that a person let in. */
+      readonly leftBehind?: { readonly site: string; readonly by: "moved" | "replaced" };
+    };
 type Refusal = TokenJudgement & { readonly ok: false };
 
 /** A site's last token whose signature held, so that it is not verified with each of a few hundred calls. */
@@ -57,7 +63,7 @@ export class GatewayTokens {
     const signed = await this.#signerOf(token, site.name, keys);
     if ("ok" in signed) return signed;
     const refusal = this.#judgeKey(signed, site, pending);
-    if (refusal) return refusal;
+    if (refusal) return this.#isReplaced(signed, site, refusal);
     if (site.name !== pathSite) return no("not-allowed", `a token of site "${site.name}" is for that site only`);
     return { ok: true, site, key: signed };
   }
@@ -70,9 +76,24 @@ export class GatewayTokens {
     }
     if (site.revoked_at !== null) return no("site-revoked", `the access of site "${site.name}" was revoked`);
     if (key.state === "revoked") return no("site-revoked", `this key of site "${site.name}" was revoked`);
+    if (key.state === "moved") {
+      const detail = `the gateway of site "${site.name}" moved to other hardware and runs there; this is a copy that was left behind, or its file was taken in a second time`;
+      return { ...no("key-unknown", detail), leftBehind: { site: site.name, by: "moved" } };
+    }
     if (!isLive(key, this.#deps.clock.now()))
       return no("key-unknown", `this key of site "${site.name}" was replaced by another one`);
     return undefined;
+  }
+
+  /**
+   * A gateway that is only denied goes on in its plant (P5). One whose site has another gateway by now, which a person let in and which was here, must not: both
+   * would deliver (rule 5).
+   */
+  async #isReplaced(key: GatewayKey, site: SiteRow, refusal: Refusal): Promise<Refusal> {
+    if (site.revoked_at !== null || (key.state !== "replaced" && key.state !== "revoked")) return refusal;
+    if (!(await this.#deps.registry.isTakenOver(site, key.fingerprint))) return refusal;
+    const detail = `another gateway was enrolled as site "${site.name}" and runs with a key of its own: this one is not the site's any more`;
+    return { ...no(refusal.code, detail), leftBehind: { site: site.name, by: "replaced" } };
   }
 
   /** The key that signed it; of the first that might have. */

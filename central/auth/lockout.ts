@@ -42,7 +42,8 @@ export class Sources {
    */
   take(source: string): { readonly overMs: number; readonly begins: boolean } {
     const key = keyOf(source);
-    const now = this.#clock.monotonic();
+    // whole milliseconds: fractions, added up twenty times, round, and a source would now and then have one try less
+    const now = Math.floor(this.#clock.monotonic());
     const before = this.#known.get(key);
     const fullAt = Math.max(before?.fullAt ?? now, now) + refillMs;
     const overMs = fullAt - now - burst * refillMs;

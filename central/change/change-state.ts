@@ -34,6 +34,8 @@ export interface ChangeFacts {
   readonly writers: readonly string[];
   /** Who wrote what it carries and nobody else has approved so far, wherever it comes from. */
   readonly unreadFrom: readonly string[];
+  /** It carries a version of gateways, and so packages that somebody sent. */
+  readonly carriesVersion: boolean;
   /** Who approved exactly what it carries now. */
   readonly approvers: readonly string[];
   readonly reviewRequired: boolean;
@@ -87,7 +89,7 @@ export function judge(action: ChangeAction, facts: ChangeFacts, actor: Actor): V
         ? { allowed: true }
         : no(`it is withdrawn by who wrote it (${facts.writers.join(", ")}); an approver may reject it`);
     case "reject":
-      return actor.kind === "key" ? no("central's admin key is nobody: a person rejects") : { allowed: true };
+      return actor.kind === "key" ? no("central's admin token is nobody: a person rejects") : { allowed: true };
     case "approve":
       return judgeApprover(facts, actor, wroteIt);
     case "start":
@@ -141,32 +143,40 @@ function judgeWriter(facts: Pick<ChangeFacts, "environment" | "reviewRequired" |
   if (reviewRequired && (actor.kind === "key" || writers.some((writer) => isSamePerson(writer, adminKeyName))))
     return {
       allowed: false,
-      reason: `"${environment}" asks for review, and central's admin key is nobody: a person has to write the change`,
+      reason: `"${environment}" asks for review, and central's admin token is nobody: a person has to write the change`,
     };
   return { allowed: true };
 }
 
 function judgeApprover(facts: ChangeFacts, actor: Actor, wroteIt: boolean): Verdict {
   const no = (reason: string): Verdict => ({ allowed: false, reason });
-  if (actor.kind === "key") return no("central's admin key is nobody: a person approves");
+  if (actor.kind === "key") return no("central's admin token is nobody: a person approves");
   if (isSamePerson(facts.author, actor.name)) return no("you are its author; somebody else has to approve it");
   if (wroteIt) return no("you have edited it; somebody who has not has to approve it");
   if (facts.unreadFrom.some((writer) => isSamePerson(writer, actor.name)))
-    return no("you wrote a document that it carries, and nobody else has approved that so far; somebody else has to");
+    return no(
+      "you wrote a document that it carries or sent its packages, and nobody else has approved that so far; somebody else has to",
+    );
   if ([...facts.writers, ...facts.unreadFrom].some((writer) => isSamePerson(writer, adminKeyName)))
     return no(
-      "it carries what was written with central's admin key, which is nobody: a person writes that (plantgate apply), then it is approved",
+      facts.carriesVersion
+        ? `its packages were ${sentByNobody}`
+        : "it carries what was written with central's admin token, which is nobody: a person applies that (plantgate apply), then it is approved",
     );
   return { allowed: true };
 }
 
+/** What is said of packages that no person stands for, behind what they are called. */
+export const sentByNobody =
+  "sent with central's admin token, which is nobody: a person sends the same files once more (plantgate release add FILE…, signed in by plantgate login or with a token), and another one approves";
+
 function judgeReviewer(facts: ChangeFacts, actor: Actor, wroteIt: boolean): Verdict {
   const no = (reason: string): Verdict => ({ allowed: false, reason });
   if (!facts.reviewOwed) return no("no review is owed for it");
-  if (actor.kind === "key") return no("central's admin key is nobody: a person reviews");
+  if (actor.kind === "key") return no("central's admin token is nobody: a person reviews");
   if (wroteIt) return no("you wrote it; a third person reviews it");
   if (facts.unreadFrom.some((writer) => isSamePerson(writer, actor.name)))
-    return no("you wrote a document that it carries; a third person reviews it");
+    return no("you wrote a document that it carries, or sent its packages; a third person reviews it");
   if (facts.approvers.some((approver) => isSamePerson(approver, actor.name)))
     return no("you approved it; a third person reviews it");
   return { allowed: true };

@@ -4,10 +4,12 @@ import type { Actor } from "../auth/actor.ts";
 import type { Planned } from "../document/planned.ts";
 import type { Renderer } from "../document/renderer.ts";
 import type { DocumentStore } from "../document/store.ts";
+import { planRelease } from "../release/carried.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { type ChangeAction, changeActions, judge, judgeAuthor, type Verdict } from "./change-state.ts";
-import { describeWay, nextEnvironment, standingAgainst } from "./checks.ts";
+import { standingAgainst } from "./checks.ts";
 import { type Draft, type DraftEdit, Drafts, type Promotion } from "./drafts.ts";
+import { describeWay, nextEnvironment } from "./environments.ts";
 import type { Judge } from "./judged.ts";
 import { type ChangeRecord, loadChange, lockChanges } from "./record.ts";
 import { ChangeRefused } from "./refused.ts";
@@ -135,7 +137,7 @@ export class Changes implements RollingChanges {
     const { row } = now.record;
     const { storage } = this.#deps;
     const open = row.state === "draft" || row.state === "review" || row.state === "approved";
-    const [standing] = open ? await standingAgainst(storage, now.record, now.inForce) : [];
+    const [standing] = open ? await standingAgainst(storage, now) : [];
     const next = nextEnvironment.get(row.environment);
     const onward: Verdict =
       next === undefined
@@ -155,8 +157,15 @@ export class Changes implements RollingChanges {
     const now = await this.now(number);
     if (now?.record.row.state !== "rolling-out")
       return { kind: "refused", reason: `change ${number} is not rolling out`, problems: [] };
-    const [standing] = await standingAgainst(this.#deps.storage, now.record, now.inForce);
+    const [standing] = await standingAgainst(this.#deps.storage, now);
     if (standing !== undefined) return { kind: "refused", reason: standing, problems: [] };
+    const { release, row } = now.record;
+    if (release)
+      return {
+        kind: "release",
+        change: rolling(now.record),
+        ...(await planRelease(this.#deps.storage, row.environment, release)),
+      };
     const { judge } = this.#deps;
     const judged = await judge.judge(now.record, now.inForce);
     const { problems } = judged;

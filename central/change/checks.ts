@@ -1,27 +1,29 @@
-import type { InForce } from "../document/store.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { type InForce, otherHomeOf } from "../document/store.ts";
+import { releaseMoved, sendersOf } from "../release/carried.ts";
+import { untriedIn } from "../release/proven.ts";
+import type { Database } from "../storage/storage.ts";
 import type { Carried, ChangeRecord } from "./record.ts";
 
-type Database = Storage | StorageTransaction;
-
-/** Where a change goes next, once it is done. */
-export const nextEnvironment: ReadonlyMap<string, string> = new Map([
-  ["dev", "test"],
-  ["test", "prod"],
-]);
-
-/** Why a change of an environment is not carried on to another one, as a sentence. */
-export function describeWay(environment: string): string {
-  const next = nextEnvironment.get(environment);
-  const way = next === undefined ? `from "${environment}" it goes nowhere` : `from "${environment}" it goes to "${next}"`;
-  return `a change is carried on from dev to test and from test to prod: ${way}`;
-}
 /** Takes templates and policies only as they ran in the environment before it. */
 const guarded = "prod";
 const provenIn = "test";
 
+/** A change, and what counts besides it. */
+interface Standing {
+  readonly record: ChangeRecord;
+  readonly inForce: readonly InForce[];
+  readonly facts: { readonly reviewRequired: boolean };
+}
+
 /** What stands against a change whoever asks, and whatever its documents say: sentences, the first of which is told. */
-export async function standingAgainst(db: Database, record: ChangeRecord, inForce: readonly InForce[]): Promise<string[]> {
+export async function standingAgainst(db: Database, { record, inForce, facts }: Standing): Promise<string[]> {
+  if (record.release) {
+    const moved = await releaseMoved(db, record.release);
+    // what rolls out already has passed this; what was approved before it was asked for goes its way
+    const isOpen = record.row.state !== "rolling-out";
+    const untried = isOpen && facts.reviewRequired ? await untriedIn(db, record.row.environment, record.release) : undefined;
+    return [moved, untried].filter((said) => said !== undefined);
+  }
   if (record.documents.length === 0) return ["it carries no document"];
   const conflicts = conflictsOf(record.documents, inForce);
   if (conflicts.length > 0)
@@ -121,14 +123,8 @@ async function foreignSites(db: Database, { row, documents }: ChangeRecord): Pro
       const owner = site.environment === "" ? "no environment yet and is treated like prod" : `"${site.environment}"`;
       say(`belongs to ${owner}`);
     } else if (site?.environment !== environment) {
-      const elsewhere = await db
-        .selectFrom("environment_documents")
-        .select("environment")
-        .where("kind", "=", "Site")
-        .where("name", "=", name)
-        .where("environment", "!=", environment)
-        .executeTakeFirst();
-      if (elsewhere) say(`is in force in "${elsewhere.environment}"`);
+      const elsewhere = await otherHomeOf(db, name, environment);
+      if (elsewhere !== undefined) say(`is in force in "${elsewhere}"`);
     }
     const stored = await db
       .selectFrom("document_revisions")
@@ -154,11 +150,11 @@ export function isTakenBy(
 }
 
 /**
- * Who wrote what the change carries and nobody else has approved so far, in whatever change it came: so that nobody approves what he wrote
+ * Who wrote what the change carries, or sent its packages, and nobody else has approved so far, in whatever change it came: so that nobody approves what he wrote
  * and another one merely carried on.
  */
-export async function unreadFrom(db: Database, { row, documents }: ChangeRecord): Promise<string[]> {
-  const found = new Set<string>();
+export async function unreadFrom(db: Database, { row, documents, release }: ChangeRecord): Promise<string[]> {
+  const found = new Set(release ? await sendersOf(db, release) : []);
   for (const { kind, name, revision } of documents) {
     if (revision === 0) continue;
     const { created_by: writer } = await db

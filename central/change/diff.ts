@@ -2,6 +2,7 @@ import type { Bundle, SourceFile } from "../../protocol/index.ts";
 import { differencesOf } from "../document/differences.ts";
 import type { DocumentSource } from "../document/render-work.ts";
 import type { Renderer } from "../document/renderer.ts";
+import type { Revisions } from "../document/revisions.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { ChangeDiff } from "../http/api/changes.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -10,19 +11,22 @@ import type { Judge, Judged } from "./judged.ts";
 import type { ChangeRecord } from "./record.ts";
 import { ChangeRefused } from "./refused.ts";
 
+export interface ChangeDiffsDeps {
+  readonly storage: Storage;
+  readonly documents: DocumentStore;
+  readonly revisions: Pick<Revisions, "bundle" | "desired">;
+  readonly renderer: Renderer;
+  readonly changes: Changes;
+  readonly judge: Judge;
+}
+
 type SiteDiff = ChangeDiff["sites"][number];
 
 /** What a change changes: its documents side by side, the sites' bundles value by value, and what its examples gave. */
 export class ChangeDiffs {
-  readonly #deps: {
-    readonly storage: Storage;
-    readonly documents: DocumentStore;
-    readonly renderer: Renderer;
-    readonly changes: Changes;
-    readonly judge: Judge;
-  };
+  readonly #deps: ChangeDiffsDeps;
 
-  constructor(deps: { storage: Storage; documents: DocumentStore; renderer: Renderer; changes: Changes; judge: Judge }) {
+  constructor(deps: ChangeDiffsDeps) {
     this.#deps = deps;
   }
 
@@ -31,8 +35,9 @@ export class ChangeDiffs {
     if (!now) return undefined;
     const { record, inForce } = now;
     const documents = await this.#documents(record);
-    const rolled = await this.#rolledOut(number);
+    const rolled = record.release ? undefined : await this.#rolledOut(number);
     // what has begun is compared as it was told, whatever has moved since
+    if (record.release) return { documents, sites: [], examples: [] };
     if (rolled || !["draft", "review", "approved"].includes(record.row.state))
       return { documents, sites: rolled ?? [], examples: [] };
     if (record.documents.length === 0) return { documents, sites: [], examples: [] };
@@ -117,22 +122,13 @@ export class ChangeDiffs {
   }
 
   async #desired(site: string): Promise<{ revision: number; bundle: Bundle } | undefined> {
-    const row = await this.#deps.storage
-      .selectFrom("sites")
-      .select("desired_revision")
-      .where("name", "=", site)
-      .executeTakeFirst();
-    return row && this.#bundle(site, row.desired_revision);
+    const { revision } = await this.#deps.revisions.desired(site);
+    return this.#bundle(site, revision);
   }
 
   async #bundle(site: string, revision: number): Promise<{ revision: number; bundle: Bundle } | undefined> {
-    const row = await this.#deps.storage
-      .selectFrom("revisions")
-      .select("bundle")
-      .where("site", "=", site)
-      .where("revision", "=", revision)
-      .executeTakeFirst();
-    return row && { revision, bundle: JSON.parse(row.bundle) as Bundle };
+    const bundle = await this.#deps.revisions.bundle(site, revision);
+    return bundle && { revision, bundle };
   }
 }
 

@@ -5,9 +5,11 @@ import type { Renderer } from "../document/renderer.ts";
 import type { WrittenDocument } from "../document/split.ts";
 import type { DocumentStore, InForce } from "../document/store.ts";
 import { type RolloutStrategy, rolloutStrategy } from "../http/api/changes.ts";
+import { type CarriedRelease, carryRelease, parseCarried } from "../release/carried.ts";
+import { requireReviewable } from "../release/proven.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { judge, judgeAuthor } from "./change-state.ts";
-import { describeWay, nextEnvironment } from "./checks.ts";
+import { describeWay, nextEnvironment } from "./environments.ts";
 import { type Carried, carry, lockChanges, nextNumber } from "./record.ts";
 import { ChangeRefused } from "./refused.ts";
 import { allow, type ChangeSteps, counted, type Said } from "./steps.ts";
@@ -19,11 +21,15 @@ export interface Draft {
   readonly environment: string;
   readonly files: readonly SourceFile[];
   readonly removes: readonly Pick<DocumentRef, "kind" | "name">[];
+  /** A version of gateways, instead of documents. */
+  readonly release?: string | undefined;
+  /** Why that goes where it has not run in the environment before. */
+  readonly untested?: string | undefined;
   readonly strategy: RolloutStrategy;
   readonly expedited: boolean;
 }
 export type DraftEdit = { readonly version: number } & {
-  readonly [Key in keyof Omit<Draft, "environment">]?: Draft[Key] | undefined;
+  readonly [Key in keyof Omit<Draft, "environment" | "release" | "untested">]?: Draft[Key] | undefined;
 };
 
 /** Where a change goes next, and how. */
@@ -52,11 +58,21 @@ export class Drafts {
     const { storage, steps } = this.#deps;
     // before anything is done with what somebody sent who may not
     allow(judgeAuthor(environment, await steps.reviewed(storage, environment), actor));
+    if (draft.release !== undefined && (draft.files.length > 0 || draft.removes.length > 0))
+      throw new ChangeRefused("invalid", "release: a change carries a version of gateways, or documents, not both");
+    if (draft.release === undefined && draft.untested !== undefined)
+      throw new ChangeRefused(
+        "invalid",
+        "untested: only a version of gateways goes by a stated reason; expedite a change of documents",
+      );
     const written = await this.#written(draft.files);
     return storage.transaction().execute(async (tx) => {
       await lockChanges(tx);
-      allow(judgeAuthor(environment, await steps.reviewed(tx, environment), actor));
-      const number = await this.#insert(tx, actor, draft, null);
+      const reviewed = await steps.reviewed(tx, environment);
+      allow(judgeAuthor(environment, reviewed, actor));
+      const release = draft.release === undefined ? null : await carryRelease(tx, draft.release, draft.untested);
+      if (release && reviewed) await requireReviewable(tx, environment, release);
+      const number = await this.#insert(tx, actor, draft, { promotedFrom: null, release });
       const documents = await this.#carried(tx, actor, { number, environment, before: [] }, written, draft.removes);
       await this.#seal(tx, number, draft, documents, { actor, kind: "created", text: "" });
       return number;
@@ -68,6 +84,9 @@ export class Drafts {
     const { storage, steps } = this.#deps;
     const { facts } = await steps.now(storage, await steps.load(storage, number));
     allow(judge("edit", facts, actor));
+    const { row: edited } = await steps.load(storage, number);
+    if (edited.release !== "" && (edit.files || edit.removes))
+      throw new ChangeRefused("invalid", "it carries a version of gateways; documents go into a change of their own");
     const written = edit.files && (await this.#written(edit.files));
     await steps.step(number, "edit", actor, async (tx, { record, inForce }) => {
       const { row } = record;
@@ -117,9 +136,10 @@ export class Drafts {
     return this.#deps.steps.step(number, "promote", actor, async (tx, { record }) => {
       const { row } = record;
       if (nextEnvironment.get(row.environment) !== environment) throw new ChangeRefused("conflict", describeWay(row.environment));
-      allow(judgeAuthor(environment, await this.#deps.steps.reviewed(tx, environment), actor));
+      const reviewed = await this.#deps.steps.reviewed(tx, environment);
+      allow(judgeAuthor(environment, reviewed, actor));
       const carried = record.documents.filter(({ kind }) => kind === "Template" || kind === "Policy");
-      if (carried.length === 0)
+      if (carried.length === 0 && !record.release)
         throw new ChangeRefused("conflict", "it carries sites and secrets only, and those belong to one environment");
       const draft = {
         title: row.title,
@@ -128,7 +148,10 @@ export class Drafts {
         strategy: to.strategy ?? rolloutStrategy.parse(undefined),
         expedited: false,
       };
-      const made = await this.#insert(tx, actor, draft, number);
+      // a reason to go untested was one for that environment alone
+      const release = record.release && { version: record.release.version, packages: record.release.packages };
+      if (release && reviewed) await requireReviewable(tx, environment, release);
+      const made = await this.#insert(tx, actor, draft, { promotedFrom: number, release });
       const inForce = await this.#deps.documents.inForce(tx, environment);
       await this.#seal(tx, made, draft, rebased(carried, inForce), {
         actor,
@@ -142,8 +165,8 @@ export class Drafts {
   async #insert(
     tx: StorageTransaction,
     actor: Actor,
-    draft: Omit<Draft, "files" | "removes">,
-    promotedFrom: number | null,
+    draft: Omit<Draft, "files" | "removes" | "release" | "untested">,
+    { promotedFrom, release }: { readonly promotedFrom: number | null; readonly release: CarriedRelease | null },
   ): Promise<number> {
     const number = await nextNumber(tx);
     const at = this.#deps.clock.now();
@@ -152,7 +175,14 @@ export class Drafts {
       .values({
         ...{ number, title: draft.title, description: draft.description, environment: draft.environment },
         ...{ state: "draft", author: actor.name, strategy: JSON.stringify(draft.strategy), expedited: draft.expedited ? 1 : 0 },
-        ...{ promoted_from: promotedFrom, digest: "", version: 1, created_at: at, updated_at: at },
+        ...{
+          promoted_from: promotedFrom,
+          release: release ? JSON.stringify(release) : "",
+          digest: "",
+          version: 1,
+          created_at: at,
+          updated_at: at,
+        },
         ...{ reason: null, review_due_since: null },
       })
       .execute();
@@ -163,7 +193,7 @@ export class Drafts {
   async #seal(
     tx: StorageTransaction,
     number: number,
-    draft: Omit<Draft, "files" | "removes">,
+    draft: Omit<Draft, "files" | "removes" | "release" | "untested">,
     documents: readonly Carried[],
     event: Said,
   ): Promise<void> {
@@ -172,7 +202,9 @@ export class Drafts {
     await tx.updateTable("changes").set({ updated_at: this.#deps.clock.now() }).where("number", "=", number).execute();
     const { row } = await this.#deps.steps.load(tx, number);
     const carried = documents.map(({ kind, name, revision }) => `${kind}/${name}@${revision}`);
-    await this.#deps.steps.note(tx, row, event, { documents: carried });
+    const release = parseCarried(row.release);
+    const untested = release?.untested === undefined ? {} : { untested: release.untested };
+    await this.#deps.steps.note(tx, row, event, release ? { release: release.version, ...untested } : { documents: carried });
   }
 
   /** Writes documents as revisions. */

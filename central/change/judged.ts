@@ -33,6 +33,8 @@ export class Judge {
 
   /** Outside of any transaction. @throws PlantgateError INPUT_INVALID, PEER_BUSY, STOPPED as {@link Renderer.run} does */
   async judge(record: ChangeRecord, inForce: readonly InForce[]): Promise<Judged> {
+    // a version says nothing of any document
+    if (record.release) return { problems: [], examples: [], sites: [] };
     const key = `${record.row.number} ${record.row.digest} ${fingerprint(inForce)}`;
     let judged = this.#known.get(key);
     if (!judged) {

@@ -3,10 +3,10 @@ import type { Selectable } from "kysely";
 import type { DocumentRef } from "../document/planned.ts";
 import { type ChangeState, type ChangeView, type RolloutStrategy, rolloutStrategy } from "../http/api/changes.ts";
 import type { DocumentKind } from "../http/api/common.ts";
+import { type CarriedRelease, parseCarried } from "../release/carried.ts";
 import type { Schema } from "../storage/schema.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import type { Database, StorageTransaction } from "../storage/storage.ts";
 
-type Database = Storage | StorageTransaction;
 export type ChangeEventKind = ChangeView["events"][number]["kind"];
 
 /** A document that a change carries. `base`: what was in force when the draft was written; 0: nothing. */
@@ -19,6 +19,8 @@ export interface ChangeRecord {
   readonly row: Omit<Selectable<Schema["changes"]>, "state"> & { readonly state: ChangeState };
   readonly strategy: RolloutStrategy;
   readonly documents: readonly Carried[];
+  /** The version that it carries instead of documents. */
+  readonly release: CarriedRelease | null;
   readonly events: readonly (Selectable<Schema["change_events"]> & { readonly kind: ChangeEventKind })[];
 }
 
@@ -60,6 +62,7 @@ export async function loadChange(db: Database, number: number): Promise<ChangeRe
     row: row as ChangeRecord["row"],
     strategy: rolloutStrategy.parse(JSON.parse(row.strategy)),
     documents: documents as Carried[],
+    release: parseCarried(row.release),
     events: events as ChangeRecord["events"],
   };
 }
@@ -84,8 +87,10 @@ export async function carry(
   const digests: unknown[] = [];
   for (const { kind, name, revision, base } of sorted(documents))
     digests.push([kind, name, revision, base, await digestOf(tx, { kind, name, revision })]);
+  const { release } = await tx.selectFrom("changes").select("release").where("number", "=", number).executeTakeFirstOrThrow();
+  const carried = release === "" ? digests : [release];
   const digest = createHash("sha256")
-    .update(JSON.stringify([number, says, digests]))
+    .update(JSON.stringify([number, says, carried]))
     .digest("hex");
   await tx.updateTable("changes").set({ digest }).where("number", "=", number).execute();
   return digest;

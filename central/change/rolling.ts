@@ -1,6 +1,7 @@
 import type { DocumentProblem } from "../../protocol/index.ts";
 import type { Planned } from "../document/planned.ts";
 import type { RolloutStrategy } from "../http/api/changes.ts";
+import type { VersionRef } from "../rollout/target.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 
 /** A change on its way to its sites. */
@@ -11,7 +12,6 @@ export interface RollingChange {
   readonly strategy: RolloutStrategy;
   /** Skips waves: all of its sites at once. */
   readonly expedited: boolean;
-  /** Who started it. */
   readonly startedBy: string;
 }
 
@@ -19,6 +19,13 @@ export interface RollingChange {
 export type ChangePlan =
   /** Sites whose content is not what they desire. None: the rollout is done at once. */
   | { readonly kind: "planned"; readonly change: RollingChange; readonly sites: readonly Planned[] }
+  /** It carries a version: sites whose gateway can be upgraded from here and runs another one. `left`: who is left alone, and why. */
+  | {
+      readonly kind: "release";
+      readonly change: RollingChange;
+      readonly sites: readonly { readonly site: string; readonly from: VersionRef; readonly to: VersionRef }[];
+      readonly left: readonly string[];
+    }
   /** It cannot begin: what is in force has moved under it, or a site does not render any more. The rollout ends as aborted. */
   | { readonly kind: "refused"; readonly reason: string; readonly problems: readonly DocumentProblem[] };
 

@@ -143,6 +143,7 @@ export class ChangeSteps {
         author: row.author,
         writers: writersOf(record),
         unreadFrom: await unreadFrom(db, record),
+        carriesVersion: record.release !== null,
         approvers: approversOf(record),
         reviewRequired: await this.reviewed(db, row.environment),
         reviewOwed: row.review_due_since !== null,
@@ -156,7 +157,7 @@ export class ChangeSteps {
   }
 
   async #requireStanding(db: Storage | StorageTransaction, now: ChangeNow): Promise<void> {
-    const [standing] = await standingAgainst(db, now.record, now.inForce);
+    const [standing] = await standingAgainst(db, now);
     if (standing !== undefined) throw new ChangeRefused("conflict", standing);
   }
 }

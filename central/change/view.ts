@@ -2,6 +2,8 @@ import { toInstant } from "../../protocol/index.ts";
 import type { Actor } from "../auth/actor.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { ChangeState, ChangeSummary, ChangeView } from "../http/api/changes.ts";
+import { parseCarried } from "../release/carried.ts";
+import { ranBefore } from "../release/proven.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Changes } from "./changes.ts";
 import type { Judge } from "./judged.ts";
@@ -50,6 +52,8 @@ export class ChangeViews {
     const texts = new Map(
       (await documents.read(storage, record.documents)).map(({ kind, name, text }) => [`${kind}/${name}`, text]),
     );
+    const { release } = record;
+    const ran = release ? await ranBefore(storage, record.row.environment, release) : [];
     return {
       ...summary(record.row, (await this.#rollouts([number])).get(number) ?? null),
       description: record.row.description,
@@ -57,6 +61,8 @@ export class ChangeViews {
       version: record.row.version,
       strategy: record.strategy,
       reason: record.row.reason,
+      packages: (release?.packages ?? []).map((each, index) => ({ ...each, ranBefore: ran[index] ?? 0 })),
+      untested: release?.untested ?? null,
       documents: record.documents.map((document) => ({
         ...document,
         text: texts.get(`${document.kind}/${document.name}`) ?? "",
@@ -102,6 +108,7 @@ function summary(row: ChangeRecord["row"], rollout: number | null): ChangeSummar
     expedited: row.expedited === 1,
     reviewDueSince: row.review_due_since === null ? null : toInstant(row.review_due_since),
     promotedFrom: row.promoted_from,
+    release: parseCarried(row.release)?.version ?? null,
     createdAt: toInstant(row.created_at),
     updatedAt: toInstant(row.updated_at),
     rollout,

@@ -1,6 +1,7 @@
 import { Skeleton } from "@mantine/core";
 import { lazy, Suspense, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
+import { AlarmsPage } from "./alarms/alarms-page.tsx";
 import { useLiveEvents } from "./api/live.ts";
 import { ChangesPage } from "./changes/changes-page.tsx";
 import { DocumentsPage } from "./documents/documents-page.tsx";
@@ -13,6 +14,8 @@ import { SchemeToggle } from "./parts/scheme-toggle.tsx";
 import { AuditPage } from "./people/audit-page.tsx";
 import { TokensPage } from "./people/tokens-page.tsx";
 import { UsersPage } from "./people/users-page.tsx";
+import { RecoveryPage } from "./recovery/recovery-page.tsx";
+import { ReleasesPage } from "./releases/releases-page.tsx";
 import { RolloutPage } from "./rollouts/rollout-page.tsx";
 import { RolloutsPage } from "./rollouts/rollouts-page.tsx";
 import { AccountMenu } from "./signin/account-menu.tsx";
@@ -26,10 +29,13 @@ const ChangePage = lazy(async () => ({ default: (await import("./changes/change-
 
 const tabs = [
   { href: "/", word: "Sites", under: /^\/(sites(\/|$)|$)/ },
+  { href: "/alarms", word: "Alarms", under: /^\/alarms(\/|$)/ },
   { href: "/orders", word: "Orders", under: /^\/orders(\/|$)/ },
   { href: "/documents", word: "Documents", under: /^\/documents(\/|$)/ },
   { href: "/changes", word: "Changes", under: /^\/changes(\/|$)/ },
   { href: "/rollouts", word: "Rollouts", under: /^\/rollouts(\/|$)/ },
+  { href: "/releases", word: "Releases", under: /^\/releases(\/|$)/ },
+  { href: "/recovery", word: "Recovery", under: /^\/recovery(\/|$)/ },
   { href: "/users", word: "Access", under: /^\/(users|tokens|audit)(\/|$)/ },
 ] as const;
 
@@ -37,6 +43,12 @@ export function App() {
   useLiveEvents();
   const [location] = useLocation();
   useFocusOnNewPage(location);
+  const nav = useRef<HTMLElement>(null);
+  // where the tabs are wider than the screen, the one that is open is among those in sight
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the tab that is open follows from where one is
+  useEffect(() => {
+    nav.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [location]);
   return (
     <>
       <a className="skip" href="#main">
@@ -51,7 +63,7 @@ export function App() {
           </svg>
           <span>Plantgate</span>
         </Link>
-        <nav aria-label="Pages">
+        <nav aria-label="Pages" ref={nav}>
           {tabs.map(({ href, word, under }) => (
             <Link key={href} href={href} className="tab" aria-current={under.test(location) ? "page" : undefined}>
               {word}
@@ -105,13 +117,16 @@ function CurrentPage({ location }: { readonly location: string }) {
       return first === "changes" ? <ChangePage key={number} number={number} /> : <RolloutPage key={number} number={number} />;
   }
   if (rest.length === 0) {
+    if (first === "alarms") return <AlarmsPage />;
+    if (first === "recovery") return <RecoveryPage />;
+    if (first === "releases") return <ReleasesPage />;
     if (first === "users") return <UsersPage />;
     if (first === "tokens") return <TokensPage />;
     if (first === "audit") return <AuditPage />;
   }
   return (
     <Page>
-      <Notice icon="question" title="There is no such page">
+      <Notice icon="question" title="There is no such page" alone>
         <p>
           Back to <Link href="/">all sites</Link>, or search for an order above.
         </p>

@@ -3,6 +3,7 @@ import "./console.css";
 import "./orders/orders.css";
 import "./configuration.css";
 import "./editor.css";
+import "./recovery/recovery.css";
 import { MantineProvider } from "@mantine/core";
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";

@@ -1,7 +1,7 @@
 import { type ReviewRule, reviewOf } from "../../protocol/index.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import type { Database } from "../storage/storage.ts";
+import { otherHomeOf } from "./store.ts";
 
-type Database = Storage | StorageTransaction;
 /** Whether changes of an environment are read by a second person. */
 export type ReviewOf = (db: Database, environment: string) => Promise<ReviewRule>;
 
@@ -38,14 +38,8 @@ export async function judgePush(
       refused: `site "${site}" belongs to "${environment}" for good, and its document says ${labels.environment === undefined ? "no environment" : `environment: ${labels.environment}`}`,
     };
   if (own === environment) return { environment };
-  const elsewhere = await db
-    .selectFrom("environment_documents")
-    .select("environment")
-    .where("kind", "=", "Site")
-    .where("name", "=", site)
-    .where("environment", "!=", environment)
-    .executeTakeFirst();
-  return elsewhere ? refused(`Site "${site}" is in force in ${elsewhere.environment}`, elsewhere.environment) : { environment };
+  const elsewhere = await otherHomeOf(db, site, environment);
+  return elsewhere === undefined ? { environment } : refused(`Site "${site}" is in force in ${elsewhere}`, elsewhere);
 }
 
 function refused(why: string, environment: string): { readonly refused: string } {

@@ -3,12 +3,10 @@ import { toInstant } from "../../protocol/index.ts";
 import { adminKeyName } from "../auth/actor.ts";
 import type { DocumentKind } from "../http/api/common.ts";
 import type { DocumentHistory, DocumentRevision, DocumentSummary } from "../http/api/documents.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import type { Database, StorageTransaction } from "../storage/storage.ts";
 import type { DocumentRef } from "./planned.ts";
 import type { DocumentSource } from "./render-work.ts";
 import { documentDigest, type WrittenDocument } from "./split.ts";
-
-type Database = Storage | StorageTransaction;
 
 /** What of a document is in force somewhere. */
 export interface InForce extends DocumentRef {
@@ -29,7 +27,7 @@ export class DocumentStore {
   }
 
   /**
-   * Writes a document as its next revision; what says the same as the newest one is that one, unless that was nobody's (of the admin key) and
+   * Writes a document as its next revision; what says the same as the newest one is that one, unless that was nobody's (of the admin token) and
    * becomes somebody's by this. Files that it names and that did not come with it are those of `before`. Under the lock of changes.
    */
   async write(
@@ -193,4 +191,16 @@ export class DocumentStore {
       change: row.change,
     };
   }
+}
+
+/** Another environment in which the Site document of this name is in force. */
+export async function otherHomeOf(db: Database, site: string, environment: string): Promise<string | undefined> {
+  const elsewhere = await db
+    .selectFrom("environment_documents")
+    .select("environment")
+    .where("kind", "=", "Site")
+    .where("name", "=", site)
+    .where("environment", "!=", environment)
+    .executeTakeFirst();
+  return elsewhere?.environment;
 }

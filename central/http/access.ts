@@ -3,12 +3,13 @@ import { getCookie } from "hono/cookie";
 import type { Clock } from "../../protocol/index.ts";
 import { type Actor, may, type Role } from "../auth/actor.ts";
 import type { BrowserSession } from "../auth/browser-sessions.ts";
-import type { GatewayTokens } from "../auth/gateway-token.ts";
+import type { GatewayTokens, TokenJudgement } from "../auth/gateway-token.ts";
 import type { Operators } from "../auth/operators.ts";
 import { isSame } from "../auth/secret-text.ts";
 import type { GatewayKey } from "../site/keys.ts";
 import type { Presence } from "../site/presence.ts";
-import type { SiteRow } from "../site/registry.ts";
+import type { SiteRegistry, SiteRow } from "../site/registry.ts";
+import type { Sessions } from "../site/sessions.ts";
 import { ProblemError } from "./problem.ts";
 
 export const sessionCookie = "plantgate-session";
@@ -58,7 +59,7 @@ export function makeGuards(deps: {
 }
 
 /**
- * Knows who calls: by an API token, the admin key or a signed-in browser's cookie. With a cookie whatever may change something has to carry the
+ * Knows who calls: by an API token, the admin token or a signed-in browser's cookie. With a cookie whatever may change something has to carry the
  * session's CSRF token, and must not come from another origin's page.
  */
 export function signedIn(operators: Operators): MiddlewareHandler<ActorEnv> {
@@ -101,6 +102,34 @@ export function requireRole(actor: Actor, wanted: Role | readonly Role[], enviro
   );
 }
 
+/** Who sets up sites. */
+export const setsUp: readonly Role[] = ["admin", "engineer"];
+
+/** The site, for somebody with such a role in its environment. @throws ProblemError not-allowed, site-unknown */
+export async function siteFor(
+  registry: Pick<SiteRegistry, "find">,
+  actor: Actor,
+  name: string,
+  wanted: Role | readonly Role[],
+): Promise<SiteRow> {
+  // whoever has the role nowhere is not told which sites there are
+  requireRole(actor, wanted);
+  const site = await requireSite(registry, name);
+  requireRole(actor, wanted, site.environment);
+  return site;
+}
+
+/** @throws ProblemError site-unknown */
+export async function requireSite(registry: Pick<SiteRegistry, "find">, name: string): Promise<SiteRow> {
+  const site = await registry.find(name);
+  if (!site) throw siteUnknown(name);
+  return site;
+}
+
+export function siteUnknown(name: string): ProblemError {
+  return new ProblemError("site-unknown", `there is no site "${name}"; plantgate site create makes one`);
+}
+
 /** `key`: the one that signed the call. */
 export type GatewayEnv = { Variables: { site: SiteRow; key: GatewayKey } };
 
@@ -108,13 +137,22 @@ export type GatewayEnv = { Variables: { site: SiteRow; key: GatewayKey } };
 export function gatewayOnly(deps: {
   readonly tokens: GatewayTokens;
   readonly presence: Presence;
+  readonly sessions: Pick<Sessions, "leftBehind">;
 }): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
     const judged = await deps.tokens.judge(c.req.header("authorization"), c.req.param("site") ?? "");
-    if (!judged.ok) throw new ProblemError(judged.code, judged.detail);
+    if (!judged.ok) {
+      if (judged.leftBehind) await deps.sessions.leftBehind(judged.leftBehind.site, judged.leftBehind.by);
+      throw refusalOf(judged);
+    }
     deps.presence.heard(judged.site.name);
     c.set("site", judged.site);
     c.set("key", judged.key);
     await next();
   };
+}
+
+/** Why a gateway's token is not taken. */
+export function refusalOf({ code, detail, leftBehind }: TokenJudgement & { readonly ok: false }): ProblemError {
+  return new ProblemError(code, detail, leftBehind ? { extra: { moved: true } } : {});
 }

@@ -2,9 +2,9 @@ import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { SiteRegistry } from "../site/registry.ts";
 import type { SigningKeys } from "../storage/signing-keys.ts";
-import { type Guards, requireRole } from "./access.ts";
+import { type Guards, requireRole, siteUnknown } from "./access.ts";
 import { environmentName } from "./api/common.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface AdminRouteDeps {
@@ -32,6 +32,7 @@ const sitePath = z.object({ site: z.string() });
 /** What sets sites up. */
 export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
   const app = makeRouter();
+  const calls = callsOf(guards);
 
   app.openapi(
     createRoute({
@@ -40,8 +41,7 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       operationId: "addSite",
       summary: "Register a site, pinned to its gateway's key",
       tags: ["sites"],
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       request: { body: jsonBody(newSite) },
       responses: {
         200: jsonAnswer("It was there already, with this key", addedSite),
@@ -84,8 +84,7 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       operationId: "revokeSite",
       summary: "Take a site's access away",
       tags: ["sites"],
-      security: security.changes,
-      middleware: guards.signedIn,
+      ...calls.changes,
       request: { params: sitePath },
       responses: {
         200: jsonAnswer("Open requests of it end within 5 s", z.object({ site: z.string(), revoked: z.boolean() })),
@@ -97,8 +96,7 @@ export function adminRoutes({ guards, ...deps }: AdminRouteDeps) {
       const { site } = c.req.valid("param");
       const known = await deps.registry.find(site);
       if (known) requireRole(c.var.actor, "admin", known.environment);
-      if (!(await deps.registry.revoke(site, c.var.actor.name)))
-        throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      if (!(await deps.registry.revoke(site, c.var.actor.name))) throw siteUnknown(site);
       deps.siteChanged(site);
       return c.json({ site, revoked: true }, 200);
     },

@@ -19,19 +19,24 @@ import type { Calls } from "./calls.ts";
 import { type ChangeRouteDeps, changeRoutes } from "./change-routes.ts";
 import { type DocumentRouteDeps, documentRoutes } from "./document-routes.ts";
 import { type EffectiveRouteDeps, effectiveRoutes } from "./effective-routes.ts";
+import { type EnrollmentRouteDeps, enrollmentRoutes } from "./enrollment-routes.ts";
 import { type GatewayRouteDeps, gatewayRoutes } from "./gateway-routes.ts";
 import { jsonBodies } from "./json-body.ts";
 import { type KeyRouteDeps, keyRoutes } from "./key-routes.ts";
+import { type LossRouteDeps, lossRoutes } from "./loss-routes.ts";
 import { makeOneAtATime } from "./one-at-a-time.ts";
 import { jsonAnswer, makeRouter, security, serveOpenApi } from "./openapi.ts";
 import { type PeopleRouteDeps, peopleRoutes } from "./people-routes.ts";
 import { frameworkProblem, ProblemError, problemResponse } from "./problem.ts";
 import { type ReadRouteDeps, readRoutes } from "./read-routes.ts";
+import { type RecoveryRouteDeps, recoveryRoutes } from "./recovery-routes.ts";
 import { type RehearsalRouteDeps, rehearsalGatewayRoutes, rehearsalRoutes } from "./rehearsal-routes.ts";
+import { gatewayReleaseRoutes, type ReleaseRouteDeps, releaseRoutes } from "./release-routes.ts";
 import { type RolloutRouteDeps, rolloutRoutes } from "./rollout-routes.ts";
 import { schemaRoutes } from "./schema-routes.ts";
 import { gatewaySecretRoutes, type SecretRouteDeps, secretRoutes } from "./secret-routes.ts";
 import { type SessionRouteDeps, sessionRoutes } from "./session-routes.ts";
+import { type SigningKeyRouteDeps, signingKeyRoutes } from "./signing-key-routes.ts";
 import { sourcesBehind } from "./source.ts";
 
 export interface AppDeps
@@ -41,12 +46,17 @@ export interface AppDeps
     Omit<DocumentRouteDeps, "guards" | "oneAtATime">,
     Omit<ChangeRouteDeps, "guards" | "oneAtATime">,
     Omit<AdminRouteDeps, "guards">,
+    Omit<SigningKeyRouteDeps, "guards">,
+    Omit<EnrollmentRouteDeps, "guards">,
     Omit<KeyRouteDeps, "guards">,
+    Omit<LossRouteDeps, "guards">,
     RehearsalRouteDeps,
     Omit<RolloutRouteDeps, "guards">,
+    Omit<ReleaseRouteDeps, "guards">,
     Omit<PeopleRouteDeps, "guards">,
     Omit<SessionRouteDeps, "guards" | "sourceOf">,
     Omit<AuditRouteDeps, "guards">,
+    Omit<RecoveryRouteDeps, "guards">,
     Omit<SecretRouteDeps, "guards"> {
   readonly operators: Operators;
   /** Proxies of ours, whose word on where a call comes from counts. */
@@ -54,6 +64,8 @@ export interface AppDeps
   readonly tokens: GatewayTokens;
   readonly calls: Calls;
   readonly identity: Identity;
+  /** Of this program. */
+  readonly version: string | undefined;
   readonly consoleDir: string | undefined;
   readonly log: Logger;
 }
@@ -99,7 +111,7 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
       xFrameOptions: "DENY",
     }),
   );
-  app.get("/health", (c) => c.json({ status: "up", incarnation: deps.incarnation }));
+  app.get("/health", (c) => c.json({ status: "up", version: deps.version, incarnation: deps.incarnation }));
   app.openapi(
     createRoute({
       method: "get",
@@ -124,24 +136,30 @@ export function makeApp(deps: AppDeps): OpenAPIHono {
   app.route("/v1", peopleRoutes({ ...deps, guards }));
   app.route("/v1", auditRoutes({ ...deps, guards }));
   app.route("/v1", adminRoutes({ ...deps, guards }));
+  app.route("/v1", signingKeyRoutes({ ...deps, guards }));
+  app.route("/v1", enrollmentRoutes({ ...deps, guards }));
   app.route("/v1", keyRoutes({ ...deps, guards }));
+  app.route("/v1", lossRoutes({ ...deps, guards }));
   app.route("/v1", readRoutes({ ...deps, guards }));
+  app.route("/v1", recoveryRoutes({ ...deps, guards }));
   const oneAtATime = makeOneAtATime();
   app.route("/v1", documentRoutes({ ...deps, guards, oneAtATime }));
   app.route("/v1", changeRoutes({ ...deps, guards, oneAtATime }));
   app.route("/v1", rolloutRoutes({ ...deps, guards }));
+  app.route("/v1", releaseRoutes({ ...deps, guards }));
   app.route("/v1", schemaRoutes());
   app.route("/v1", effectiveRoutes({ ...deps, guards }));
   app.route("/v1", rehearsalRoutes({ ...deps, guards }));
   app.route("/v1", secretRoutes({ ...deps, guards }));
   const gateway = gatewayOnly(deps);
   for (const path of ["sessions", "status"]) app.use(`/v1/sites/:site/${path}`, deps.calls.counted());
-  for (const path of ["lanes/*", "bundles/*", "secrets", "dry-runs/:id/candidate"])
+  for (const path of ["lanes/*", "bundles/*", "releases/*", "secrets", "dry-runs/:id/candidate"])
     app.use(`/v1/sites/:site/${path}`, gateway as never);
   for (const path of ["sessions", "downlink", "status", "dry-runs/:id/result", "shadow-reports"])
     app.use(`/v1/sites/:site/${path}`, gateway as never, json);
   app.route("/v1/sites/:site", gatewayRoutes(deps));
   app.route("/v1/sites/:site", gatewaySecretRoutes(deps));
+  app.route("/v1/sites/:site", gatewayReleaseRoutes(deps));
   app.route("/v1/sites/:site", rehearsalGatewayRoutes(deps));
   serveOpenApi(app);
   app.all("/v1/*", (c) => c.notFound());

@@ -4,7 +4,7 @@ import { readEntries } from "../audit/entries.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Guards } from "./access.ts";
 import { auditAnswer, auditQuery, auditVerification, verifyQuery } from "./api/people.ts";
-import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
+import { callerProblems, callsOf, jsonAnswer, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface AuditRouteDeps {
@@ -17,7 +17,8 @@ export interface AuditRouteDeps {
 /** What was done, by whom; for whoever is signed in. */
 export function auditRoutes({ audit, auditStorage, guards }: AuditRouteDeps) {
   const app = makeRouter();
-  const shared = { method: "get" as const, tags: ["audit"], security: security.reads, middleware: guards.signedIn };
+  const calls = callsOf(guards);
+  const shared = { method: "get" as const, tags: ["audit"], ...calls.reads };
 
   app.openapi(
     createRoute({

@@ -20,7 +20,7 @@ import {
   promoteBody,
 } from "./api/changes.ts";
 import type { OneAtATime } from "./one-at-a-time.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface ChangeRouteDeps {
@@ -62,8 +62,9 @@ const decisions = {
 /** Changes: written, read, approved, carried on. */
 export function changeRoutes({ guards, oneAtATime, changes, changeViews, changeDiffs }: ChangeRouteDeps) {
   const app = makeRouter();
-  const reads = { tags: ["changes"], security: security.reads, middleware: guards.signedIn };
-  const writes = { tags: ["changes"], security: security.changes, middleware: guards.body };
+  const calls = callsOf(guards);
+  const reads = { tags: ["changes"], ...calls.reads };
+  const writes = { tags: ["changes"], ...calls.sends };
 
   const viewOf = async (number: number, actor: Actor) => {
     const view = await oneAtATime(actor, () => refusing(() => changeViews.view(number, actor)));

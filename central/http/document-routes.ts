@@ -7,13 +7,13 @@ import type { Revisions } from "../document/revisions.ts";
 import type { DocumentStore } from "../document/store.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import type { Storage } from "../storage/storage.ts";
-import { type Guards, requireRole } from "./access.ts";
+import { type Guards, requireRole, requireSite } from "./access.ts";
 import { documentKind } from "./api/common.ts";
 import { documentHistory, documentRevision, documentsAnswer, sourceFile, validateAnswer, validateBody } from "./api/documents.ts";
 import { bundleDiff, siteRevisions } from "./api/sites.ts";
 import { refusing } from "./change-routes.ts";
 import type { OneAtATime } from "./one-at-a-time.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface DocumentRouteDeps {
@@ -42,7 +42,8 @@ const place = z
 /** Documents, and what was made of them for each site. */
 export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
   const app = makeRouter();
-  const reads = { method: "get" as const, tags: ["documents"], security: security.reads, middleware: guards.signedIn };
+  const calls = callsOf(guards);
+  const reads = { method: "get" as const, tags: ["documents"], ...calls.reads };
   const sites = { ...reads, tags: ["sites"] };
 
   app.openapi(
@@ -105,8 +106,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
     createRoute({
       method: "post",
       tags: ["documents"],
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       path: "/validate",
       operationId: "validateDocuments",
       summary: "Judge documents, and run their examples, beside what is in force in an environment; nothing is kept",
@@ -140,7 +140,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
     async (c) => {
       requireRole(c.var.actor, "viewer");
       const { site } = c.req.valid("param");
-      await known(site);
+      await requireSite(deps.registry, site);
       return c.json({ revisions: await deps.revisions.list(site) }, 200);
     },
   );
@@ -160,7 +160,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
     async (c) => {
       requireRole(c.var.actor, "viewer");
       const { site } = c.req.valid("param");
-      await known(site);
+      await requireSite(deps.registry, site);
       const { from, to } = c.req.valid("query");
       const [before, after] = [await bundleOf(site, from), await bundleOf(site, to)];
       return c.json({ from: before, to: after, differences: differencesOf(before, after) }, 200);
@@ -171,8 +171,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
     createRoute({
       method: "post",
       tags: ["sites"],
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       path: "/sites/{site}/revisions",
       operationId: "pushRevision",
       summary: "Make documents the site's desired revision, at once; where changes are read by a second person it is refused",
@@ -188,7 +187,7 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       const { actor } = c.var;
       requireRole(actor, "engineer");
       const { files } = c.req.valid("json");
-      await known(site);
+      await requireSite(deps.registry, site);
       const by = { name: actor.name, authorize: (environment: string) => requireRole(actor, "engineer", environment) };
       const outcome = await refusing(() => deps.revisions.push(site, files, by));
       if (outcome.kind === "refused") throw new ProblemError("not-allowed", outcome.reason);
@@ -202,10 +201,6 @@ export function documentRoutes({ guards, ...deps }: DocumentRouteDeps) {
       return c.json({ site, revision, digest, created: kind === "created" }, kind === "created" ? 201 : 200);
     },
   );
-
-  async function known(site: string): Promise<void> {
-    if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
-  }
 
   /** What a revision, or a change, gives a site: without its number. */
   async function bundleOf(site: string, which: string): Promise<unknown> {

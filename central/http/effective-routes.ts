@@ -1,11 +1,10 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { Effective } from "../document/effective.ts";
-import { type Guards, requireRole } from "./access.ts";
+import { type Guards, requireRole, siteUnknown } from "./access.ts";
 import { effectiveView } from "./api/sites.ts";
 import { refusing } from "./change-routes.ts";
-import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
-import { ProblemError } from "./problem.ts";
+import { callerProblems, callsOf, jsonAnswer, makeRouter, problems } from "./openapi.ts";
 
 export interface EffectiveRouteDeps {
   readonly guards: Guards;
@@ -15,6 +14,7 @@ export interface EffectiveRouteDeps {
 /** What a site runs and why: whoever is signed in may read it. */
 export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
   const app = makeRouter();
+  const calls = callsOf(guards);
   app.openapi(
     createRoute({
       method: "get",
@@ -22,8 +22,7 @@ export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
       operationId: "getEffectiveConfiguration",
       summary: "A site's configuration as it should run, and which document each value comes from",
       tags: ["sites"],
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       request: { params: z.object({ site: z.string().max(128) }) },
       responses: {
         200: jsonAnswer("Every value once, with what it overrides", effectiveView),
@@ -34,7 +33,7 @@ export function effectiveRoutes({ guards, effective }: EffectiveRouteDeps) {
       requireRole(c.var.actor, "viewer");
       const { site } = c.req.valid("param");
       const view = await refusing(() => effective.view(site));
-      if (!view) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      if (!view) throw siteUnknown(site);
       return c.json(view, 200);
     },
   );

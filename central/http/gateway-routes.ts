@@ -21,6 +21,7 @@ import type { Revisions } from "../document/revisions.ts";
 import { type BatchHead, parseEntries } from "../ledger/batch.ts";
 import type { Ingest } from "../ledger/ingest.ts";
 import type { Downlink } from "../router/downlink.ts";
+import { heardHello, heardStatus } from "../site/heard.ts";
 import type { GatewayKey } from "../site/keys.ts";
 import type { Presence } from "../site/presence.ts";
 import type { Caller, SessionState, Sessions } from "../site/sessions.ts";
@@ -28,7 +29,7 @@ import type { Signing } from "../storage/signing-key.ts";
 import type { GatewayEnv } from "./access.ts";
 import type { Admissions } from "./admission.ts";
 import { instantText } from "./api/common.ts";
-import { bodyProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, gatewayProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError, parseBody, parseInput } from "./problem.ts";
 
 export interface GatewayRouteDeps {
@@ -74,7 +75,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
   describeRoutes(app);
 
   app.post("/sessions", async (c) => {
-    const input = await parseBody(c, hello);
+    const input = await parseBody(c, heardHello);
     const begun = await deps.sessions.begin(c.var.site.name, input);
     if (begun.kind === "conflict") throw new ProblemError("conflict", begun.detail);
     // polls of older sessions end now
@@ -138,7 +139,7 @@ export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
   });
 
   app.post("/status", async (c) => {
-    const report = await parseBody(c, statusReport);
+    const report = await parseBody(c, heardStatus);
     const site = c.var.site;
     const state = await deps.sessions.judge(site.name, report.session, callerOf(c));
     if (state !== "current") throw sessionProblem(state);
@@ -161,15 +162,6 @@ export function gatewayRoutes(deps: GatewayRouteDeps): OpenAPIHono<GatewayEnv> {
 function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>): void {
   const site = z.string();
   const shared = { tags: ["gateways"], security: security.gateway };
-  const tokenProblems = [
-    "not-signed",
-    "token-invalid",
-    "token-expired",
-    "key-unknown",
-    "site-revoked",
-    "not-allowed",
-    "site-unknown",
-  ] as const;
   const sessionProblems = ["fenced", "session-unknown"] as const;
   registry.registerPath({
     ...shared,
@@ -180,7 +172,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: z.object({ site }), body: jsonBody(hello) },
     responses: {
       200: jsonAnswer("It has begun", helloAnswer),
-      ...problems(...tokenProblems, ...bodyProblems, "conflict"),
+      ...problems(...gatewayProblems, ...bodyProblems, "conflict"),
     },
   });
   registry.registerPath({
@@ -200,7 +192,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     },
     responses: {
       200: jsonAnswer("Flushed up to the watermark", watermarkAnswer),
-      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems, "gap", "fork"),
+      ...problems(...gatewayProblems, ...bodyProblems, ...sessionProblems, "gap", "fork"),
     },
   });
   registry.registerPath({
@@ -212,7 +204,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: z.object({ site }), body: jsonBody(downlinkRequest) },
     responses: {
       200: jsonAnswer("As soon as there is something, or at the end of `waitMs`", downlinkShape),
-      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems),
+      ...problems(...gatewayProblems, ...bodyProblems, ...sessionProblems),
     },
   });
   registry.registerPath({
@@ -227,7 +219,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
         "Taken",
         z.object({ serverTime: instantText, leaseSeconds: z.int(), incarnation: z.string(), key: keyNotice }),
       ),
-      ...problems(...tokenProblems, ...bodyProblems, ...sessionProblems),
+      ...problems(...gatewayProblems, ...bodyProblems, ...sessionProblems),
     },
   });
   registry.registerPath({
@@ -239,7 +231,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: z.object({ site, revision: count }) },
     responses: {
       200: jsonAnswer("A compact JWS over the bundle", z.object({ revision: z.int(), digest: z.string(), jws: z.string() })),
-      ...problems(...tokenProblems, "invalid", "not-found"),
+      ...problems(...gatewayProblems, "invalid", "not-found"),
     },
   });
 }

@@ -2,7 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Env } from "hono";
 import { z } from "zod";
 import { type ProblemCode, problemCodes, problem as problemShape } from "../../protocol/index.ts";
-import { type ActorEnv, csrfHeader, sessionCookie } from "./access.ts";
+import { type ActorEnv, csrfHeader, type Guards, sessionCookie } from "./access.ts";
 import { inputProblem } from "./problem.ts";
 
 /**
@@ -26,12 +26,22 @@ export const security: Record<"reads" | "changes" | "gateway" | "nobody", Record
   nobody: [],
 };
 
+/** People's and tools' calls, each said in the document and held before it is answered: for `...` in a route. */
+export function callsOf(guards: Guards) {
+  return {
+    reads: { security: security.reads, middleware: guards.signedIn },
+    /** Changes something, and needs no body for it. */
+    changes: { security: security.changes, middleware: guards.signedIn },
+    /** Changes something by a body of JSON. */
+    sends: { security: security.changes, middleware: guards.body },
+  };
+}
+
 /** A body of JSON that has to be there. */
 export function jsonBody<Schema extends z.ZodType>(schema: Schema) {
   return { required: true, content: { "application/json": { schema } } } as const;
 }
 
-/** An answer of JSON. */
 export function jsonAnswer<Schema extends z.ZodType>(description: string, schema: Schema) {
   return { description, content: { "application/json": { schema } } } as const;
 }
@@ -59,6 +69,16 @@ export function problems<Code extends ProblemCode>(...codes: readonly Code[]) {
 
 /** What every call of a person or a tool may be answered with. */
 export const callerProblems = ["not-signed", "token-invalid", "not-allowed"] as const satisfies readonly ProblemCode[];
+/** What every gateway may be answered. */
+export const gatewayProblems = [
+  "not-signed",
+  "token-invalid",
+  "token-expired",
+  "key-unknown",
+  "site-revoked",
+  "not-allowed",
+  "site-unknown",
+] as const satisfies readonly ProblemCode[];
 /** What every body of JSON may be answered with, besides. */
 export const bodyProblems = [
   "invalid",
@@ -73,7 +93,8 @@ export function serveOpenApi(app: OpenAPIHono): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "token", {
     type: "http",
     scheme: "bearer",
-    description: "An API token (`pgt_…`), or the admin key of central's data folder, which sets things up and approves nothing.",
+    description:
+      "An API token (`pgt_…`), or the admin token of central's data folder, which sets things up and approves nothing.",
   });
   app.openAPIRegistry.registerComponent("securitySchemes", "session", {
     type: "apiKey",

@@ -22,7 +22,7 @@ import {
   usersAnswer,
   userView,
 } from "./api/people.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface PeopleRouteDeps {
@@ -38,8 +38,9 @@ const namePath = z.object({ name: userName });
 /** Users, set up by admins of every environment; API tokens, made by their own users. */
 export function peopleRoutes({ users, apiTokens, signIn, clock, guards }: PeopleRouteDeps) {
   const app = makeRouter();
-  const reading = { method: "get" as const, tags: ["people"], security: security.reads, middleware: guards.signedIn };
-  const changing = { tags: ["people"], security: security.changes, middleware: guards.body };
+  const calls = callsOf(guards);
+  const reading = { method: "get" as const, tags: ["people"], ...calls.reads };
+  const changing = { tags: ["people"], ...calls.sends };
   const unknown = (name: string): ProblemError => new ProblemError("not-found", `there is no user "${name}"`);
   const viewOf = (row: UserRow): UserView => ({
     name: row.name,
@@ -161,7 +162,7 @@ export function peopleRoutes({ users, apiTokens, signIn, clock, guards }: People
       },
     }),
     async (c) => {
-      // a token that makes tokens would never end, and the admin key is nobody
+      // a token that makes tokens would never end, and the admin token is nobody
       if (c.var.actor.kind !== "user")
         throw new ProblemError("not-allowed", "a token is made by its user, signed in with a password (plantgate login)");
       const made = await apiTokens.make(c.var.actor, c.req.valid("json"));
@@ -177,8 +178,7 @@ export function peopleRoutes({ users, apiTokens, signIn, clock, guards }: People
       operationId: "revokeToken",
       summary: "Revoke an API token, one's own; an admin anybody's",
       tags: ["people"],
-      security: security.changes,
-      middleware: guards.signedIn,
+      ...calls.changes,
       request: { params: z.object({ id: z.string().max(64) }) },
       responses: { 200: jsonAnswer("Refused from the next call on", tokenView), ...problems(...callerProblems, "not-found") },
     }),

@@ -17,14 +17,3 @@ export function rateBounded(
     await next();
   };
 }
-
-/** Bodies that nobody vouches for yet are small. */
-export function smallBody(maxBytes: number): MiddlewareHandler {
-  return async (c, next) => {
-    if (c.req.header("transfer-encoding") !== undefined)
-      throw new ProblemError("invalid", "a body of JSON says its Content-Length");
-    if (Number(c.req.header("content-length") ?? 0) > maxBytes)
-      throw new ProblemError("too-large", `a body has ${maxBytes} bytes at most here`);
-    await next();
-  };
-}

@@ -11,8 +11,8 @@ import type { Timeline } from "../ledger/timeline.ts";
 import type { LiveOverview } from "../site/live-overview.ts";
 import type { Overview } from "../site/overview.ts";
 import type { SiteRegistry } from "../site/registry.ts";
-import type { Guards } from "./access.ts";
-import { callerProblems, jsonAnswer, makeRouter, problems, security } from "./openapi.ts";
+import { type Guards, requireSite } from "./access.ts";
+import { callerProblems, callsOf, jsonAnswer, makeRouter, problems } from "./openapi.ts";
 import { ProblemError, parseInput } from "./problem.ts";
 import {
   completenessAnswer,
@@ -58,7 +58,8 @@ const messagesQuery = z.object({
 /** What people and their tools read (central/http/views.ts): whoever is signed in, with whatever role. */
 export function readRoutes({ guards, ...deps }: ReadRouteDeps) {
   const app = makeRouter();
-  const shared = { method: "get" as const, tags: ["ledger"], security: security.reads, middleware: guards.signedIn };
+  const calls = callsOf(guards);
+  const shared = { method: "get" as const, tags: ["ledger"], ...calls.reads };
 
   app.openapi(
     createRoute({
@@ -165,7 +166,7 @@ export function readRoutes({ guards, ...deps }: ReadRouteDeps) {
     }),
     async (c) => {
       const { site } = c.req.valid("query");
-      if (!(await deps.registry.find(site))) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+      await requireSite(deps.registry, site);
       return c.json(await deps.completeness.of(site), 200);
     },
   );

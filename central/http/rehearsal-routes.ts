@@ -2,15 +2,24 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { dryRunAnswer, shadowReport } from "../../protocol/index.ts";
-import type { Actor } from "../auth/actor.ts";
 import type { Changes } from "../change/changes.ts";
 import type { DryRuns } from "../rehearsal/dry-runs.ts";
 import type { ShadowReports } from "../rehearsal/shadow-reports.ts";
-import type { SiteRegistry, SiteRow } from "../site/registry.ts";
-import { type GatewayEnv, type Guards, requireRole } from "./access.ts";
+import type { SiteRegistry } from "../site/registry.ts";
+import { type GatewayEnv, type Guards, siteFor } from "./access.ts";
 import { dryRunBody, dryRunsAnswer, dryRunView, shadowAnswer } from "./api/sites.ts";
 import { refusing } from "./change-routes.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import {
+  bodyProblems,
+  callerProblems,
+  callsOf,
+  gatewayProblems,
+  jsonAnswer,
+  jsonBody,
+  makeRouter,
+  problems,
+  security,
+} from "./openapi.ts";
 import { ProblemError, parseBody } from "./problem.ts";
 
 export interface RehearsalRouteDeps {
@@ -31,7 +40,8 @@ const readers = ["engineer", "approver"] as const;
 /** What people ask of rehearsals. */
 export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { readonly guards: Guards }) {
   const app = makeRouter();
-  const reads = { method: "get" as const, tags: ["sites"], security: security.reads, middleware: guards.signedIn };
+  const calls = callsOf(guards);
+  const reads = { method: "get" as const, tags: ["sites"], ...calls.reads };
 
   app.openapi(
     createRoute({
@@ -40,8 +50,7 @@ export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { read
       operationId: "askDryRun",
       summary: "Have the site's gateway run a change on the inputs that it recorded; nothing is sent anywhere",
       tags: ["sites"],
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       request: { params: sitePath, body: jsonBody(dryRunBody) },
       responses: {
         202: jsonAnswer("It is asked; the result is there when its state is done", dryRunView),
@@ -50,7 +59,7 @@ export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { read
     }),
     async (c) => {
       const { site } = c.req.valid("param");
-      await siteFor(c.var.actor, site);
+      await siteFor(deps.registry, c.var.actor, site, readers);
       const { change, messages } = c.req.valid("json");
       const { planned, problems: found } = await refusing(() => deps.changes.candidate(change, site));
       if (!planned) {
@@ -80,7 +89,7 @@ export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { read
     }),
     async (c) => {
       const { site } = c.req.valid("param");
-      await siteFor(c.var.actor, site);
+      await siteFor(deps.registry, c.var.actor, site, readers);
       return c.json({ dryRuns: await deps.dryRuns.list(site) }, 200);
     },
   );
@@ -99,7 +108,7 @@ export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { read
     }),
     async (c) => {
       const { site, id } = c.req.valid("param");
-      await siteFor(c.var.actor, site);
+      await siteFor(deps.registry, c.var.actor, site, readers);
       const found = await deps.dryRuns.find(site, id);
       if (!found) throw new ProblemError("not-found", `site "${site}" has no dry run ${id}`);
       return c.json(found, 200);
@@ -120,21 +129,12 @@ export function rehearsalRoutes({ guards, ...deps }: RehearsalRouteDeps & { read
     }),
     async (c) => {
       const { site } = c.req.valid("param");
-      await siteFor(c.var.actor, site);
+      await siteFor(deps.registry, c.var.actor, site, readers);
       return c.json({ flows: await deps.shadowReports.of(site) }, 200);
     },
   );
 
   return app;
-
-  /** @throws ProblemError not-allowed, site-unknown */
-  async function siteFor(actor: Actor, name: string): Promise<SiteRow> {
-    requireRole(actor, readers);
-    const site = await deps.registry.find(name);
-    if (!site) throw new ProblemError("site-unknown", `there is no site "${name}"`);
-    requireRole(actor, readers, site.environment);
-    return site;
-  }
 }
 
 /** What a gateway calls for them; mounted under its site. */
@@ -176,15 +176,6 @@ export function rehearsalGatewayRoutes(deps: Pick<RehearsalRouteDeps, "dryRuns" 
 
 function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>): void {
   const shared = { tags: ["gateways"], security: security.gateway };
-  const tokenProblems = [
-    "not-signed",
-    "token-invalid",
-    "token-expired",
-    "key-unknown",
-    "site-revoked",
-    "not-allowed",
-    "site-unknown",
-  ] as const;
   registry.registerPath({
     ...shared,
     method: "get",
@@ -194,7 +185,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: runPath },
     responses: {
       200: jsonAnswer("A compact JWS over a candidate, which is no bundle", z.object({ jws: z.string() })),
-      ...problems(...tokenProblems, "not-found"),
+      ...problems(...gatewayProblems, "not-found"),
     },
   });
   registry.registerPath({
@@ -206,7 +197,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: runPath, body: jsonBody(dryRunAnswer) },
     responses: {
       200: jsonAnswer("Taken", z.object({ id: z.string() })),
-      ...problems(...tokenProblems, ...bodyProblems, "not-found", "conflict"),
+      ...problems(...gatewayProblems, ...bodyProblems, "not-found", "conflict"),
     },
   });
   registry.registerPath({
@@ -218,7 +209,7 @@ function describeRoutes({ openAPIRegistry: registry }: OpenAPIHono<GatewayEnv>):
     request: { params: sitePath, body: jsonBody(shadowReport) },
     responses: {
       200: jsonAnswer("Taken", z.object({ flows: z.int() })),
-      ...problems(...tokenProblems, ...bodyProblems),
+      ...problems(...gatewayProblems, ...bodyProblems),
     },
   });
 }

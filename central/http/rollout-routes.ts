@@ -7,7 +7,7 @@ import type { Storage } from "../storage/storage.ts";
 import { type Guards, requireRole } from "./access.ts";
 import { environmentName } from "./api/common.ts";
 import { rolloutDecision, rolloutsAnswer, rolloutView } from "./api/rollouts.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface RolloutRouteDeps {
@@ -27,6 +27,7 @@ const rolloutsQuery = z.object({
 /** Rollouts: what they are at, and what people decide about them. */
 export function rolloutRoutes({ guards, ...deps }: RolloutRouteDeps) {
   const app = makeRouter();
+  const calls = callsOf(guards);
 
   app.openapi(
     createRoute({
@@ -35,8 +36,7 @@ export function rolloutRoutes({ guards, ...deps }: RolloutRouteDeps) {
       operationId: "listRollouts",
       summary: "Rollouts, the newest first",
       tags: ["rollouts"],
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       request: { query: rolloutsQuery },
       responses: { 200: jsonAnswer("Rollouts", rolloutsAnswer), ...problems(...callerProblems, "invalid") },
     }),
@@ -55,8 +55,7 @@ export function rolloutRoutes({ guards, ...deps }: RolloutRouteDeps) {
       operationId: "getRollout",
       summary: "A rollout with its waves, its sites and what happened",
       tags: ["rollouts"],
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       request: { params: rolloutPath },
       responses: { 200: jsonAnswer("The rollout", rolloutView), ...problems(...callerProblems, "invalid", "not-found") },
     }),
@@ -83,8 +82,7 @@ export function rolloutRoutes({ guards, ...deps }: RolloutRouteDeps) {
         operationId: `${decision}Rollout`,
         summary: decisions[decision],
         tags: ["rollouts"],
-        security: security.changes,
-        middleware: guards.body,
+        ...calls.sends,
         request: { params: rolloutPath, body: jsonBody(rolloutDecision) },
         responses: {
           200: jsonAnswer("As it is now", rolloutView),

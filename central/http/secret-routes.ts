@@ -6,9 +6,19 @@ import { siteSecrets } from "../secret/site-secrets.ts";
 import type { Vault } from "../secret/vault.ts";
 import type { SiteRegistry } from "../site/registry.ts";
 import type { Storage } from "../storage/storage.ts";
-import { type GatewayEnv, type Guards, requireRole } from "./access.ts";
+import { type GatewayEnv, type Guards, requireRole, requireSite } from "./access.ts";
 import { secretBody, secretName, secretsAnswer, secretUses, secretVersion } from "./api/secrets.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import {
+  bodyProblems,
+  callerProblems,
+  callsOf,
+  gatewayProblems,
+  jsonAnswer,
+  jsonBody,
+  makeRouter,
+  problems,
+  security,
+} from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface SecretRouteDeps {
@@ -29,6 +39,7 @@ const ofSite = z.object({ site: z.string().max(63).default("") });
 /** Secrets: set, rotated and listed, and never read back. */
 export function secretRoutes({ vault, secretSets: sets, registry, reading, guards, secretsChanged }: SecretRouteDeps) {
   const app = makeRouter();
+  const calls = callsOf(guards);
 
   app.openapi(
     createRoute({
@@ -37,8 +48,7 @@ export function secretRoutes({ vault, secretSets: sets, registry, reading, guard
       operationId: "listSecrets",
       summary: "Secrets with their versions and what should be done about them; never a value",
       tags: ["secrets"],
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       responses: { 200: jsonAnswer("All that a document or a value speaks of", secretsAnswer), ...problems(...callerProblems) },
     }),
     async (c) => c.json({ secrets: await vault.list() }, 200),
@@ -53,8 +63,7 @@ export function secretRoutes({ vault, secretSets: sets, registry, reading, guard
       description:
         "With `overlap` the value before stays good for so long, where a receiver can take two: webhook signatures, users of the embedded broker.",
       tags: ["secrets"],
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       request: { params: named, body: jsonBody(secretBody) },
       responses: {
         200: jsonAnswer("It is kept, sealed", secretVersion),
@@ -83,8 +92,7 @@ export function secretRoutes({ vault, secretSets: sets, registry, reading, guard
       operationId: "removeSecret",
       summary: "Take a secret's values away, for all sites or for one",
       tags: ["secrets"],
-      security: security.changes,
-      middleware: guards.signedIn,
+      ...calls.changes,
       request: { params: named, query: ofSite },
       responses: { 204: { description: "It has none any more" }, ...problems(...callerProblems, "not-found") },
     }),
@@ -107,8 +115,7 @@ export function secretRoutes({ vault, secretSets: sets, registry, reading, guard
       operationId: "listSecretUses",
       summary: "Which sites name a secret, where, and whether they have it",
       tags: ["secrets"],
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       request: { params: named },
       responses: { 200: jsonAnswer("By site", secretUses), ...problems(...callerProblems) },
     }),
@@ -130,8 +137,7 @@ export function secretRoutes({ vault, secretSets: sets, registry, reading, guard
 
   /** A value for one site takes a person of its environment, one for all sites takes a person of all. */
   async function mayChange({ actor }: { actor: Parameters<typeof requireRole>[0] }, site: string): Promise<void> {
-    const row = site === "" ? undefined : await registry.find(site);
-    if (site !== "" && !row) throw new ProblemError("site-unknown", `there is no site "${site}"`);
+    const row = site === "" ? undefined : await requireSite(registry, site);
     requireRole(actor, "engineer", row ? row.environment : "*");
   }
 
@@ -161,16 +167,7 @@ export function gatewaySecretRoutes({ secretSets }: Pick<SecretRouteDeps, "secre
           "A compact JWS by central; each value in it is a compact JWE",
           z.object({ set: z.string(), jws: z.string() }),
         ),
-        ...problems(
-          "not-signed",
-          "token-invalid",
-          "token-expired",
-          "key-unknown",
-          "site-revoked",
-          "site-unknown",
-          "not-allowed",
-          "not-found",
-        ),
+        ...problems(...gatewayProblems, "not-found"),
       },
     }),
     async (c) => {

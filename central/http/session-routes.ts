@@ -7,7 +7,7 @@ import { actorOf } from "../auth/users.ts";
 import { type ActorEnv, type Guards, requireOwnPage, sessionCookie } from "./access.ts";
 import { passwordBody, type SessionView, sessionView, signInBody } from "./api/people.ts";
 import { smallBody } from "./json-body.ts";
-import { bodyProblems, callerProblems, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
+import { bodyProblems, callerProblems, callsOf, jsonAnswer, jsonBody, makeRouter, problems, security } from "./openapi.ts";
 import { ProblemError } from "./problem.ts";
 import type { SourceOf } from "./source.ts";
 
@@ -23,6 +23,7 @@ const signInBytes = 4096;
 /** Signing in and out, one's own password, and one-time links. */
 export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
   const app = makeRouter();
+  const calls = callsOf(guards);
   const shared = { tags: ["people"] };
   const attempt = (c: Context) => ({ source: sourceOf(c), previous: getCookie(c, sessionCookie) });
 
@@ -58,8 +59,7 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
       path: "/v1/session",
       operationId: "getSession",
       summary: "Who one is, and what one may do",
-      security: security.reads,
-      middleware: guards.signedIn,
+      ...calls.reads,
       responses: { 200: jsonAnswer("By cookie or token", sessionView), ...problems(...callerProblems) },
     }),
     (c) => {
@@ -83,8 +83,7 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
       path: "/v1/session",
       operationId: "signOut",
       summary: "Sign this browser out",
-      security: security.changes,
-      middleware: guards.signedIn,
+      ...calls.changes,
       responses: { 204: { description: "The session has ended" }, ...problems(...callerProblems) },
     }),
     async (c) => {
@@ -102,8 +101,7 @@ export function sessionRoutes({ signIn, sourceOf, guards }: SessionRouteDeps) {
       path: "/v1/session/password",
       operationId: "setPassword",
       summary: "Set one's own password; all sessions end, this one goes on under a new cookie",
-      security: security.changes,
-      middleware: guards.body,
+      ...calls.sends,
       request: { body: jsonBody(passwordBody) },
       responses: { 200: jsonAnswer("Set", sessionView), ...problems(...callerProblems, ...bodyProblems) },
     }),

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { connectorReport, diskStates, holeReasons, laneName } from "../../protocol/index.ts";
+import { laneLossRange } from "./api/losses.ts";
 
 /** Shapes of central's read API, as the console and other clients get them (packaging/docs/protocol.md). Instants are UTC text. */
 
@@ -30,6 +31,7 @@ const exceptionView = z
     firstAt: z.string(),
     lastAt: z.string(),
     endedAt: z.string().nullable().meta({ description: "When what it warns of was over; null: it stands, or it is an event." }),
+    stands: z.boolean().meta({ description: "It says how something is, and that is not over; false: it is over, or an event." }),
     lastPosition: z.int().nullable(),
     range: range.nullable().meta({ description: "The last range of sequences that it speaks of." }),
   })
@@ -235,6 +237,9 @@ const laneCompleteness = z
     quarantined: z.int(),
     waitingForProjection: z.int(),
     missing: z.int().meta({ description: "0, unless something is wrong at central." }),
+    loss: laneLossRange.nullable().meta({
+      description: "What went with its gateway's disk; null for an epoch that goes on, or that the next one names.",
+    }),
     summary: z.string().meta({ description: "For a person." }),
   })
   .meta({ id: "LaneCompleteness" });

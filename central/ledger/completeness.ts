@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { HoleReason, Lane } from "../../protocol/index.ts";
 import { holeWords } from "../alert/alarms.ts";
 import type { CompletenessAnswer, LaneCompleteness } from "../http/views.ts";
+import { describeLoss, lossOf } from "../site/ended-epochs.ts";
 import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
 
 interface Range {
@@ -42,7 +43,7 @@ async function count(tx: StorageTransaction, site: string): Promise<Completeness
         .onRef("tallies.epoch", "=", "epochs.epoch"),
     )
     .select(["epochs.lane", "epochs.epoch", "first_sequence", "watermark", "predecessor_epoch", "predecessor_last"])
-    .select(["messages", "repeats", "quarantined"])
+    .select(["said_last", "said_at", "ended_at", "messages", "repeats", "quarantined"])
     .where("epochs.site", "=", site)
     .orderBy("epochs.lane")
     .orderBy("started_at")
@@ -74,7 +75,10 @@ async function count(tx: StorageTransaction, site: string): Promise<Completeness
       quarantined,
       waitingForProjection: waiting,
       missing,
-      summary: summarize({ first, last }, holes, lost, missing),
+      loss: row.ended_at === null ? null : lossOf({ ...row, ended_at: row.ended_at }),
+      summary: [summarize({ first, last }, holes, lost, missing), ...(row.ended_at === null ? [] : [describeLoss(row)])].join(
+        "; ",
+      ),
     });
   }
   return { site, lanes };

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import type { Lane } from "../../protocol/index.ts";
 import { insertRows } from "../storage/bulk.ts";
+import { storable } from "../storage/storable.ts";
 import type { StorageTransaction } from "../storage/storage.ts";
 
 export type QuarantineCode =
@@ -78,8 +79,3 @@ const columns = [
   "line_sha256",
   "received_at",
 ] as const;
-
-/** PostgreSQL's text holds every character but this one. */
-function storable(text: string): string {
-  return text.replaceAll("\0", "\u2400");
-}

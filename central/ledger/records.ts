@@ -1,5 +1,5 @@
 import { toInstant } from "../../protocol/index.ts";
-import { rankedAlarms } from "../alert/standing.ts";
+import { isState, rankedAlarms } from "../alert/standing.ts";
 import type { ExceptionView, QuarantinedView } from "../http/views.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -52,6 +52,7 @@ export class Records {
         firstAt: toInstant(row.first_at),
         lastAt: toInstant(row.last_at),
         endedAt: row.ended_at === null ? null : toInstant(row.ended_at),
+        stands: row.ended_at === null && isState(row.kind),
         lastPosition: row.last_position,
         range:
           row.first_sequence === null || row.last_sequence === null

@@ -1,17 +1,19 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, describeError } from "../../protocol/index.ts";
 import type { Alarms } from "../alert/alarms.ts";
-import type { RollingChange, RollingChanges } from "../change/rolling.ts";
-import type { Planned } from "../document/planned.ts";
+import type { ChangePlan, RollingChange, RollingChanges } from "../change/rolling.ts";
 import type { Revisions } from "../document/revisions.ts";
 import type { Hints } from "../router/hints.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import { isOutage, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { lookAfter } from "./aftermath.ts";
+import type { SiteFacts } from "./facts.ts";
 import { type AffectedSite, limitsOf, oneWave, planWaves } from "./planner.ts";
 import { readSites, toRollout, writeOutcome } from "./records.ts";
 import type { Opened, Rollouts } from "./rollouts.ts";
-import { lookAfter, type RolloutPlan, type SiteRecord, step, terminalStates, toSiteRecord } from "./step.ts";
+import { type RolloutPlan, type SiteRecord, terminalStates, toSiteRecord } from "./state.ts";
+import { step } from "./step.ts";
 
 /** Who drives waits for this; no site has such a name. */
 export const rolloutHint = "the rollouts";
@@ -139,7 +141,7 @@ export class RolloutEngine {
       log.warn({ event: "rollout.begin.refused", rollout: number, reason: planned.reason }, "a rollout cannot begin");
       return;
     }
-    const targets = await this.#store(planned.sites, queued.change);
+    const targets = await this.#targets(planned, queued.change);
     await storage.transaction().execute(async (tx) => {
       const row = await this.#lockNext(tx, number);
       if (!row) return;
@@ -149,11 +151,9 @@ export class RolloutEngine {
       const plan: RolloutPlan = { limits: limitsOf(planned.change.strategy), waves: waves.map(({ title }) => ({ title })) };
       const before = { row, rollout: toRollout(row), sites: [], facts };
       const sites = waves.flatMap(({ sites: names }, wave) =>
-        targets
-          .filter(({ site }) => names.includes(site))
-          .map((each) => toSiteRecord({ ...each, from: { revision: facts.get(each.site)?.desired ?? 0, digest: null } }, wave)),
+        targets.filter(({ site }) => names.includes(site)).map((each) => toSiteRecord(withFrom(each, facts), wave)),
       );
-      const text = `${sites.length} ${sites.length === 1 ? "site" : "sites"} in ${waves.length} ${waves.length === 1 ? "wave" : "waves"}`;
+      const text = `${sites.length} ${sites.length === 1 ? "site" : "sites"} in ${waves.length} ${waves.length === 1 ? "wave" : "waves"}${leftAlone(planned)}`;
       await rollouts.keep(tx, before, {
         rollout: { ...before.rollout, state: "running", plan },
         sites,
@@ -183,10 +183,12 @@ export class RolloutEngine {
     return isFree ? rows.find((row) => row.number === number) : undefined;
   }
 
-  /** Gives what sites are to run its numbers; what they run stays. */
-  async #store(planned: readonly Planned[], change: number): Promise<Pick<SiteRecord, "site" | "to">[]> {
-    const targets: Pick<SiteRecord, "site" | "to">[] = [];
-    for (const each of planned) targets.push({ site: each.site, to: await this.#deps.revisions.store(each.site, each, change) });
+  /** What its sites are to run. A revision is given its number; what they run stays. */
+  async #targets(plan: Exclude<ChangePlan, { kind: "refused" }>, change: number): Promise<readonly Targeted[]> {
+    if (plan.kind === "release") return plan.sites;
+    const targets: Targeted[] = [];
+    for (const each of plan.sites)
+      targets.push({ site: each.site, to: await this.#deps.revisions.store(each.site, each, change) });
     return targets;
   }
 
@@ -205,10 +207,9 @@ export class RolloutEngine {
       );
     }
     const known = new Set(asks.sites.map(({ site }) => site));
-    const fresh = planned.kind === "planned" ? planned.sites.filter(({ site }) => !known.has(site)) : [];
-    const targets = await this.#store(fresh, asks.row.change);
+    const targets = planned.kind === "refused" ? [] : await this.#targets(withoutSites(planned, known), asks.row.change);
     const facts = await rollouts.facts(storage, targets);
-    const newcomers = targets.map((each) => ({ ...each, from: { revision: facts.get(each.site)?.desired ?? 0, digest: null } }));
+    const newcomers = targets.map((each) => withFrom(each, facts));
     await this.#look(number, { sites: newcomers, of: before });
   }
 
@@ -271,6 +272,8 @@ export class RolloutEngine {
         eb.or([
           eb("sites.desired_revision", "=", eb.ref("each.to_revision")),
           eb("sites.desired_revision", "=", eb.ref("each.from_revision")),
+          eb("sites.desired_version", "=", eb.ref("each.to_version")),
+          eb("sites.desired_version", "=", eb.ref("each.from_version")),
         ]),
       )
       .execute();
@@ -326,6 +329,25 @@ function standsStill(number: number) {
 function look(state: string, site: SiteRecord, facts: ReadonlyMap<string, Parameters<typeof lookAfter>[2]>) {
   const own = facts.get(site.site);
   return own && lookAfter(state as "done" | "aborted" | "rolled-back", site, own);
+}
+
+/** A site, what it is to run, and what it ran before where the plan knows that. */
+type Targeted = Pick<SiteRecord, "site" | "to"> & { readonly from?: SiteRecord["from"] };
+
+function withFrom(each: Targeted, facts: ReadonlyMap<string, SiteFacts>): Pick<SiteRecord, "site" | "from" | "to"> {
+  return { from: { revision: facts.get(each.site)?.desired ?? 0, digest: null }, ...each };
+}
+
+function withoutSites<Plan extends Exclude<ChangePlan, { kind: "refused" }>>(plan: Plan, known: ReadonlySet<string>): Plan {
+  return { ...plan, sites: plan.sites.filter(({ site }) => !known.has(site)) };
+}
+
+/** Whom a rollout of a version passes over: for a person, a few by name. */
+function leftAlone(plan: ChangePlan): string {
+  if (plan.kind !== "release" || plan.left.length === 0) return "";
+  const shown = plan.left.slice(0, 20);
+  const more = plan.left.length > shown.length ? `; and ${plan.left.length - shown.length} more` : "";
+  return `; left alone: ${shown.join("; ")}${more}`;
 }
 
 function wavesOf({ expedited, strategy }: RollingChange, affected: readonly AffectedSite[]) {

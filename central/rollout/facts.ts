@@ -5,6 +5,8 @@ import { isPast, type LastHeard } from "../site/presence.ts";
 export interface SiteFacts {
   /** What it should run, whoever said so. */
   readonly desired: number;
+  /** Which version its gateway should be; empty: none in particular. */
+  readonly desiredVersion: string;
   /** `absent`: no gateway was ever heard. `silent`: for longer than its lease. */
   readonly link: "reachable" | "silent" | "absent" | "revoked";
   /** When a second gateway with its key was last turned away; null: not lately. */
@@ -18,6 +20,9 @@ export interface SiteFacts {
 export interface SiteReport {
   /** When central got it: tells one report from another, and is no order. */
   readonly at: number;
+  /** Of its program, and what became of the last attempt to upgrade it; null: it does not say. */
+  readonly version: string;
+  readonly upgrade: SiteUpgrade | null;
   readonly revision: number;
   readonly digest: string | null;
   readonly state: StatusReport["configuration"]["state"];
@@ -33,9 +38,19 @@ export interface SiteReport {
   readonly deliveryLagMs: number;
 }
 
+export interface SiteUpgrade {
+  readonly state: NonNullable<StatusReport["upgrade"]>["state"];
+  readonly version: string | null;
+  readonly reason: string | null;
+  /** In its gateway's words: tells one attempt from another. */
+  readonly at: string | null;
+  readonly bytes: number;
+}
+
 /** The columns of a site that facts come from. */
 export interface FactRow {
   readonly desired_revision: number;
+  readonly desired_version: string;
   readonly revoked_at: number | null;
   readonly fenced_at: number | null;
   readonly status: string | null;
@@ -50,6 +65,7 @@ export function toFacts(row: FactRow, lastHeard: LastHeard, now: number, leaseMs
   const isFenced = fencedAt !== null && isPast(fencedAt, now) && now - fencedAt < fencedMs;
   return {
     desired: row.desired_revision,
+    desiredVersion: row.desired_version,
     link: revokedAt !== null ? "revoked" : linkOf(lastHeard, now, leaseMs),
     fencedAt: isFenced ? fencedAt : null,
     report: row.status === null ? null : toReport(JSON.parse(row.status) as StatusReport, row.status_at ?? 0),
@@ -63,12 +79,20 @@ export function linkOf(lastHeard: LastHeard, now: number, leaseMs: number): "rea
 }
 
 function toReport(status: StatusReport, at: number): SiteReport {
-  const { configuration, deliveries, sentAt } = status;
+  const { configuration, deliveries, sentAt, upgrade } = status;
   // by the gateway's own clock on both sides: how wrong it is does not matter
   const age = (oldestAt: string | undefined): number =>
     oldestAt === undefined ? 0 : Math.max(0, Date.parse(sentAt) - Date.parse(oldestAt));
   return {
     at,
+    version: status.gatewayVersion,
+    upgrade:
+      upgrade === undefined
+        ? null
+        : {
+            ...{ state: upgrade.state, version: upgrade.version ?? null, reason: upgrade.reason ?? null },
+            ...{ at: upgrade.at ?? null, bytes: upgrade.bytes ?? 0 },
+          },
     revision: configuration.reported,
     digest: configuration.digest ?? null,
     state: configuration.state,

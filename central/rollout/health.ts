@@ -1,5 +1,7 @@
 import type { SiteFacts, SiteReport } from "./facts.ts";
 import type { RolloutLimits } from "./planner.ts";
+import { isVersion, refusalText, type Target } from "./target.ts";
+import { count } from "./wording.ts";
 
 /**
  * What a site's health is compared with, and what was seen of it since; lies in the database as JSON. Taken when the site is told, and anew when
@@ -22,22 +24,18 @@ export interface SiteMemory {
   readonly isWell: boolean;
   /** It was out of reach: what is compared is taken anew with its next report. */
   readonly isStale: boolean;
+  /** How much of a package it had: while that grows, a slow link is no failure. */
+  readonly bytes?: number;
 }
 
-/** A revision by number and content: after a restore of central a number may stand for something else. */
-export interface RevisionRef {
-  readonly revision: number;
-  readonly digest: string | null;
-}
-
-export function remember({ report, fencedAt }: SiteFacts): SiteMemory {
+export function remember({ report, fencedAt }: SiteFacts, to: Target): SiteMemory {
   return {
     at: report?.at ?? null,
     deadLetters: report?.deadLetters ?? 0,
     connectors: Object.fromEntries((report?.connectors ?? []).map(({ name, state }) => [name, state === "up"])),
     uplinkLagMs: report?.uplinkLagMs ?? 0,
     deliveryLagMs: report?.deliveryLagMs ?? 0,
-    refusal: report === null ? null : refusalText(report),
+    refusal: report === null ? null : refusalText(report, to),
     fencedAt,
     startedAt: report?.startedAt ?? null,
     restarts: 0,
@@ -47,38 +45,18 @@ export function remember({ report, fencedAt }: SiteFacts): SiteMemory {
 }
 
 /** What to compare with at this look; undefined: nothing was heard yet that is new. A start while it was out of reach is no restart. */
-export function recall(memory: SiteMemory | null, facts: SiteFacts): SiteMemory | undefined {
+export function recall(memory: SiteMemory | null, facts: SiteFacts, to: Target): SiteMemory | undefined {
   const { report } = facts;
   if (report === null) return undefined;
-  if (memory === null) return { ...remember(facts), refusal: null };
-  if (memory.isStale) return report.at === memory.at ? undefined : { ...remember(facts), refusal: memory.refusal };
+  if (memory === null) return { ...remember(facts, to), refusal: null };
+  if (memory.isStale) return report.at === memory.at ? undefined : { ...remember(facts, to), refusal: memory.refusal };
   if (memory.startedAt === null || memory.startedAt === report.startedAt) return { ...memory, startedAt: report.startedAt };
   return { ...memory, startedAt: report.startedAt, restarts: memory.restarts + 1 };
 }
 
-/** Whether a gateway says that it runs this revision. */
-export function isInEffect(report: SiteReport | null, { revision, digest }: RevisionRef): report is SiteReport {
-  if (report === null || report.revision !== revision) return false;
-  return digest === null || report.digest === null || report.digest === digest;
-}
-
-/** Why a site that was told will not run the revision: refused, or given back by its own gateway. Undefined: nothing says so. */
-export function refusalOf(report: SiteReport | null, to: RevisionRef, memory: SiteMemory | null): string | undefined {
-  if (report === null || (report.state !== "refused" && report.state !== "rolled-back")) return undefined;
-  const { refused } = report;
-  if (
-    refused &&
-    (refused.revision !== to.revision || (to.digest !== null && refused.digest !== undefined && refused.digest !== to.digest))
-  )
-    return undefined;
-  // the same words as before it was told are about something else, or about an attempt before this one
-  if (refusalText(report) === memory?.refusal) return undefined;
-  const what = report.state === "refused" ? "its gateway refused it" : "its gateway gave it back";
-  return report.reason === null ? what : `${what}: ${report.reason}`;
-}
-
-function refusalText({ state, reason, refused }: SiteReport): string | null {
-  return state === "refused" || state === "rolled-back" ? JSON.stringify([state, reason, refused]) : null;
+/** A new version takes effect by a restart, and what is told of the program before it is over: only what comes after that is chance or failure. */
+export function forgiveRestart(memory: SiteMemory, to: Target): SiteMemory {
+  return isVersion(to) ? { ...memory, restarts: 0 } : memory;
 }
 
 export type Health =
@@ -122,8 +100,4 @@ export function deadLettersOf(report: SiteReport, memory: SiteMemory): number {
 function connectorWords({ name, state, reason }: SiteReport["connectors"][number], memory: SiteMemory): string {
   const before = memory.connectors[name] ? ", and was up before" : "";
   return `connector ${name} is ${state}${before}${reason ? ` (${reason})` : ""}`;
-}
-
-function count(value: number, noun: string): string {
-  return `${value.toLocaleString("en-US")} ${noun}${value === 1 ? "" : "s"}`;
 }

@@ -1,5 +1,6 @@
 import { durationMs } from "../../protocol/index.ts";
 import type { RolloutStrategy } from "../http/api/changes.ts";
+import { count } from "./wording.ts";
 
 /** What the waves' sites are held to, in milliseconds of running time and in counts. */
 export interface RolloutLimits {
@@ -40,12 +41,12 @@ export function planWaves(strategy: Pick<RolloutStrategy, "waves">, affected: re
     for (const site of fresh) taken.add(site);
     return fresh;
   };
-  const next = (count: number): string[] => take(free.filter((site) => !taken.has(site)).slice(0, Math.max(0, count)));
+  const next = (most: number): string[] => take(free.filter((site) => !taken.has(site)).slice(0, Math.max(0, most)));
 
   const waves = strategy.waves.map((wave, index): PlannedWave => {
     if ("sites" in wave) return { title: "by name", sites: take(wave.sites) };
     if ("count" in wave)
-      return { title: index === 0 && wave.count === 1 ? "canary" : plural(wave.count, "site"), sites: next(wave.count) };
+      return { title: index === 0 && wave.count === 1 ? "canary" : count(wave.count, "site"), sites: next(wave.count) };
     const upTo = Math.ceil((affected.length * wave.percent) / 100 - 1e-9);
     return { title: wave.percent === 100 ? "all" : `${wave.percent} %`, sites: next(upTo - taken.size) };
   });
@@ -70,10 +71,6 @@ export function limitsOf({ gate, unreachable, maxFailures }: RolloutStrategy): R
     unreachableThen: unreachable.then,
     maxFailures,
   };
-}
-
-function plural(count: number, noun: string): string {
-  return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** By code units: the same on every machine, whatever its language. */

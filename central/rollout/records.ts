@@ -1,12 +1,14 @@
 import type { Selectable } from "kysely";
+import { PlantgateError } from "../../protocol/index.ts";
 import type { Schema } from "../storage/schema.ts";
-import type { Storage, StorageTransaction } from "../storage/storage.ts";
-import type { RevisionRef, SiteMemory } from "./health.ts";
-import type { RolloutPlan, RolloutRecord, SiteRecord, StepOutcome } from "./step.ts";
+import type { Database, StorageTransaction } from "../storage/storage.ts";
+import type { SiteMemory } from "./health.ts";
+import type { RolloutPlan, RolloutRecord, SiteRecord } from "./state.ts";
+import type { StepOutcome } from "./step.ts";
+import { isVersion, type Target } from "./target.ts";
 
 export type RolloutRow = Selectable<Schema["rollouts"]>;
 type SiteRow = Selectable<Schema["rollout_sites"]>;
-type Db = Storage | StorageTransaction;
 
 /** Before it is planned a rollout has no waves. */
 const unplanned: RolloutPlan = {
@@ -34,8 +36,8 @@ export function toRollout(row: RolloutRow): RolloutRecord {
   };
 }
 
-/** The sites of a rollout, in the order of their names, with the digests of both revisions. */
-export async function readSites(db: Db, rollout: number): Promise<SiteRecord[]> {
+/** The sites of a rollout, in the order of their names, with the digests of both revisions, or both versions. */
+export async function readSites(db: Database, rollout: number): Promise<SiteRecord[]> {
   const rows = await db
     .selectFrom("rollout_sites as each")
     .leftJoin("revisions as before", (join) =>
@@ -51,11 +53,21 @@ export async function readSites(db: Db, rollout: number): Promise<SiteRecord[]> 
     .orderBy("each.site")
     .execute();
   return rows.map((row) =>
-    toSite(row, { revision: row.from_revision, digest: row.from_digest }, { revision: row.to_revision, digest: row.to_digest }),
+    row.to_version === null
+      ? toSite(
+          row,
+          { revision: row.from_revision, digest: row.from_digest },
+          { revision: row.to_revision, digest: row.to_digest },
+        )
+      : toSite(
+          row,
+          { version: row.from_version ?? "", package: row.from_package },
+          { version: row.to_version, package: row.to_package },
+        ),
   );
 }
 
-function toSite(row: SiteRow, from: RevisionRef, to: RevisionRef): SiteRecord {
+function toSite(row: SiteRow, from: Target, to: Target): SiteRecord {
   return {
     site: row.site,
     wave: row.wave,
@@ -120,14 +132,22 @@ export async function writeOutcome(
 function toRow(site: SiteRecord) {
   return {
     wave: site.wave,
-    from_revision: site.from.revision,
-    to_revision: site.to.revision,
+    ...targetsOf(site),
     state: site.state,
     reason: site.reason,
     in_state_ms: Math.round(site.inStateMs),
     away_ms: Math.round(site.awayMs),
     unwell_ms: Math.round(site.unwellMs),
     baseline: site.memory === null ? null : JSON.stringify(site.memory),
+  };
+}
+
+function targetsOf({ from, to }: SiteRecord) {
+  if (!isVersion(from) && !isVersion(to)) return { from_revision: from.revision, to_revision: to.revision };
+  if (!isVersion(from) || !isVersion(to)) throw new PlantgateError("INVARIANT", "a site goes from a revision to a version");
+  return {
+    ...{ from_revision: 0, to_revision: 0, from_version: from.version, from_package: from.package },
+    ...{ to_version: to.version, to_package: to.package },
   };
 }
 

@@ -5,13 +5,16 @@ import type { Audit } from "../audit/audit.ts";
 import { lockChanges } from "../change/record.ts";
 import type { ChangeOutcome, RollingChange, RollingChanges, RolloutQueue } from "../change/rolling.ts";
 import type { Revisions } from "../document/revisions.ts";
+import { desireVersion } from "../release/desire.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { Presence } from "../site/presence.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { type SiteFacts, toFacts } from "./facts.ts";
 import { type RolloutRow, readSites, toRollout, writeEvents, writeOutcome } from "./records.ts";
-import { decide, type RolloutEvent, type RolloutRecord, type SiteRecord, type StepOutcome, terminalStates } from "./step.ts";
+import { type RolloutEvent, type RolloutRecord, type SiteRecord, terminalStates } from "./state.ts";
+import { decide, type StepOutcome } from "./step.ts";
+import { isVersion } from "./target.ts";
 
 export interface RolloutDeps {
   readonly storage: Storage;
@@ -100,7 +103,16 @@ export class Rollouts implements RolloutQueue {
     for (let from = 0; from < names.length; from += 500) {
       const rows = await db
         .selectFrom("sites")
-        .select(["name", "desired_revision", "revoked_at", "fenced_at", "status", "status_at", "last_heard_at"])
+        .select([
+          "name",
+          "desired_revision",
+          "desired_version",
+          "revoked_at",
+          "fenced_at",
+          "status",
+          "status_at",
+          "last_heard_at",
+        ])
         .where("name", "in", names.slice(from, from + 500))
         .execute();
       const now = clock.now();
@@ -123,7 +135,7 @@ export class Rollouts implements RolloutQueue {
     // one order for all that lock: changes, configuration, sites, alarms, and the audit log last, which others wait for
     if (outcomeOfChange) await lockChanges(tx);
     await writeOutcome(tx, row.number, opened, outcome, now);
-    await this.#desire(tx, outcome.desires);
+    await this.#desire(tx, row.number, outcome.desires);
     const raised = [...(await alarms.raise(tx, alarmsOf(row, outcome)))];
     const waits: Alarm = { site: "", kind: "rollout-waits", target: `rollout ${row.number}`, count: 1, reason: reason ?? "" };
     if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
@@ -158,12 +170,17 @@ export class Rollouts implements RolloutQueue {
     }
   }
 
-  async #desire(tx: StorageTransaction, desires: StepOutcome["desires"]): Promise<void> {
+  async #desire(tx: StorageTransaction, rollout: number, desires: StepOutcome["desires"]): Promise<void> {
+    const { revisions } = this.#deps;
     // one order for all that lock sites' rows
-    const last = new Map(desires.map(({ site, revision }) => [site, revision]));
-    for (const [site, revision] of [...last].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (revision > 0) {
-        await this.#deps.revisions.desire(tx, site, revision);
+    const last = new Map(desires.map((desire) => [desire.site, desire]));
+    for (const [site, { to, isBack = false }] of [...last].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (isVersion(to)) {
+        await desireVersion(tx, site, to, { rollout, isBack });
+        continue;
+      }
+      if (to.revision > 0) {
+        await revisions.desire(tx, site, to.revision);
         continue;
       }
       await configurationChanged(tx);

@@ -2,10 +2,11 @@ import { toInstant } from "../../protocol/index.ts";
 import { type Actor, may, type Role } from "../auth/actor.ts";
 import { rolloutStrategy } from "../http/api/changes.ts";
 import type { RolloutSummary, RolloutView } from "../http/api/rollouts.ts";
+import { gatewayOf, parseCarried } from "../release/carried.ts";
 import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
 import { toRollout } from "./records.ts";
 import type { Decision } from "./rollouts.ts";
-import { type RolloutRecord, summarize, terminalStates } from "./step.ts";
+import { type RolloutRecord, summarize, terminalStates } from "./state.ts";
 
 /** Who may decide what: whoever is on duty may stop it; to go on or back again is a decision of those who make and read changes. */
 export const decisionRoles: Readonly<Record<Decision, readonly Role[]>> = {
@@ -57,7 +58,7 @@ export async function viewRollout(storage: Storage, number: number, actor: Actor
       .selectFrom("rollout_sites as each")
       .innerJoin("sites", "sites.name", "each.site")
       .selectAll("each")
-      .select("sites.reported_revision")
+      .select(["sites.reported_revision", "sites.status"])
       .where("rollout", "=", number)
       .orderBy("each.site")
       .execute();
@@ -88,6 +89,10 @@ export async function viewRollout(storage: Storage, number: number, actor: Actor
             fromRevision: site.from_revision,
             toRevision: site.to_revision,
             reportedRevision: site.reported_revision,
+            fromVersion: site.from_version,
+            toVersion: site.to_version,
+            reportedVersion: site.to_version === null ? null : (gatewayOf(site.status)?.version ?? null),
+            upgrade: site.to_version === null ? null : (gatewayOf(site.status)?.upgrade?.state ?? null),
             updatedAt: toInstant(site.updated_at),
           })),
         };
@@ -113,7 +118,7 @@ function rolloutsIn(tx: StorageTransaction) {
     .selectFrom("rollouts")
     .innerJoin("changes", "changes.number", "rollouts.change")
     .selectAll("rollouts")
-    .select(["changes.title", "changes.strategy"]);
+    .select(["changes.title", "changes.strategy", "changes.release"]);
 }
 type Row = Awaited<ReturnType<ReturnType<typeof rolloutsIn>["executeTakeFirstOrThrow"]>>;
 
@@ -124,12 +129,13 @@ function toSummary(row: Row, counted: readonly { readonly state: string; readonl
     number: row.number,
     change: row.change,
     title: row.title,
+    release: parseCarried(row.release)?.version ?? null,
     environment: row.environment,
     state,
     wave: row.wave,
     waves: plan.waves.length,
     counts: Object.fromEntries(counted.map(({ state: each, count }) => [each, Number(count)])) as RolloutSummary["counts"],
-    summary: state === "queued" ? "waits for its turn" : summarize(states as Parameters<typeof summarize>[0]),
+    summary: state === "queued" ? "waits for its turn" : summarize(states as Parameters<typeof summarize>[0], isOver(state)),
     reason: row.reason,
     createdAt: toInstant(row.created_at),
     updatedAt: toInstant(row.updated_at),
@@ -157,6 +163,10 @@ export function judge(
   const wanted = decisionRoles[decision];
   if (!may(actor, wanted, environment)) return { allowed: false, reason: `this takes the role ${wanted.join(" or ")}` };
   if (decidable[decision].includes(state)) return { allowed: true };
-  const over = (terminalStates as readonly string[]).includes(state);
-  return { allowed: false, reason: over ? `it has ended (${state})` : `it is ${state}` };
+  if (isOver(state)) return { allowed: false, reason: `it has ended (${state})` };
+  return { allowed: false, reason: state === "putting-back" ? "it is put back already" : `it is ${state}` };
+}
+
+function isOver(state: string): boolean {
+  return (terminalStates as readonly string[]).includes(state);
 }

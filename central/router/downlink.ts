@@ -4,10 +4,13 @@ import type { Revisions } from "../document/revisions.ts";
 import type { Damage } from "../ledger/damage.ts";
 import type { Frames } from "../ledger/frames.ts";
 import { Lines, parseLine, placeOf, sliceColumns } from "../ledger/lines.ts";
+import { handedBefore } from "../recovery/handed-on.ts";
 import type { DryRuns } from "../rehearsal/dry-runs.ts";
+import { offerOf } from "../release/carried.ts";
 import type { SecretSets } from "../secret/sets.ts";
 import { isLive } from "../site/keys.ts";
-import type { SiteRegistry } from "../site/registry.ts";
+import type { Losses } from "../site/losses.ts";
+import type { SiteRegistry, SiteRow } from "../site/registry.ts";
 import { sessionState } from "../site/sessions.ts";
 import { renameDownlink } from "../storage/incarnation.ts";
 import { inSnapshot, type Storage, type StorageTransaction } from "../storage/storage.ts";
@@ -31,6 +34,7 @@ export interface DownlinkDeps {
   readonly secretSets: Pick<SecretSets, "digest">;
   readonly hints: Hints;
   readonly alarms: Alarms;
+  readonly losses?: Pick<Losses, "downlinkBegins">;
   /** What is asked of gateways besides. */
   readonly dryRuns?: Pick<DryRuns, "asks" | "told">;
   readonly clock: Clock;
@@ -73,19 +77,24 @@ export class Downlink {
         continue;
       }
       if (known && !acknowledged) await this.#acknowledge(site, request.ack.sequence, row.downlink_acked);
+      // a gateway that never took anything, where one did before
+      const isAnew = request.ack.epoch === undefined;
+      if (isAnew && row.downlink_acked > 0 && !acknowledged) await this.#deps.losses?.downlinkBegins(site, row.downlink_acked);
       acknowledged = true;
       const after = known ? request.ack.sequence : row.downlink_acked;
-      const messages = after < row.downlink_last ? await this.#messages(site, after, row.downlink_acked) : [];
+      const messages = after < row.downlink_last ? await this.#messages(site, { after, acked: row.downlink_acked, isAnew }) : [];
       const wanted = await this.#deps.revisions.desired(site);
       // of that very revision: one that came since the row was read would be told without the secrets that it names, and refused for that
       const secrets = await this.#deps.secretSets.digest({ ...row, desired_revision: wanted.revision });
       const desired = { ...wanted, ...(secrets === undefined ? {} : { secrets }) };
       const asked = await this.#deps.dryRuns?.asks(site, request.session);
+      const isOtherRelease = await this.#isOtherRelease(row, request.knownRelease);
       const left = deadline - clock.monotonic();
       if (
         messages.length > 0 ||
         desired.revision !== request.knownRevision ||
         isNews(request.knownSecrets, secrets) ||
+        isOtherRelease ||
         asked?.news ||
         left <= 0 ||
         isOver ||
@@ -94,10 +103,20 @@ export class Downlink {
         const ids = asked?.ids ?? [];
         this.#deps.dryRuns?.told(request.session, ids);
         const asks = ids.length === 0 ? {} : { asks: ids.map((id) => ({ id, kind: "dry-run" as const })) };
-        return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired, ...asks } };
+        const release = await offerOf(this.#deps.storage, row);
+        const wanted = release ? { ...desired, release } : desired;
+        return { kind: "answer", answer: { epoch: row.downlink_epoch, messages, desired: wanted, ...asks } };
       }
       await hints.wait(site, Math.min(left, lookEveryMs), signal);
     }
+  }
+
+  /** Whether another version is wanted than the gateway knows of; one that cannot be upgraded from here does not say what it knows. */
+  async #isOtherRelease(row: SiteRow, known: string | undefined): Promise<boolean> {
+    if (known === undefined || known === (row.desired_package === "" ? "" : row.desired_attempt)) return false;
+    // what is wanted and not here is told as nothing
+    const offer = row.desired_package === "" ? undefined : await offerOf(this.#deps.storage, row);
+    return known !== (offer?.attempt ?? "");
   }
 
   /** The gateway has more than was ever numbered here: this ledger lost its end, and the lost numbers must not mean anything else. */
@@ -134,14 +153,19 @@ export class Downlink {
   }
 
   /** Messages behind a number; what cannot be read is parked with its key, and passed over, so that all other keys go on. */
-  async #messages(site: string, after: number, acked: number): Promise<DownlinkAnswer["messages"]> {
+  async #messages(
+    site: string,
+    { after, acked, isAnew }: { readonly after: number; readonly acked: number; readonly isAnew: boolean },
+  ): Promise<DownlinkAnswer["messages"]> {
     for (;;) {
       // of one state: were they let go in between, their keys would look free, and a row that waits behind one of them would go before it
-      const { rows, parked } = await inSnapshot(this.#deps.storage, async (tx) => ({
+      const { rows, parked, handed } = await inSnapshot(this.#deps.storage, async (tx) => ({
         rows: await downlinkRows(tx, site, after),
         parked: await parkedKeys(tx, site),
+        handed: await handedBefore(tx, site, isAnew),
       }));
-      const { messages, unreadable, held } = await this.#read(rows, parked, acked);
+      const sentBefore = (row: Row): boolean => row.sequence <= acked || row.acked_at !== null || handed(row);
+      const { messages, unreadable, held } = await this.#read(rows, parked, sentBefore);
       if (!held) return messages;
       const waiting = rows.map(({ sequence, key }) => ({ sequence, key }));
       await park(this.#deps.storage, site, { unreadable, waiting, now: this.#deps.clock.now() });
@@ -149,7 +173,7 @@ export class Downlink {
     }
   }
 
-  async #read(rows: Awaited<ReturnType<typeof downlinkRows>>, parked: ReadonlySet<number>, acked: number) {
+  async #read(rows: readonly Row[], parked: ReadonlySet<number>, sentBefore: (row: Row) => boolean) {
     const { storage, frames, damage, clock } = this.#deps;
     const messages: DownlinkAnswer["messages"] = [];
     const unreadable: number[] = [];
@@ -176,19 +200,20 @@ export class Downlink {
       // a message that is larger than the limit by itself still has to pass
       if (messages.length > 0 && bytes > answerLimits.bytes) break;
       const waitedMs = row.age_ms + Math.max(0, clock.now() - row.received_at);
-      const again = sequence <= acked || row.acked_at !== null;
-      messages.push({ sequence, event, waitedMs, ...(again ? { again } : {}) });
+      messages.push({ sequence, event, waitedMs, ...(sentBefore(row) ? { again: true } : {}) });
     }
     return { messages, unreadable, held };
   }
 }
+
+type Row = Awaited<ReturnType<typeof downlinkRows>>[number];
 
 function downlinkRows(tx: StorageTransaction, site: string, after: number) {
   return tx
     .selectFrom("downlink")
     .innerJoin("slices", "slices.position", "downlink.slice")
     .select(sliceColumns)
-    .select(["downlink.sequence", "downlink.position as at", "downlink.acked_at", "downlink.key"])
+    .select(["downlink.sequence", "downlink.position as at", "downlink.acked_at", "downlink.routed_at", "downlink.key"])
     .where("downlink.site", "=", site)
     .where("downlink.sequence", ">", after)
     .where("downlink.parked_at", "is", null)

@@ -116,7 +116,7 @@ async function freeKeys(
 const keysAtOnce = 200;
 
 /** Parking, releasing and numbering of one site take turns. */
-async function lockSite(tx: StorageTransaction, site: string): Promise<void> {
+export async function lockSite(tx: StorageTransaction, site: string): Promise<void> {
   await tx
     .updateTable("sites")
     .set((eb) => ({ downlink_last: eb("downlink_last", "+", 0) }))

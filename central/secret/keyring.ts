@@ -5,7 +5,8 @@ import { z } from "zod";
 import { PlantgateError } from "../../protocol/index.ts";
 import { keep } from "../storage/folder.ts";
 
-const keyFile = z.strictObject({
+/** `secrets-key.json`. */
+export const keyFile = z.strictObject({
   keys: z.array(z.strictObject({ kty: z.literal("oct"), kid: z.string().min(1), k: z.string().regex(/^[\w-]{43}$/) })).min(1),
 });
 type Keys = z.infer<typeof keyFile>["keys"];

@@ -33,10 +33,25 @@ export const centralSettings = z.strictObject({
       unit: "seconds",
       description: "How old a backup may be when it is restored: gateways keep what was acknowledged for so long.",
     }),
+  backupOverdueDays: z.int().min(0).max(365).default(2).meta({
+    unit: "days",
+    description:
+      "An alarm says when central has run for so long without a new backup; 0: never, as where the database's own backups serve.",
+  }),
   maxBacklogMessages: z.int().min(10_000).default(5_000_000).meta({
     unit: "messages",
     description: "Recorded messages of a site that may wait for projection before its samples and bulk data are refused.",
   }),
+  // those of the last ten versions or so for every platform
+  maxReleasesMiB: z
+    .int()
+    .min(256)
+    .max(1024 * 1024)
+    .default(4096)
+    .meta({
+      unit: "MiB",
+      description: "Of the ledger, by the packages of gateways (`plantgate release add`), those on their way among them.",
+    }),
   trustedProxies: z
     .array(z.string().refine(isNetwork, "an address or a network such as 10.0.0.0/8"))
     .default(["127.0.0.1", "::1"])
@@ -46,7 +61,10 @@ export const centralSettings = z.strictObject({
       "The signing key of this ledger is lost for good: begin with the one of the data folder. Gateways have to be enrolled anew.",
   }),
   consoleDir: z.string().min(1).optional().meta({ description: "Folder of the built console; none: only the API is served." }),
-  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  logLevel: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .meta({ description: "What the log tells: this and all that is worse." }),
 });
 export type CentralSettings = z.infer<typeof centralSettings>;
 

@@ -40,8 +40,8 @@ export function isLive(key: Pick<GatewayKey, "state" | "retires_at">, now: numbe
 
 /**
  * The keys of the sites' gateways. Modes of one: `pending` (enrolled, a person has to confirm it) → `active` → `retiring` (its successor is
- * active, it is taken a while longer) → `retired`; any of them → `revoked`, which it stays. A site has one active key at most. Each change is
- * an entry of the audit log, in the same transaction.
+ * active, it is taken a while longer) → `retired`; `active`, `retiring` → `moved` (its gateway went to other hardware, whoever has it still is a copy) or
+ * `replaced` (a person let another gateway in); any of them → `revoked`, which it stays. A site has one active key at most. Each change is an entry of the audit log, in the same transaction.
  */
 export class GatewayKeys {
   readonly #deps: GatewayKeysDeps;
@@ -125,10 +125,16 @@ export class GatewayKeys {
   }
 
   /**
-   * The site's active key introduces the next one: that one is active now, the old one is taken until the overlap is over. The same
-   * introduction again changes nothing, as an answer gets lost. A key that introduces itself says what secrets are sealed to with it.
+   * The site's active key introduces the next one: that one is active now, the old one is taken until the overlap is over, or, where the gateway
+   * `moved`, not any more. The same introduction again changes nothing, as an answer gets lost. A key that introduces itself says what secrets
+   * are sealed to with it.
    */
-  async introduce(site: string, by: string, next: NewKey, overlapMs: number): Promise<IntroduceOutcome> {
+  async introduce(
+    site: string,
+    by: string,
+    next: NewKey,
+    { overlapMs, moved = false }: { readonly overlapMs: number; readonly moved?: boolean },
+  ): Promise<IntroduceOutcome> {
     const { storage, clock, audit } = this.#deps;
     const fingerprint = fingerprintOf(next.publicKey);
     const now = clock.now();
@@ -144,18 +150,21 @@ export class GatewayKeys {
       if (known) return { kind: "refused", detail: "a key that was known before is not introduced again; make a new one" };
       const elsewhere = await refusal(tx, site, known, next);
       if (elsewhere) return { kind: "refused", detail: elsewhere.detail };
-      const retiresAt = now + overlapMs;
-      // a second rotation within the first one's overlap: two are taken at once, never three
-      await setState(tx, site, "retired", { from: ["retiring"] });
+      const retiresAt = moved ? now : now + overlapMs;
+      // a second rotation within the first one's overlap: two are taken at once, never three. What a gateway that moved left behind may be as old as
+      // any of its keys
+      if (moved) await setState(tx, site, "moved", { from: ["retiring", "retired"] });
+      else await setState(tx, site, "retired", { from: ["retiring"] });
       await tx
         .updateTable("gateway_keys")
-        .set({ state: "retiring", retires_at: retiresAt, rotate_asked_at: null })
+        .set({ state: moved ? "moved" : "retiring", retires_at: retiresAt, rotate_asked_at: null })
         .where("site", "=", site)
         .where("fingerprint", "=", by)
         .execute();
       const key = { ...this.#fresh(site, next, "rotated"), state: "active", confirmed_at: now, confirmed_by: `key:${by}` };
       await put(tx, key, undefined);
-      const detail = { fingerprint, before: by, overlapSeconds: Math.round(overlapMs / 1000) };
+      const overlapSeconds = Math.round((retiresAt - now) / 1000);
+      const detail = { fingerprint, before: by, overlapSeconds, ...(moved ? { moved } : {}) };
       await audit.append(tx, { actor: `site:${site}`, action: "key.rotated", subject: `site/${site}`, detail });
       return { kind: "introduced", key, retiresAt };
     });
@@ -197,13 +206,16 @@ export class GatewayKeys {
     });
   }
 
-  /** Durable on return: the key is refused from then on, for good. `false`: there is no such key. */
+  /**
+   * Durable on return: the key is refused from then on, for good. `false`: there is no such key. One that was left behind stays what it is: whoever has
+   * it still is to be told so, and to stop.
+   */
   async revoke(site: string, fingerprint: string, actor: string): Promise<boolean> {
     const { storage, audit } = this.#deps;
     return storage.transaction().execute(async (tx) => {
       const key = await this.#lock(tx, site, fingerprint);
       if (!key) return false;
-      if (key.state === "revoked") return true;
+      if (key.state === "revoked" || key.state === "moved") return true;
       await setState(tx, site, "revoked", { only: fingerprint });
       await audit.append(tx, { actor, action: "key.revoked", subject: `site/${site}`, detail: { fingerprint } });
       return true;
@@ -247,7 +259,8 @@ export class GatewayKeys {
   /** The key is active, all others that might sign are not any more, and the site is let in again where it was not. */
   async #makeOnly(tx: StorageTransaction, { site, fingerprint, origin }: GatewayKey, actor: string): Promise<void> {
     const { clock, audit } = this.#deps;
-    await setState(tx, site, "retired", { from: ["active", "retiring", "pending"], but: fingerprint });
+    await setState(tx, site, "replaced", { from: ["active", "retiring"], but: fingerprint });
+    await setState(tx, site, "retired", { from: ["pending"], but: fingerprint });
     await tx
       .updateTable("gateway_keys")
       .set({ state: "active", confirmed_at: clock.now(), confirmed_by: actor, retires_at: null, rotate_asked_at: null })
@@ -330,7 +343,7 @@ function keep(known: GatewayKey | undefined): Partial<GatewayKey> {
 async function setState(
   tx: StorageTransaction,
   site: string,
-  state: "retired" | "revoked",
+  state: "retired" | "moved" | "replaced" | "revoked",
   { from, only, but }: { from?: readonly string[]; only?: string; but?: string } = {},
 ): Promise<void> {
   let keys = tx

@@ -1,5 +1,6 @@
 import type { Clock, Lane, StatusReport } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { noteReport } from "../recovery/notes.ts";
 import { configurationChanged } from "../router/routes.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -74,6 +75,7 @@ export class Presence {
         })
         .where("name", "=", site.name)
         .execute();
+      await noteReport(tx, site.name, report);
       if (report.disk.state !== "ok") return alarms.raise(tx, [diskAlarm(site.name, report)]);
       await alarms.end(tx, { site: site.name, kind: "disk" });
       return [];

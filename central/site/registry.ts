@@ -147,6 +147,19 @@ export class SiteRegistry {
     return { site: rows[0], keys };
   }
 
+  /** Whether a gateway with another key runs as the site: since that one was let in, a session was begun. */
+  async isTakenOver({ name, session }: SiteRow, fingerprint: string): Promise<boolean> {
+    if (session === null) return false;
+    const other = await this.#deps.storage
+      .selectFrom("gateway_keys")
+      .select("fingerprint")
+      .where("site", "=", name)
+      .where("state", "=", "active")
+      .where("fingerprint", "!=", fingerprint)
+      .executeTakeFirst();
+    return other !== undefined;
+  }
+
   find(name: string): Promise<SiteRow | undefined> {
     return this.#deps.storage.selectFrom("sites").selectAll().where("name", "=", name).executeTakeFirst();
   }

@@ -3,9 +3,11 @@ import { sql } from "kysely";
 import { type Clock, chainGenesis, type Epoch, type Hello, type HelloAnswer, type Lane } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
 import { wholeStep } from "../ledger/plan.ts";
+import { noteHello } from "../recovery/notes.ts";
 import { isPostgres, locking } from "../storage/dialect.ts";
 import type { SharedCommits } from "../storage/shared-commits.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
+import { describeLoss, type EndedEpoch, endEpoch, lostRange } from "./ended-epochs.ts";
 import { beginsAfter, keptEmptyEpochs, pruneEpochs, pruneSessions } from "./retention.ts";
 
 export type SessionState = "current" | "fenced" | "session-unknown";
@@ -56,14 +58,19 @@ export class Sessions {
         await lockLanes(tx, site);
         await tx.updateTable("sites").set({ session }).where("name", "=", site).execute();
         await lockLanes(tx, site);
+        const now = clock.now();
         const watermarks: HelloAnswer["watermarks"] = [];
+        const begun = new Set<string>();
         const raised: Alarm[] = [];
         for (const epoch of hello.epochs) {
-          const watermark = await takeUp(tx, site, epoch, clock.now(), raised);
-          if (watermark === undefined) throw new EpochConflict(epoch);
-          watermarks.push({ lane: epoch.lane, epoch: epoch.epoch, watermark });
+          const taken = await takeUp(tx, site, epoch, now, raised);
+          if (taken === undefined) throw new EpochConflict(epoch);
+          watermarks.push({ lane: epoch.lane, epoch: epoch.epoch, watermark: taken.watermark });
+          if (taken.isNew) begun.add(epoch.epoch);
         }
-        await noteSession(tx, site, session, hello, clock.now());
+        await noteSession(tx, site, session, hello, now);
+        for (const left of await noteHello(tx, site, hello, { watermarks, begun }, now))
+          await endEpoch(tx, site, left.lane, left, now);
         return { outcome: { kind: "begun", session, watermarks }, alarms: await alarms.raise(tx, raised) };
       })
       .catch((error: unknown) => {
@@ -89,6 +96,17 @@ export class Sessions {
     const reason = `a gateway with an older session of ${site} called and was turned away: is a clone of it running?`;
     alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: session, count: 1, reason }]));
     return state;
+  }
+
+  /** What was the site's gateway once has called, and is turned away: left on the hardware that it moved from, or replaced by another enrollment. */
+  async leftBehind(site: string, by: "moved" | "replaced"): Promise<void> {
+    const { storage, alarms } = this.#deps;
+    const who = {
+      moved: `a copy of ${site}'s gateway from before it moved to other hardware, or a second one that took in the same file,`,
+      replaced: `the gateway that ${site} had before another one was enrolled`,
+    }[by];
+    const reason = `${who} called and was turned away: switch it off`;
+    alarms.log(await alarms.raise(storage, [{ site, kind: "clone", target: by, count: 1, reason }]));
   }
 }
 
@@ -135,14 +153,14 @@ export async function sessionState(db: Storage | StorageTransaction, site: strin
   return older && !sameProcess ? "fenced" : "session-unknown";
 }
 
-/** @returns the epoch's watermark; undefined where it is known with another first sequence */
+/** @returns the epoch's watermark, and whether it was not known before; undefined where it is known with another first sequence */
 async function takeUp(
   tx: StorageTransaction,
   site: string,
   { lane, epoch, firstSequence, chain, predecessor }: Epoch,
   now: number,
   alarms: Alarm[],
-): Promise<number | undefined> {
+): Promise<{ readonly watermark: number; readonly isNew: boolean } | undefined> {
   const known = await tx
     .selectFrom("epochs")
     .select(["first_sequence", "watermark"])
@@ -150,7 +168,7 @@ async function takeUp(
     .where("lane", "=", lane)
     .where("epoch", "=", epoch)
     .executeTakeFirst();
-  if (known) return known.first_sequence === firstSequence ? known.watermark : undefined;
+  if (known) return known.first_sequence === firstSequence ? { watermark: known.watermark, isNew: false } : undefined;
   await tx
     .insertInto("lanes")
     .values({ site, lane, batches: 0, recorded: 0 })
@@ -164,7 +182,9 @@ async function takeUp(
   // an epoch that continues another one goes on with its chain
   const firstChain = chain ?? chainGenesis(site, lane, epoch).toString("hex");
   const before = await epochsBefore(tx, site, lane);
-  const changed = epochChange(site, { lane, epoch, firstSequence, predecessor }, before);
+  const [latest] = before;
+  const ended = latest && !predecessor ? await endEpoch(tx, site, lane, latest, now) : undefined;
+  const changed = epochChange(site, { lane, epoch, firstSequence, predecessor }, before, ended);
   if (changed) alarms.push(changed);
   await tx
     .insertInto("epochs")
@@ -181,10 +201,13 @@ async function takeUp(
       lost: 0,
       started_at: beginsAfter(before[0]?.started_at, now),
       moved_at: now,
+      ended_at: null,
+      said_last: null,
+      said_at: null,
     })
     .execute();
   if (before.length >= keptEmptyEpochs) await pruneEpochs(tx, site, lane);
-  return firstSequence - 1;
+  return { watermark: firstSequence - 1, isNew: true };
 }
 
 type EpochBefore = Awaited<ReturnType<typeof epochsBefore>>[number];
@@ -202,7 +225,12 @@ function epochsBefore(tx: StorageTransaction, site: string, lane: Lane) {
 }
 
 /** The alarm that a lane goes on under another epoch; undefined for its first one. Says what of the one before is not recorded. */
-function epochChange(site: string, next: Epoch, before: readonly EpochBefore[]): Alarm | undefined {
+function epochChange(
+  site: string,
+  next: Epoch,
+  before: readonly EpochBefore[],
+  ended: EndedEpoch | undefined,
+): Alarm | undefined {
   const { predecessor, lane, epoch } = next;
   const [latest] = before;
   if (!latest && !predecessor) return undefined;
@@ -210,7 +238,9 @@ function epochChange(site: string, next: Epoch, before: readonly EpochBefore[]):
   const alarm = (reason: string): Alarm => ({ site, kind: "epoch-changed", lane, target: epoch, count: 1, reason });
   if (!predecessor) {
     const known = `epoch ${latest?.epoch}, recorded up to ${latest?.watermark.toLocaleString("en-US")}`;
-    return alarm(`${begins} and names none before it; central knew ${known}: what came after that is not known`);
+    const lost = ended ? { ...lostRange(ended), loss: describeLoss(ended) } : { loss: "what came after that is not known" };
+    const { loss, ...range } = lost;
+    return { ...alarm(`${begins} and names none before it; central knew ${known}: ${loss}`), ...range };
   }
   const named = before.find((each) => each.epoch === predecessor.epoch);
   const after = `${begins}, after epoch ${predecessor.epoch}`;

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
+import { parseJson } from "../../protocol/index.ts";
 import type { Alarm, Alarms } from "../alert/alarms.ts";
+import { beginRecovery } from "../recovery/notes.ts";
 import { isPostgres } from "./dialect.ts";
 import { serverIdentity } from "./gate.ts";
 import { lookAt, type Seen } from "./seen.ts";
@@ -27,7 +29,7 @@ export interface Knowledge {
  * It is another one where another server, timeline or database is behind it (on SQLite, where the folder names another place), or where
  * it holds less than this data folder has seen.
  */
-export async function adoptIncarnation(storage: Storage, known: Knowledge, alarms: Alarms): Promise<Seen> {
+export async function adoptIncarnation(storage: Storage, known: Knowledge, alarms: Alarms, at: number): Promise<Seen> {
   const adopted = await storage.transaction().execute(async (tx) => {
     // replicas that start together take turns
     await tx
@@ -50,12 +52,24 @@ export async function adoptIncarnation(storage: Storage, known: Knowledge, alarm
       await writeMeta(tx, `incarnation:${before}`, incarnation);
     await tx.updateTable("sites").set({ session: null }).execute();
     for (const { name } of await tx.selectFrom("sites").select("name").orderBy("name").execute()) await renameDownlink(tx, name);
+    const source = sourceOf(await readMeta(tx, restoredFrom));
+    await tx.deleteFrom("meta").where("name", "=", restoredFrom).execute();
+    await beginRecovery(tx, { incarnation, before: now.incarnation, at, ...source });
     const reason = `the ledger was restored, or another server has taken over: it is ${incarnation} now, ${now.incarnation} before; gateways send again what it lost`;
     const alarm: Alarm = { site: "", kind: "ledger-restored", target: incarnation, count: 1, reason };
     return { seen, alarms: await alarms.raise(tx, [alarm]) };
   });
   alarms.log(adopted.alarms);
   return adopted.seen;
+}
+
+/** Beside a ledger that `plantgate restore` filled, until it is adopted: which backup that was. */
+export const restoredFrom = "restored-from";
+
+function sourceOf(note: string | undefined): { backupAt: string | null; auditEntries: number | undefined } {
+  if (note === undefined) return { backupAt: null, auditEntries: undefined };
+  const { takenAt, auditEntries } = parseJson(note) as { takenAt: string; auditEntries: number };
+  return { backupAt: takenAt, auditEntries };
 }
 
 /** Whether a ledger holds less than was seen of it. Incarnations that it had before are noted in it: another replica noticed first. */

@@ -2,6 +2,8 @@ import { type Kysely, sql } from "kysely";
 import type { Migration, MigrationProvider } from "kysely/migration";
 import { appendOnly, configuration, keysOfSites } from "./configuration-step.ts";
 import { isPostgres } from "./dialect.ts";
+import { namedEpochs, recovery } from "./recovery-step.ts";
+import { releases, releasesOnPostgres } from "./release-step.ts";
 
 /** Steps of the schema, in order; a step that was released is never changed. */
 const steps: Record<string, Migration> = {
@@ -10,7 +12,15 @@ const steps: Record<string, Migration> = {
   "0003-session-order": { up: (db) => run(db, sessionOrder) },
   "0004-set-aside": { up: (db) => run(db, setAside) },
   "0005-configuration": { up: configurationFromCentre },
+  "0006-recovery": { up: (db) => run(db, recovery) },
+  "0007-losses": { up: (db) => run(db, losses) },
+  "0008-releases": { up: (db) => run(db, [...releases, ...(isPostgres(db) ? releasesOnPostgres : [])]) },
+  "0009-named-epochs": { up: (db) => run(db, namedEpochs) },
 };
+/** Names the schema that this program brings a ledger to. */
+export const lastStep = Object.keys(steps).at(-1) as string;
+/** Their names: what a ledger has gone through that another program may not know. */
+export const schemaSteps: readonly string[] = Object.keys(steps);
 export const migrations: MigrationProvider = { getMigrations: async () => steps };
 
 /** Migrations see the tables as they were, so no schema type applies. */
@@ -60,6 +70,13 @@ const postgresStatements = [
 const sessionOrder = [
   "CREATE INDEX sessions_site ON sessions (site, started_at)",
   "CREATE INDEX sessions_boot ON sessions (site, boot_id, started_at)",
+];
+
+const losses = [
+  "ALTER TABLE epochs ADD COLUMN said_last INTEGER",
+  "ALTER TABLE epochs ADD COLUMN said_at INTEGER",
+  "ALTER TABLE epochs ADD COLUMN ended_at INTEGER",
+  "CREATE TABLE downlink_losses (site TEXT NOT NULL REFERENCES sites, up_to INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (site, up_to)) WITHOUT ROWID",
 ];
 
 const setAside = ["ALTER TABLE damaged ADD COLUMN position INTEGER NOT NULL DEFAULT 0"];

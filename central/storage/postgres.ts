@@ -1,5 +1,6 @@
 import { type DatabaseConnection, type Dialect, PostgresDialect, PostgresDriver, type TransactionSettings } from "kysely";
 import pg from "pg";
+import { PlantgateError } from "../../protocol/index.ts";
 import type { LedgerGate } from "./gate.ts";
 import { openPool, type PoolUse } from "./pool.ts";
 
@@ -53,4 +54,17 @@ export function describeDatabase(url: string): string {
   } catch {
     return "postgres://(an address that cannot be read)";
   }
+}
+
+/** SQL for what is remarked on the schema that central works in. */
+export const schemaMark = "obj_description(quote_ident(current_schema())::regnamespace, 'pg_namespace')";
+
+/** The remark on a schema that a restore fills: until it is gone, what lies there is not whole. */
+export const restoringMark = "plantgate: a restore fills this schema";
+
+export function halfRestored(): PlantgateError {
+  return new PlantgateError(
+    "CONFIG_INVALID",
+    'a restore into this database goes on, or did not come to its end: run "plantgate restore" again, with --replace',
+  );
 }

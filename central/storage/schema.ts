@@ -4,11 +4,21 @@ import type { DocumentTables } from "./tables/documents.ts";
 import type { DryRunTables } from "./tables/dry-runs.ts";
 import type { KeyTables } from "./tables/keys.ts";
 import type { PeopleTables } from "./tables/people.ts";
+import type { RecoveryTables } from "./tables/recovery.ts";
+import type { ReleaseTables } from "./tables/releases.ts";
 import type { RolloutTables } from "./tables/rollouts.ts";
 import type { SecretTables } from "./tables/secrets.ts";
 
 /** Tables of central's storage, on SQLite and on PostgreSQL. `*_at` are epoch milliseconds by central's clock; JSON lies as text. */
-export interface Schema extends PeopleTables, DocumentTables, RolloutTables, SecretTables, KeyTables, DryRunTables {
+export interface Schema
+  extends PeopleTables,
+    DocumentTables,
+    RolloutTables,
+    SecretTables,
+    KeyTables,
+    DryRunTables,
+    RecoveryTables,
+    ReleaseTables {
   meta: { name: string; value: string };
   /** Numbers that are given out inside a transaction, never by the engine: `ledger` counts positions, `configuration` changes. */
   counters: { name: string; value: number };
@@ -21,6 +31,12 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
     environment: Generated<string>;
     desired_revision: number;
     reported_revision: number;
+    /** The version that its program should be, and the package of it; empty: none in particular. `attempt` names that wish. */
+    desired_version: Generated<string>;
+    desired_package: Generated<string>;
+    desired_attempt: Generated<string>;
+    /** 1: it was meant although it is older than what ran then. */
+    desired_older: Generated<number>;
     session: string | null;
     /** When a gateway with an older session of another boot was last turned away. */
     fenced_at: number | null;
@@ -70,7 +86,13 @@ export interface Schema extends PeopleTables, DocumentTables, RolloutTables, Sec
     lost: number;
     started_at: number;
     moved_at: number;
+    /** When its lane went on under an epoch that names none before it; what the gateway's last report had given as its last number, and when. */
+    ended_at: number | null;
+    said_last: number | null;
+    said_at: number | null;
   };
+  /** Up to which number of the downlink a site's gateway had acknowledged when another one began that knew nothing of it. */
+  downlink_losses: { site: string; up_to: number; at: number };
   /** Ranges that will never come, with what their gateway said of them; `chain` is the chain's value behind the hole. */
   holes: {
     site: string;

@@ -1,7 +1,8 @@
-import { closeSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { renameOver } from "./files.ts";
 import type { LedgerGate } from "./gate.ts";
 import type { Storage, StorageTransaction } from "./storage.ts";
 
@@ -84,5 +85,5 @@ function writeSeen(dataDir: string, seen: Seen): void {
   const handle = openSync(staged, "w", 0o600);
   writeSync(handle, JSON.stringify(seen));
   closeSync(handle);
-  renameSync(staged, join(dataDir, file));
+  renameOver(staged, join(dataDir, file));
 }

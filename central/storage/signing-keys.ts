@@ -78,7 +78,7 @@ export class SigningKeys {
       if (told.some(({ kid }) => kid === signing.kid) && (await signing.follow(told))) return;
       throw new PlantgateError(
         "CONFIG_INVALID",
-        `this ledger belongs to a central with another signing key: copy signing-key.json of another replica, or of the backup of its data folder, into ${dataDir}; if that key is lost for good, start once with --new-signing-key, and enroll every gateway anew`,
+        `this ledger belongs to a central with another signing key: copy signing-key.json of another replica, or of the backup of its data folder, into ${dataDir}; if that key is lost for good, start once with --new-signing-key (newSigningKey: true in central.yaml), and enroll every gateway anew`,
       );
     });
   }

@@ -1,11 +1,19 @@
-import { Kysely, type Transaction } from "kysely";
+import { Kysely, sql, type Transaction } from "kysely";
 import { Migrator } from "kysely/migration";
 import { PlantgateError } from "../../protocol/index.ts";
 import { type OpenDatabase, openSqlite } from "./database.ts";
 import { isPostgres } from "./dialect.ts";
 import { LedgerGate } from "./gate.ts";
 import { migrations } from "./migrations.ts";
-import { describeDatabase, isPostgresDamage, isPostgresOutage, postgresDialect } from "./postgres.ts";
+import {
+  describeDatabase,
+  halfRestored,
+  isPostgresDamage,
+  isPostgresOutage,
+  postgresDialect,
+  restoringMark,
+  schemaMark,
+} from "./postgres.ts";
 import type { Schema } from "./schema.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 
@@ -15,6 +23,8 @@ import { sqliteDialect } from "./sqlite-dialect.ts";
  */
 export type Storage = Kysely<Schema>;
 export type StorageTransaction = Transaction<Schema>;
+/** For what may be read in a transaction and without one. */
+export type Database = Storage | StorageTransaction;
 
 /** Where the ledger lies: in a file of the data folder, or in a PostgreSQL database that several replicas share. */
 export type StorageTarget =
@@ -24,8 +34,8 @@ export type StorageTarget =
 /**
  * Opens the ledger and brings its schema up to date; replicas that start together take turns.
  * @param gate is shut, for good, once another ledger is behind the database's name; from then on nothing is asked of it
- * @throws PlantgateError FORMAT_NEWER when a newer central has written it; CONFIG_INVALID for a server that may lose what it confirms;
- * PEER_UNREACHABLE, DISK_FAILED
+ * @throws PlantgateError FORMAT_NEWER when a newer central has written it; CONFIG_INVALID for a server that may lose what it confirms, and where a restore
+ * was cut off; PEER_UNREACHABLE, DISK_FAILED
  */
 export async function openStorage(target: StorageTarget, gate = new LedgerGate()): Promise<Storage> {
   if (target.kind === "sqlite") {
@@ -36,7 +46,8 @@ export async function openStorage(target: StorageTarget, gate = new LedgerGate()
     return db;
   }
   const migrating = new Kysely<Schema>({ dialect: postgresDialect(target.url, "migrating", gate) });
-  const failure = await migrate(migrating, describeDatabase(target.url), "PEER_UNREACHABLE");
+  const isHalf = await isHalfRestored(migrating);
+  const failure = isHalf ? halfRestored() : await migrate(migrating, describeDatabase(target.url), "PEER_UNREACHABLE");
   await migrating.destroy();
   if (failure) throw failure;
   return new Kysely<Schema>({ dialect: postgresDialect(target.url, "work", gate) });
@@ -53,6 +64,12 @@ export function inSnapshot<Value>(storage: Storage, read: (tx: StorageTransactio
   return (isPostgres(storage) ? transaction.setIsolationLevel("repeatable read") : transaction).execute(read);
 }
 
+async function isHalfRestored(db: Storage): Promise<boolean> {
+  // what hinders this hinders the migration too, which says so
+  const said = await sql<{ mark: string | null }>`SELECT ${sql.raw(schemaMark)} AS mark`.execute(db).catch(() => undefined);
+  return said?.rows[0]?.mark === restoringMark;
+}
+
 async function migrate(
   db: Storage,
   where: string,
@@ -62,7 +79,10 @@ async function migrate(
   if (error === undefined) return undefined;
   if (error instanceof PlantgateError && error.code === "CONFIG_INVALID") return error;
   const newer = error instanceof Error && error.message.includes("previously executed migration");
-  if (newer) return new PlantgateError("FORMAT_NEWER", `${where} was written by a newer version`, { cause: error });
+  if (newer) {
+    const advice = "use that version, or restore a backup that this one made (plantgate restore); nothing of it was changed";
+    return new PlantgateError("FORMAT_NEWER", `${where} was written by a newer version: ${advice}`, { cause: error });
+  }
   return new PlantgateError(code, `${where} cannot be opened`, { cause: error });
 }
 

@@ -1,23 +1,14 @@
-import {
-  type Bundle,
-  backoff,
-  type Clock,
-  type ConnectorReport,
-  describeError,
-  durationMs,
-  hasDisposition,
-  PlantgateError,
-  type StatusReport,
-  watchPolicy,
-} from "../../protocol/index.ts";
+import { backoff, describeError, hasDisposition, PlantgateError, type StatusReport } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
-import { since, sumOf, type Tally, together } from "../flow/tallies.ts";
+import { since, sumOf } from "../flow/tallies.ts";
 import { askedToWaitMs } from "../link/pauses.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { Bundles, type BundlesDeps, type DesiredRevision } from "./bundles.ts";
-import type { AgentState, StoredRevision } from "./documents.ts";
+import { Bundles, type BundlesDeps, type DesiredRevision, isWanted } from "./bundles.ts";
+import type { AgentState } from "./documents.ts";
+import { InEffect, type InEffectDeps, type Running, type Trial } from "./in-effect.ts";
 import { isSame, NotedState, reportOf, shortened, toStored } from "./noted-state.ts";
-import { type Vitals, Watch } from "./watch.ts";
+import type { Watch } from "./watch.ts";
+import { Wish } from "./wish.ts";
 
 /**
  * What the agent is at. What is in effect changes in `activating` alone, and by a rollback.
@@ -35,39 +26,16 @@ type Mode =
   | { readonly kind: "watching"; readonly watch: Watch }
   | { readonly kind: "rolling-back" };
 
-export interface AgentDeps extends BundlesDeps {
-  readonly clock: Clock;
+export interface AgentDeps extends BundlesDeps, InEffectDeps {
   readonly log: Logger;
-  readonly vitals: () => Vitals;
-  /** Puts a bundle into effect, whole or not at all. @throws PlantgateError CONFIG_INVALID, after which the old one still runs */
-  readonly apply: (next: Bundle) => Promise<void>;
-  /**
-   * Puts one into effect that ran before, as far as it can run; `instead` of a newer one, until that can be applied again.
-   * @throws PlantgateError CONFIG_INVALID, after which none runs
-   */
-  readonly restore: (stored: Bundle, instead: boolean) => Promise<void>;
 }
-
-/** What runs, since when. */
-interface Running {
-  readonly stored: StoredRevision;
-  readonly bundle: Bundle;
-  readonly begun: Vitals;
-}
-type Trial = NonNullable<AgentState["trial"]>;
 
 /** Before a bundle that could not be fetched is asked for again, where central does not say. */
 const whenDelayed = { baseMs: 1000, capMs: 15_000 };
-const settleMs = 30_000;
 /** How often a watch looks. */
 const lookMs = 1000;
-/** Nothing in effect takes so long to put in: connectors start without waiting for their peers. */
-const longestApplyMs = 2 * 60_000;
 /** A revision on trial whose process ended so often, and not as one stops it, is not started again. */
 const mostStarts = 2;
-/** By which a revision is watched that does not say it. */
-const defaultWatch = watchPolicy.parse({});
-
 /**
  * Configuration: fetch → check signature and digest → keep on disk → put into effect → watch → report. A bundle that cannot be applied is refused
  * whole; one that does not do well is rolled back (ADR 0087). The last good one goes on, also after a restart without central (P5, P8).
@@ -75,26 +43,22 @@ const defaultWatch = watchPolicy.parse({});
 export class Agent {
   readonly #deps: AgentDeps;
   readonly #bundles: Bundles;
+  readonly #noted: NotedState;
+  readonly #inEffect: InEffect;
+  readonly #wish: Wish;
   readonly #wake = new Wake();
   #mode: Mode = { kind: "idle" };
-  readonly #noted: NotedState;
-  #running: Running | undefined;
   /** Why what central wants is not here yet, or why not even the last good one runs. */
   #trouble: { readonly kind: "delayed" | "unreadable"; readonly reason: string } | undefined;
-  #wanted: DesiredRevision;
-  /** The wish that was dealt with: it is in effect, or refused. Wishes are told apart even if they say the same. */
-  #done: DesiredRevision;
-  /** Aborts when central wants something else. */
-  #superseded = new AbortController();
-  /** Until when messages wait for a revision. */
-  #patience: { readonly wanted: DesiredRevision; readonly until: number } | undefined;
+  /** A new revision waits, where one runs. */
+  #isHeld = false;
 
   constructor(deps: AgentDeps, state: AgentState) {
     this.#deps = deps;
     this.#bundles = new Bundles(deps);
     this.#noted = new NotedState(deps.documents, deps.log, state);
-    this.#wanted = state.desired;
-    this.#done = this.#wanted;
+    this.#inEffect = new InEffect(deps, this.#bundles, this.#noted);
+    this.#wish = new Wish(deps.clock, state.desired);
   }
 
   get report(): StatusReport["configuration"] {
@@ -114,14 +78,18 @@ export class Agent {
   }
 
   get desired(): number {
-    return this.#wanted.revision;
+    return this.#wish.current.revision;
+  }
+
+  get #running(): Running | undefined {
+    return this.#inEffect.running;
   }
 
   /** Applies what ran, from disk; where that cannot be applied any more, what was good before it, until central's is there again. */
   async resume(): Promise<void> {
     await this.#countStart();
     const { good, trial, before, refused } = this.#state;
-    const reasons = await this.#runFirstOf([trial, good, before], refused?.how === "rolled-back");
+    const reasons = await this.#inEffect.restoreFirstOf([trial, good, before], refused?.how === "rolled-back");
     if (this.#running) this.#deps.log.info(this.#fields("agent.bundle.resumed"), "last configuration runs");
     if (this.#running && isSame(this.#running.stored, trial)) await this.#beginWatch(this.#running);
     else if (trial) await this.#refuse(trial, reasons[0] ?? "it cannot be applied");
@@ -133,10 +101,7 @@ export class Agent {
       );
     }
     // what could not be applied then may be understood now
-    if (reasons.length > 0 || !this.#isDealtWith(this.#state.desired)) {
-      this.#wanted = { revision: 0 };
-      this.#done = this.#wanted;
-    }
+    if (reasons.length > 0 || !this.#isDealtWith(this.#state.desired)) this.#wish.forget();
   }
 
   /** It runs, or ran and was rolled back. */
@@ -154,66 +119,47 @@ export class Agent {
     await this.#giveBack(trial, `the gateway's process ended ${trial.starts} times while it was watched`);
   }
 
-  /** Of these the first that can be applied; the others' reasons. */
-  async #runFirstOf(candidates: readonly (StoredRevision | undefined)[], isInstead: boolean): Promise<string[]> {
-    const reasons: string[] = [];
-    for (const stored of candidates) {
-      if (!stored) continue;
-      try {
-        const bundle = await this.#bundles.stored(stored);
-        const restored = this.#deps.restore(bundle, isInstead || reasons.length > 0);
-        await (isSame(stored, this.#state.trial) ? this.#inTime(restored, stored.revision) : restored);
-        this.#running = { stored: toStored(stored), bundle, begun: this.#deps.vitals() };
-        return reasons;
-      } catch (error) {
-        if (hasDisposition(error, "crash")) throw error;
-        this.#running = undefined;
-        reasons.push(`revision ${stored.revision}: ${describeError(error)}`);
-      }
-    }
-    return reasons;
+  /**
+   * Changes of the configuration wait until {@link release}: the program itself is on trial. What they spoil would be held against it, and the version
+   * before, put back, may know none of what they say (ADR 0114).
+   */
+  hold(): void {
+    this.#isHeld = true;
   }
 
-  /** Central wants this revision, with this content. */
-  want({ revision, digest }: DesiredRevision): void {
-    const known = this.#wanted;
-    if (revision === known.revision && (digest === undefined || digest === known.digest)) return;
-    this.#wanted = { revision, digest };
-    this.#superseded.abort();
-    this.#superseded = new AbortController();
+  release(): void {
+    this.#isHeld = false;
     this.#wake.ring();
   }
 
-  /**
-   * Resolves when the desired revision is in effect or refused; after half a minute all the same, as what waits for it must not wait for a
-   * central that is out of reach. One half minute for all that waits for one revision: each message's own would hold a lane for hours.
-   */
+  get #waits(): boolean {
+    return this.#isHeld && this.#running !== undefined;
+  }
+
+  /** Central wants this revision, with this content. */
+  want(desired: DesiredRevision): void {
+    if (this.#wish.become(desired)) this.#wake.ring();
+  }
+
+  /** Resolves when the desired revision is in effect or refused, or waits; after half a minute all the same. */
   async settled(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps;
-    for (;;) {
-      const wanted = this.#wanted;
-      if (wanted === this.#done) return;
-      if (this.#patience?.wanted !== wanted) this.#patience = { wanted, until: clock.monotonic() + settleMs };
-      if (clock.monotonic() >= this.#patience.until) return;
-      if (signal.aborted) return;
-      await clock.sleep(100, signal);
-    }
+    await this.#wish.settled(() => this.#waits, signal);
   }
 
   async run(signal: AbortSignal): Promise<void> {
     let delays = backoff(whenDelayed);
     while (!signal.aborted) {
       await this.#look();
-      const wanted = this.#wanted;
-      if (wanted === this.#done || wanted.revision === 0) {
+      const wanted = this.#wish.current;
+      if (this.#wish.isDone || wanted.revision === 0 || this.#waits) {
         await this.#rest(signal);
         continue;
       }
-      const ending = AbortSignal.any([signal, this.#superseded.signal]);
+      const ending = AbortSignal.any([signal, this.#wish.superseded]);
       try {
         const isDealtWith = await this.#follow(wanted, ending);
         if (!isDealtWith) continue;
-        this.#done = wanted;
+        this.#wish.done(wanted);
         this.#trouble = undefined;
         delays = backoff(whenDelayed);
       } catch (error) {
@@ -240,8 +186,7 @@ export class Agent {
       if (trial && isSame(trial, running))
         await this.#noted.write({ ...this.#state, trial: { ...trial, starts: trial.starts - 1 } });
       // the next one is compared with more than the moments since the start
-      else if (isSame(good, running))
-        await this.#noted.write({ ...this.#state, tallies: this.#talliesSoFar(this.#deps.vitals().tallies) });
+      else if (isSame(good, running)) await this.#noted.write({ ...this.#state, tallies: this.#inEffect.talliesSoFar() });
     } catch (error) {
       this.#deps.log.warn(
         { event: "agent.stop.unwritten", reason: describeError(error) },
@@ -319,85 +264,34 @@ export class Agent {
    * @throws PlantgateError CONFIG_INVALID: the one before is in effect, and the state says so; what the disk throws: nothing was changed
    */
   async #activate(wanted: DesiredRevision, { stored, bundle }: Omit<Running, "begun">): Promise<void> {
-    const { vitals, apply, log } = this.#deps;
     const before = this.#state;
     const { good } = before;
     const rest = { ...before, desired: wanted, refused: undefined };
     const isGood = isSame(stored, good);
-    const next = isGood ? { ...rest, trial: undefined } : { ...rest, trial: this.#trialOf(stored) };
+    const next = isGood ? { ...rest, trial: undefined } : { ...rest, trial: this.#inEffect.trialOf(stored) };
     await this.#noted.note(next, before.trial);
+    let running: Running;
     try {
-      await this.#inTime(apply(bundle), stored.revision);
+      running = await this.#inEffect.apply(stored, bundle);
     } catch (error) {
       // the bundle before is in effect again
       if (!hasDisposition(error, "crash")) await this.#noted.write(before);
       throw error;
     }
-    this.#running = { stored, bundle, begun: vitals() };
     this.#become({ kind: "activating", wanted, watch: undefined });
-    log.info(this.#fields("agent.bundle.applied"), "new configuration runs");
+    this.#deps.log.info(this.#fields("agent.bundle.applied"), "new configuration runs");
     if (isGood) return;
     if (isSame(stored, before.before)) return this.#commit();
-    await this.#beginWatch(this.#running);
+    await this.#beginWatch(running);
   }
 
-  /** What is on trial and hangs would keep every later revision away: a new process counts it, and puts the last good one into effect at last. */
-  async #inTime(applied: Promise<void>, revision: number): Promise<void> {
-    const over = new AbortController();
-    const limit = this.#deps.clock.sleep(longestApplyMs, over.signal).then(() => {
-      if (!over.signal.aborted)
-        throw new PlantgateError("INVARIANT", `revision ${revision} is not in effect after ${longestApplyMs / 60_000} minutes`);
-    });
-    try {
-      await Promise.race([applied, limit]);
-    } finally {
-      over.abort();
-    }
-  }
-
-  /** How it was before the last good one was left, also where another trial came between. */
-  #trialOf(stored: StoredRevision): Trial {
-    const { connectors, tallies } = this.#deps.vitals();
-    const isAiling = ({ state }: ConnectorReport): boolean => state === "down" || state === "degraded";
-    const ailing = connectors.filter(isAiling).map(({ name }) => name);
-    const baseline = this.#state.trial ?? { ailing, earlier: this.#talliesSoFar(tallies) };
-    return { ...stored, starts: 1, ailing: baseline.ailing, earlier: baseline.earlier };
-  }
-
-  /** Of the good one, since it came into effect. */
-  #talliesSoFar(tallies: readonly Tally[]): Tally[] {
-    return together(this.#state.tallies ?? [], since(this.#running?.begun.tallies ?? [], tallies));
-  }
-
-  async #beginWatch({ bundle, begun }: Running): Promise<void> {
+  async #beginWatch(running: Running): Promise<void> {
     const { trial, good } = this.#state;
     if (!trial) return;
     // with none to go back to, one that came into effect is not given up for what ends the process then, be it power cuts: a plant that runs at
     // times is better than none, and central can send another one meanwhile
     if (!good && trial.starts > 0) await this.#noted.write({ ...this.#state, trial: { ...trial, starts: 0 } });
-    const { for: period, maxDeadLetterShare } = bundle.watch ?? defaultWatch;
-    const watch = new Watch({
-      good: await this.#goodBundle(),
-      watched: bundle,
-      ailing: trial.ailing,
-      earlier: trial.earlier,
-      begun,
-      beganAt: this.#deps.clock.monotonic(),
-      forMs: durationMs(period),
-      maxDeadLetterShare,
-    });
-    this.#become({ kind: "watching", watch });
-  }
-
-  /** Undefined: there is no way back. */
-  async #goodBundle(): Promise<Bundle | undefined> {
-    const { good } = this.#state;
-    try {
-      return good && (await this.#bundles.stored(good));
-    } catch (error) {
-      if (hasDisposition(error, "crash")) throw error;
-      return undefined;
-    }
+    this.#become({ kind: "watching", watch: await this.#inEffect.watchOf(running, trial) });
   }
 
   /** What is on trial does well: the way back leads here from now on. */
@@ -413,11 +307,11 @@ export class Agent {
     const { trial, good, before } = this.#state;
     this.#become({ kind: "rolling-back" });
     if (trial) await this.#giveBack(trial, reason);
-    const reasons = await this.#runFirstOf([good, before, trial], true);
+    const reasons = await this.#inEffect.restoreFirstOf([good, before, trial], true);
     this.#become({ kind: "idle" });
     if (reasons.length > 0) this.#trouble = { kind: "unreadable", reason: shortened(reasons.join("; ")) };
     // a later wish was refused while this one was watched: it is judged anew, from what runs now
-    if (!this.#isDealtWith(this.#wanted)) this.#done = { revision: 0 };
+    if (!this.#isDealtWith(this.#wish.current)) this.#wish.reopen();
   }
 
   async #giveBack({ revision, digest }: Trial, why: string): Promise<void> {
@@ -457,9 +351,4 @@ function isRefusal(error: unknown): boolean {
 /** Central does not let us in now: that says nothing of the bundle. */
 function isOfLink(error: unknown): boolean {
   return error instanceof PlantgateError && (error.code === "LINK_DENIED" || error.code === "LINK_FENCED");
-}
-
-/** Where central does not state the digest, the number has to do. */
-function isWanted({ revision, digest }: DesiredRevision, wanted: DesiredRevision): boolean {
-  return revision === wanted.revision && (wanted.digest === undefined || digest === wanted.digest);
 }

@@ -13,6 +13,11 @@ export interface DesiredRevision {
   readonly digest?: string | undefined;
 }
 
+/** Where central does not state the digest, the number has to do. */
+export function isWanted({ revision, digest }: DesiredRevision, wanted: DesiredRevision): boolean {
+  return revision === wanted.revision && (wanted.digest === undefined || digest === wanted.digest);
+}
+
 export interface BundlesDeps extends ReaderDeps {
   readonly documents: AgentDocuments;
   readonly session: Session;

@@ -1,5 +1,6 @@
-import { open, readFile, rename } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { flushFolder, renameOver } from "../write-flushed.ts";
 
 /**
  * What the agent's documents ask of a disk, call by call. Nothing survives a power cut but what was flushed: bytes of a file by `flush`, names by
@@ -30,8 +31,8 @@ export const machineDisk: AgentDisk = {
   write: (file, bytes) => withFile(file, "w", (handle) => handle.writeFile(bytes)),
   append: (file, bytes) => withFile(file, "a", (handle) => handle.writeFile(bytes)),
   flush: (file) => withFile(file, "r+", (handle) => handle.sync()),
-  rename,
-  flushFolder: (file) => withFile(dirname(file), "r", (handle) => handle.sync()),
+  rename: async (from, to) => renameOver(from, to),
+  flushFolder: async (file) => flushFolder(dirname(file)),
 };
 
 type Handle = Awaited<ReturnType<typeof open>>;

@@ -2,6 +2,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } f
 import { type Clock, describeError } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { isNoRoom, writeFlushed } from "../write-flushed.ts";
+import type { AgentDocuments, AgentState } from "./documents.ts";
 
 /** One block: it is there before it is needed, so that a full disk can be told as well. */
 const sizeBytes = 4096;
@@ -33,15 +34,18 @@ export class FenceMark {
     return mark;
   }
 
-  get reason(): string | undefined {
-    if (!existsSync(this.#file)) return undefined;
-    const text = readFileSync(this.#file, "utf8").trim();
-    if (text === "") return undefined;
-    try {
-      return (JSON.parse(text) as { reason?: string }).reason ?? unreadable;
-    } catch {
-      return unreadable;
+  /** A fence that an earlier version noted with the agent's state moves here. @returns the state without it */
+  async takeFrom(documents: Pick<AgentDocuments, "state" | "saveState">): Promise<Omit<AgentState, "fenced">> {
+    const { fenced, ...state } = await documents.state();
+    if (fenced !== undefined) {
+      this.set(fenced);
+      await documents.saveState(state);
     }
+    return state;
+  }
+
+  get reason(): string | undefined {
+    return readFence(this.#file);
   }
 
   /** Flushed on return. */
@@ -81,5 +85,22 @@ export class FenceMark {
     } finally {
       closeSync(handle);
     }
+  }
+}
+
+/** Whoever enrolls a folder says that its gateway is the site's. Flushed on return. */
+export function liftFence(file: string): void {
+  if (readFence(file) !== undefined) FenceMark.open(file).clear();
+}
+
+/** Why a gateway was fenced, as its mark has it; undefined where it was not. Only looks. */
+export function readFence(file: string): string | undefined {
+  if (!existsSync(file)) return undefined;
+  const text = readFileSync(file, "utf8").trim();
+  if (text === "") return undefined;
+  try {
+    return (JSON.parse(text) as { reason?: string }).reason ?? unreadable;
+  } catch {
+    return unreadable;
   }
 }

@@ -32,8 +32,8 @@ export interface HostDeps {
   readonly attempts: Attempts;
   readonly expectations: Expectations;
   readonly webhooks: WebhookHost;
-  /** Resolves when deliveries stand in the order in which they are made: none is made before. */
-  readonly inOrder: () => Promise<void>;
+  /** Resolves when deliveries stand in the order in which they are made: none is made before. `false`: none is to be made any more. */
+  readonly inOrder: () => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -137,8 +137,8 @@ export class ConnectorHost {
     // fenced meanwhile
     if (this.#deliveriesPaused) return;
     // intake does not wait for it. One that was stopped meanwhile does not begin any more
-    void this.#deps.inOrder().then(() => {
-      if (!this.#deliveriesPaused) for (const runner of runners) runner.start();
+    void this.#deps.inOrder().then((mayDeliver) => {
+      if (mayDeliver && !this.#deliveriesPaused) for (const runner of runners) runner.start();
     });
   }
 

@@ -110,7 +110,6 @@ export class Dispatcher {
     return this.#caughtUp.promise;
   }
 
-  /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const ended = Promise.withResolvers<void>();
     signal.addEventListener("abort", () => ended.resolve(), { once: true });

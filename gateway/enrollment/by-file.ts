@@ -14,6 +14,7 @@ import {
   siteFile,
 } from "../../protocol/index.ts";
 import { AgentDocuments } from "../agent/documents.ts";
+import { liftFence } from "../agent/fence.ts";
 import { CentralKeys } from "../identity/central-keys.ts";
 import { lockFolder } from "../identity/folder-lock.ts";
 import { Identity } from "../identity/identity.ts";
@@ -133,7 +134,10 @@ export async function importFile(
     const way = asked?.way ?? {};
     writeStored(dataDir, { centralUrl: told.central, ...stored, ...way, site: told.site });
     writeFlushed(importedFile(dataDir), Buffer.from(JSON.stringify({ number: told.number })));
-    if (answers) rmSync(requestFile(dataDir), { force: true });
+    if (answers) {
+      liftFence(join(dataDir, "fenced"));
+      rmSync(requestFile(dataDir), { force: true });
+    }
     return { site: told.site, signingKey: centralKeys.newest, revision: next?.revision ?? 0, secrets: told.secrets !== null };
   } finally {
     unlock();

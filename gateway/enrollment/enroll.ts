@@ -1,5 +1,7 @@
 import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { type Clock, describeError, enrollAnswer, enrollmentState, PlantgateError } from "../../protocol/index.ts";
+import { liftFence } from "../agent/fence.ts";
 import { CentralKeys, kidOf } from "../identity/central-keys.ts";
 import { lockFolder } from "../identity/folder-lock.ts";
 import { Identity } from "../identity/identity.ts";
@@ -76,6 +78,7 @@ export async function enroll(
     chain.save();
     const { centralCaFile, centralPin, proxy } = options;
     writeStored(dataDir, { site, centralUrl: new URL(centralUrl).origin, centralCaFile, centralPin, proxy });
+    liftFence(join(dataDir, "fenced"));
     return { site, fingerprint };
   } finally {
     stranger.close();

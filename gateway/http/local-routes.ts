@@ -62,6 +62,8 @@ export function localRoutes(deps: {
   readonly token: string;
   readonly decisions: () => Decisions;
   readonly shadow: () => readonly ShadowView[];
+  /** For whoever looks into this gateway: settings, link, connectors, configuration; no secret. */
+  readonly status: () => object;
 }): (app: Hono) => void {
   return (app) => {
     app.use("/local/*", async (context, next) => {
@@ -71,6 +73,7 @@ export function localRoutes(deps: {
         return problem("not-signed", "the token is in local.json of the gateway's data folder");
       return next();
     });
+    app.get("/local/v1/status", (context) => context.json(deps.status()));
     app.get("/local/v1/shadow", (context) => context.json({ flows: deps.shadow() }));
     app.post("/local/v1/deliveries/:id/decision", async (context) => {
       const said = decision.safeParse(await context.req.json().catch(() => undefined));

@@ -34,8 +34,8 @@ const disk: KeyDisk = { write: writeFlushed, remove: (file) => rmSync(file, { fo
 
 /**
  * The gateway's own keys; the private halves never leave the data folder. Modes: one pair (`current`); a second one that was made and flushed, and
- * that central may or may not know yet (`next`); `next` became `current`, and the pairs before are kept (`before`), as a central that is restored from a
- * backup knows only an older one, and secrets on disk may still be sealed to it.
+ * that central may or may not know yet (`next`); `next` became `current`, and the pairs before are kept (`before`, the last one in use first), as a central that is restored from a
+ * backup knows only another one, and secrets on disk may still be sealed to it.
  *
  * On disk: `gateway.key` holds current and before, `gateway.key.next` the next pair. Each is replaced whole, so that a crash at any moment
  * leaves a pair that central knows.
@@ -126,15 +126,16 @@ export class Identity {
 
   /**
    * Central knows this one of the others, and not the current one: a change was cut off and its overlap is over, or central was restored from
-   * a backup. Flushed on return.
+   * a backup. None is given up by that. Flushed on return.
    */
   settleOn(fingerprint: string): void {
     if (this.#next?.fingerprint === fingerprint) return this.changeOver();
-    const at = this.#before.findIndex((pair) => pair.fingerprint === fingerprint);
-    const [known, ...older] = this.#before.slice(Math.max(0, at));
-    if (at < 0 || !known) return;
-    this.#disk.write(this.#file, toPem([known, ...older]));
-    [this.#current, this.#before] = [known, older];
+    const known = this.#before.find((pair) => pair.fingerprint === fingerprint);
+    if (!known) return;
+    // newer ones stay: central may be set back once more, to where it knows one of them only
+    const others = [this.#current, ...this.#before].filter((pair) => pair !== known).slice(0, keptPairs);
+    this.#disk.write(this.#file, toPem([known, ...others]));
+    [this.#current, this.#before] = [known, others];
     this.#writeForPeople();
   }
 
@@ -157,6 +158,15 @@ export class Identity {
       if (!isNoRoom(error)) throw error;
     }
   }
+}
+
+/** All pairs of a data folder as they lie there, the current one first; undefined where none were made yet. Only looks. @throws PlantgateError CONFIG_INVALID */
+export function lookAtKeys(dataDir: string): readonly KeyPair[] | undefined {
+  const file = join(dataDir, "identity", "gateway.key");
+  if (!existsSync(file)) return undefined;
+  const pairs = toPairs(readKeys(file), file);
+  const next = openNext(`${file}.next`, pairs[0] as KeyPair, { ...disk, remove: () => {} });
+  return next ? [pairs[0] as KeyPair, next, ...pairs.slice(1)] : pairs;
 }
 
 /** @returns the pair that waits; undefined where there is none that can be read, or where it became the current one already */

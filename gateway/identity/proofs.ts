@@ -29,12 +29,17 @@ export async function makeRequest(pair: KeyPair): Promise<EnrollmentRequest> {
 }
 
 /** One pair introduces the next one, or itself with what secrets are sealed to: signed by both. */
-export async function introduceKeys(site: string, by: KeyPair, next: KeyPair, overlapSeconds: number): Promise<string> {
+export async function introduceKeys(
+  site: string,
+  by: KeyPair,
+  next: KeyPair,
+  terms: Pick<z.infer<typeof introduction>, "overlapSeconds" | "moved">,
+): Promise<string> {
   const said: z.infer<typeof rotationProof> = {
     ...{ purpose: "rotate", site, by: by.fingerprint },
     ...{ publicKey: next.publicPem, sealKey: next.sealing.publicJwk },
   };
-  const told: z.infer<typeof introduction> = { ...said, proof: await sign(next, said), overlapSeconds };
+  const told: z.infer<typeof introduction> = { ...said, proof: await sign(next, said), ...terms };
   return sign(by, told);
 }
 

@@ -9,6 +9,7 @@ import {
 } from "../../protocol/index.ts";
 import { Wake } from "../delivery/wake.ts";
 import type { Session } from "../link/session.ts";
+import type { LinkAnswer, LinkRequest } from "../link/transport.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { CentralKeys } from "./central-keys.ts";
 import type { Identity, KeyPair } from "./identity.ts";
@@ -19,9 +20,13 @@ export interface KeyRotationDeps {
   readonly identity: Identity;
   readonly centralKeys: Pick<CentralKeys, "expect">;
   readonly session: Session;
+  /** Fingerprints of keys that the hardware before holds as well: the copy there must not pass for this gateway (ADR 0123). */
+  readonly leftBehind?: ReadonlySet<string>;
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+type Refusal = Extract<LinkAnswer, { kind: "problem" }>;
 
 /** Before something that did not work is tried again. */
 const retryMs = 30_000;
@@ -29,27 +34,28 @@ const retryMs = 30_000;
 const refusedMs = 600_000;
 /** The longest overlap that central grants. */
 const maxOverlapSeconds = 7 * 86_400;
-/** Keys of one age are not changed all at the same moment: each somewhere in the last tenth of its life. */
+/** Keys of the same age change at different moments: each within the last tenth of its life. */
 const spread = 0.1;
+const notChanged = "the gateway's key was not changed, it is tried again; the one before goes on";
 
 /**
- * Changes the gateway's keys: on schedule (`keys.rotateEvery`), and when a person asks at central. The next pair is flushed, then introduced by a
- * call that the old one signs, then taken; central takes both meanwhile, so that no call is lost, wherever this is cut off. All times are
- * central's: how old a key is does not depend on our clock (rule 11).
+ * Changes the gateway's keys: on schedule (`keys.rotateEvery`), when a person asks for it at central, and at once, without an overlap, after the folder
+ * moved to other hardware. The next pair is flushed, then introduced in a call that the old key signs, then used. Central accepts both meanwhile, so
+ * that being cut off at any point loses no call. All times are central's: a key's age does not depend on our clock (rule 11).
  */
 export class KeyRotation {
   readonly #deps: KeyRotationDeps;
   readonly #wake = new Wake();
   #policy: KeyPolicy = keyPolicy.parse({});
   #notice: KeyNotice | undefined;
-  /** The signing key of central that could not be followed, so that it is told once. */
+  /** A signing key of central that no known one introduces: remembered, so that it is logged once. */
   #strange: string | undefined;
 
   constructor(deps: KeyRotationDeps) {
     this.#deps = deps;
   }
 
-  /** Takes a bundle's word for it; without one the defaults apply. */
+  /** Follows the bundle's policy; without one the defaults apply. */
   configure({ keys = keyPolicy.parse({}) }: { readonly keys?: KeyPolicy | undefined }): void {
     this.#policy = keys;
     this.#wake.ring();
@@ -75,10 +81,7 @@ export class KeyRotation {
       } catch (error) {
         if (signal.aborted) return;
         pauseMs = retryMs;
-        log.warn(
-          { event: "identity.key.delayed", reason: describeError(error) },
-          "the gateway's key was not changed, it is tried again; the one before goes on",
-        );
+        log.warn({ event: "identity.key.delayed", reason: describeError(error) }, notChanged);
       }
       await clock.sleep(pauseMs, signal);
     }
@@ -86,19 +89,61 @@ export class KeyRotation {
 
   /** @returns how long to wait before the next try */
   async #change(notice: KeyNotice, signal: AbortSignal): Promise<number> {
-    const { identity, log } = this.#deps;
-    // said of a key that is not the current one any more
+    const { identity } = this.#deps;
+    // it is about a key that is not in use any more
     if (notice.fingerprint !== identity.fingerprint) return 0;
     if (!notice.seals) return (await this.#introduce(identity.current, signal)) ? 0 : refusedMs;
-    if (!identity.next && !notice.rotate && !this.#isDue(notice)) return 0;
-    const before = identity.fingerprint;
+    const shared = this.#isLeftBehind(identity.current);
+    if (!identity.next && !notice.rotate && !shared && !this.#isDue(notice)) return 0;
     if (!(await this.#introduce(identity.prepareNext(), signal))) {
       identity.discardNext();
       return refusedMs;
     }
+    this.#changeOver();
+    return 0;
+  }
+
+  #changeOver(): void {
+    const { identity, log } = this.#deps;
+    const before = identity.fingerprint;
     identity.changeOver();
     log.info({ event: "identity.key.changed", fingerprint: identity.fingerprint, before }, "the gateway signs with a new key");
-    return 0;
+  }
+
+  /**
+   * Called before a hello: replaces a key that the hardware before holds as well, before it is used for anything else. Central accepts one successor of
+   * a key, so of two machines that took in the same file one goes on, and the other learns that it is left behind (ADR 0137). What cannot be done
+   * now is done with the first report.
+   * @returns central's refusal, if it refuses
+   */
+  async leave(send: (request: LinkRequest) => Promise<LinkAnswer>): Promise<Refusal | undefined> {
+    const { identity } = this.#deps;
+    // a next pair that was made before the move lies there as well: it is replaced in turn
+    for (let changes = 0; changes < 2 && this.#isLeftBehind(identity.current); changes++) {
+      const { current } = identity;
+      const next = this.#onDisk(() => identity.prepareNext());
+      if (!next) return undefined;
+      const answer = await send(await this.#introduction(next));
+      // where the disk refuses, the next call finds out: central knows the new key
+      if (answer.kind === "ok") this.#onDisk(() => this.#changeOver());
+      // unless the call found that central knows another of our keys: then that one counts
+      else if (identity.current === current) return answer;
+    }
+    return undefined;
+  }
+
+  /** A disk that is full keeps nobody from saying hello. */
+  #onDisk<Value>(work: () => Value): Value | undefined {
+    try {
+      return work();
+    } catch (error) {
+      this.#deps.log.warn({ event: "identity.key.delayed", reason: describeError(error) }, notChanged);
+      return undefined;
+    }
+  }
+
+  #isLeftBehind({ fingerprint }: KeyPair): boolean {
+    return this.#deps.leftBehind?.has(fingerprint) ?? false;
   }
 
   #isDue({ since, fingerprint }: KeyNotice): boolean {
@@ -110,22 +155,27 @@ export class KeyRotation {
 
   /** @returns false: central refuses it, for a reason that will not pass by itself */
   async #introduce(next: KeyPair, signal: AbortSignal): Promise<boolean> {
-    const { site, session, identity, log } = this.#deps;
+    const { session, log } = this.#deps;
     const online = await session.online(signal);
     if (!online) throw new PlantgateError("STOPPED", "the gateway stops");
-    const overlap = Math.floor(durationMs(this.#policy.overlap) / 1000);
-    const introduction = await introduceKeys(site, identity.current, next, Math.min(maxOverlapSeconds, overlap));
-    const path = `/v1/sites/${encodeURIComponent(site)}/keys`;
-    const answer = await session.send(
-      online.session,
-      { method: "POST", path, json: { introduction }, silenceMs: 15_000 },
-      signal,
-    );
+    const answer = await session.send(online.session, await this.#introduction(next), signal);
     if (answer.kind === "ok") return true;
     const reason = answer.problem.detail ?? answer.problem.title;
     if (answer.problem.code !== "conflict" && answer.problem.code !== "invalid") throw new PlantgateError("PEER_BUSY", reason);
     log.error({ event: "identity.key.refused", reason }, "central refuses the gateway's next key; the one before goes on");
     return false;
+  }
+
+  async #introduction(next: KeyPair): Promise<LinkRequest> {
+    const { site, identity } = this.#deps;
+    const overlap = Math.floor(durationMs(this.#policy.overlap) / 1000);
+    // a next one that was made before the move is no way out of it: it is followed by another one
+    const terms =
+      this.#isLeftBehind(identity.current) && !this.#isLeftBehind(next)
+        ? { overlapSeconds: 0, moved: true as const }
+        : { overlapSeconds: Math.min(maxOverlapSeconds, overlap) };
+    const introduction = await introduceKeys(site, identity.current, next, terms);
+    return { method: "POST", path: `/v1/sites/${encodeURIComponent(site)}/keys`, json: { introduction }, silenceMs: 15_000 };
   }
 
   async #followCentral(kid: string): Promise<void> {

@@ -26,6 +26,10 @@ export class ByteRate {
     this.#perSecond = perSecond;
   }
 
+  get perSecond(): number | undefined {
+    return this.#perSecond;
+  }
+
   /** How long nothing may go; 0: something may go now, whatever its size. */
   waitMs(): number {
     if (this.#perSecond === undefined) return 0;

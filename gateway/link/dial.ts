@@ -17,6 +17,8 @@ export interface DialOptions {
   readonly pin?: string;
   /** `http://[user:password@]host:port`: the way out is asked of this proxy by CONNECT. */
   readonly proxy?: string;
+  /** Only to look at whoever is there: the other side is not judged, and nothing may be said that not everybody may hear. */
+  readonly unjudged?: true;
   /** The longest that the way may take to open; 10 s where nothing is said. */
   readonly connectMs?: number;
 }
@@ -55,11 +57,16 @@ export function makeDialer(url: URL, options: DialOptions): Dialer {
   };
 }
 
+/** One way to an address, for whoever only looks. */
+export function openWay(url: URL, options: DialOptions): Promise<Socket> {
+  return open({ host: url.hostname, port: url.port || undefined }, url.protocol === "https:", options, new Set());
+}
+
 /** A way to central, open to its end: directly or through a proxy, with the other side's key judged before anything is said. */
 async function open(
   args: ClientRequestArgs,
   secure: boolean,
-  { ca, pin, proxy, connectMs = defaultConnectMs }: DialOptions,
+  { ca, pin, unjudged, proxy, connectMs = defaultConnectMs }: DialOptions,
   opening: Set<Socket>,
 ): Promise<Socket> {
   let current: Socket | undefined;
@@ -88,11 +95,11 @@ async function open(
       ...(/^[\d.:a-f]+$/i.test(host) ? {} : { servername: host }),
       ALPNProtocols: ["http/1.1"],
       ...(ca === undefined ? {} : { ca }),
-      ...(pin === undefined ? {} : { rejectUnauthorized: false }),
+      ...(pin === undefined && unjudged === undefined ? {} : { rejectUnauthorized: false }),
     };
     const socket = use(connectTls(judged));
     await happened(socket, "secureConnect");
-    if (pin !== undefined) requirePin(socket, pin);
+    if (pin !== undefined && unjudged === undefined) requirePin(socket, pin);
     return socket;
   } catch (error) {
     current?.destroy();

@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { type CloudEvent, cloudEvent, describeIssues, downlinkAnswer } from "../../protocol/index.ts";
+import {
+  type CloudEvent,
+  cloudEvent,
+  describeIssues,
+  downlinkAnswer,
+  type ReleaseOffer,
+  releaseOffer,
+} from "../../protocol/index.ts";
 import type { HandedDown } from "./handed-down.ts";
 
 /** One message of a poll's answer; without an `event` what central sent in its place (`body`) is none. */
@@ -12,7 +19,13 @@ export interface DownlinkMessage extends Omit<HandedDown, "centralAt"> {
 export interface ParsedDownlink {
   readonly epoch: string;
   readonly messages: readonly DownlinkMessage[];
-  readonly desired: { readonly revision: number; readonly digest?: string | undefined; readonly secrets?: string | undefined };
+  readonly desired: {
+    readonly revision: number;
+    readonly digest?: string | undefined;
+    readonly secrets?: string | undefined;
+    /** An upgrade that is wanted and cannot be understood is told of, and nothing else suffers from it. */
+    readonly release?: ReleaseOffer | { readonly problem: string };
+  };
   readonly asks: readonly Ask[];
 }
 type Ask = NonNullable<z.infer<typeof downlinkAnswer>["asks"]>[number];
@@ -29,6 +42,7 @@ const answer = z.object({
     revision: desired.revision,
     digest: desired.digest.catch(undefined),
     secrets: desired.secrets.catch(undefined),
+    release: z.unknown().optional(),
   }),
   /** A newer central may ask what nobody here can answer. */
   asks: z.array(z.unknown()).catch([]).default([]),
@@ -47,13 +61,19 @@ export function parseDownlink(body: unknown): ParsedDownlink | { readonly proble
   const parsed = answer.safeParse(body);
   if (!parsed.success) return { problem: describeIssues(parsed.error) };
   const { epoch, desired, asks, messages } = parsed.data;
+  const { release, ...wanted } = desired;
   return {
     epoch,
-    desired,
+    desired: release === undefined ? wanted : { ...wanted, release: parseOffer(release) },
     asks: asks.flatMap((each) => ask.safeParse(each).data ?? []),
     messages: messages.map(({ sequence, event, waitedMs, again = false }) => {
       const valid = cloudEvent.safeParse(event);
       return { sequence, waitedMs, again, event: valid.data, body: JSON.stringify(valid.data ?? event ?? null) };
     }),
   };
+}
+
+function parseOffer(release: unknown): ReleaseOffer | { readonly problem: string } {
+  const parsed = releaseOffer.safeParse(release);
+  return parsed.success ? parsed.data : { problem: describeIssues(parsed.error) };
 }

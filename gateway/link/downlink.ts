@@ -21,6 +21,8 @@ export interface DownlinkDeps {
   readonly knownRevision: () => number;
   /** The set of secrets that is held, or on its way. */
   readonly knownSecrets: () => string;
+  /** The attempt at an upgrade that is known as wanted; undefined: this gateway cannot be upgraded from the centre. */
+  readonly knownRelease?: () => string | undefined;
   /** What each answer says that central wants. */
   readonly onDesired: (desired: ParsedDownlink["desired"]) => void;
   /** What it asks of the gateway besides; again in each answer until it was answered. */
@@ -44,7 +46,11 @@ export async function runDownlink(deps: DownlinkDeps, signal: AbortSignal): Prom
     const online = await session.online(signal);
     progress.back("downlink");
     if (!online) return;
-    const known = { knownRevision: deps.knownRevision(), knownSecrets: deps.knownSecrets() };
+    const knownRelease = deps.knownRelease?.();
+    const known = {
+      ...{ knownRevision: deps.knownRevision(), knownSecrets: deps.knownSecrets() },
+      ...(knownRelease === undefined ? {} : { knownRelease }),
+    };
     try {
       const answer = await session.send(
         online.session,

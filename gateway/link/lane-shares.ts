@@ -1,4 +1,4 @@
-import { type Clock, type Lane, systemClock } from "../../protocol/index.ts";
+import { type Clock, type Lane, type QueuePolicy, systemClock } from "../../protocol/index.ts";
 import { ByteRate } from "./byte-rate.ts";
 
 /** Batches under way at once, of all lanes, and of one. */
@@ -122,4 +122,9 @@ export class LaneShares {
     if (this.#together >= maxTogether) return undefined;
     return this.#waiting.toSorted((a, b) => (this.#served.get(a.lane) ?? 0) - (this.#served.get(b.lane) ?? 0))[0];
   }
+}
+
+export function weightsOf({ lanes }: QueuePolicy): Record<Lane, number> {
+  const { transaction, bulk, telemetry } = lanes;
+  return { transaction: transaction.weight, bulk: bulk.weight, telemetry: telemetry.weight };
 }

@@ -12,13 +12,13 @@ export class LinkLimits {
 
   configure({ link }: Pick<Bundle, "link">): void {
     this.#policy = link ?? linkPolicy.parse({});
-    this.#shares.limit(this.#bytesPerSecond);
+    this.#shares.limit(this.bytesPerSecond);
   }
 
   /** What one batch holds at most: no more than a second brings, so that lanes take turns within it; one frame always goes. */
   get batch(): { readonly bytes: number; readonly messages: number } {
     const { bytes, messages = Number.POSITIVE_INFINITY } = this.#policy.batch;
-    return { bytes: Math.min(sizeBytes(bytes), this.#bytesPerSecond ?? Number.POSITIVE_INFINITY), messages };
+    return { bytes: Math.min(sizeBytes(bytes), this.bytesPerSecond ?? Number.POSITIVE_INFINITY), messages };
   }
 
   /** How long the first message after a silence waits for company. */
@@ -26,7 +26,8 @@ export class LinkLimits {
     return durationMs(this.#policy.linger[lane]);
   }
 
-  get #bytesPerSecond(): number | undefined {
+  /** What the whole way to central may take; undefined: no limit is set. */
+  get bytesPerSecond(): number | undefined {
     const { bytesPerSecond } = this.#policy;
     return bytesPerSecond === undefined ? undefined : sizeBytes(bytesPerSecond);
   }

@@ -11,6 +11,8 @@ const betweenSessionsMs = 5000;
 type Way = Lane | "downlink";
 
 interface Movement {
+  /** Nothing waits: there is nothing that could move. */
+  atRest: boolean;
   /** By running time without that without a link. */
   movedAt: number;
   /** Since when there is no link. */
@@ -31,16 +33,27 @@ export class LinkProgress {
     this.#ways = new Map(
       [...lanes, "downlink" as const].map((way) => [
         way,
-        { movedAt: clock.monotonic(), awaySince: undefined, problem: undefined, logged: false },
+        { atRest: false, movedAt: clock.monotonic(), awaySince: undefined, problem: undefined, logged: false },
       ]),
     );
   }
 
-  /** Something was acknowledged or taken, or nothing waits. */
+  /** Something was acknowledged or taken. */
   moved(way: Way): void {
     const movement = this.#of(way);
     if (movement.logged) this.#log.info({ event: "link.way.drainsAgain", way }, "what waits gets through again");
-    Object.assign(movement, { movedAt: this.#clock.monotonic(), problem: undefined, logged: false });
+    Object.assign(movement, { atRest: false, movedAt: this.#clock.monotonic(), problem: undefined, logged: false });
+  }
+
+  /** Nothing waits: until something does, the way is not stalled, however long that is. */
+  rests(way: Way): void {
+    this.moved(way);
+    this.#of(way).atRest = true;
+  }
+
+  /** Something waits, or may. */
+  waits(way: Way): void {
+    if (this.#of(way).atRest) this.moved(way);
   }
 
   /** There is no link: what waits is not stalled by that, if it lasts. */
@@ -69,6 +82,7 @@ export class LinkProgress {
   /** Why a backlog does not get through, once it is for long enough; undefined while it does. */
   stalled(way: Way): string | undefined {
     const movement = this.#of(way);
+    if (movement.atRest) return undefined;
     const forMs = this.#clock.monotonic() - movement.movedAt - this.#awayMs(movement);
     // a poll without an answer is one for which there was nothing
     if (forMs < stalledAfterMs || (way === "downlink" && movement.problem === undefined)) return undefined;

@@ -20,7 +20,8 @@ import type { LinkAnswer, LinkRequest, Transport } from "./transport.ts";
 
 /**
  * The link's modes. `offline` → `online` by a hello; back by any failure. `denied`: central does not accept us, tried again slowly, the
- * plant runs on (P5). `fenced`: a newer session of this site exists; only a person ends it (rule 5).
+ * plant runs on (P5). `fenced`: a newer session of this site exists, or its gateway moved to other hardware and this is what it left; only a
+ * person ends it (rule 5).
  */
 export type LinkState =
   | { readonly kind: "offline"; readonly reason: string }
@@ -44,30 +45,42 @@ export interface SessionDeps {
   readonly log: Logger;
   /** Deliveries stop, and it is flushed: a restart does not say hello again. The link has stopped before, as a full disk may keep this waiting. */
   readonly onFenced: (reason: string) => Promise<void>;
+  /** Done before each hello. @returns what central answered instead of what was asked of it; undefined: nothing stands in the way */
+  readonly beforeHello?: () => Promise<Refusal | undefined>;
 }
+type Refusal = Extract<LinkAnswer, { kind: "problem" }>;
+
+const untried: LinkState = { kind: "offline", reason: "not tried yet" };
 
 /** Every answer of central that depends on its ledger names it. */
 const answerOfLedger = z.object({ incarnation: z.string() });
 
 /** Problems after which a new hello helps. */
 const helloAgain = new Set(["session-unknown"]);
+const passedOver = new Set(["conflict", "invalid", "not-found"]);
 const denied = new Set(["not-signed", "token-invalid", "key-unknown", "site-unknown", "site-revoked", "not-allowed"]);
 
 /** Keeps one session with central and hands it to uplink, downlink and status; they report what breaks it. */
 export class Session {
   readonly #deps: SessionDeps;
   readonly #bootId = randomUUID();
-  #state: LinkState = { kind: "offline", reason: "not tried yet" };
+  #state: LinkState = untried;
   /** Central's ledger, as the last hello named it. */
   #incarnation: string | undefined;
   /** The last session was ended by what central answered, not by the way to it; and how long central asks to be left alone. */
   #endedByAnswer: EndedByAnswer | undefined;
+  /** When the first hello was begun, in running time. */
+  readonly #began = Promise.withResolvers<number>();
+  /** Central has said once whether it takes us. */
+  #hasWord = false;
   #changed = Promise.withResolvers<void>();
   readonly #listeners = new Set<() => void>();
 
   constructor(deps: SessionDeps, fencedBefore: string | undefined) {
     this.#deps = deps;
-    if (fencedBefore !== undefined) this.#state = { kind: "fenced", reason: fencedBefore };
+    if (fencedBefore === undefined) return;
+    this.#state = { kind: "fenced", reason: fencedBefore };
+    this.#hasWord = true;
   }
 
   get state(): LinkState {
@@ -80,6 +93,7 @@ export class Session {
    */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
+    this.#began.resolve(clock.monotonic());
     const afterSessions = new PausesAfterSessions();
     const afterHellos = new PausesAfterHellos();
     let beganAt: number | undefined;
@@ -97,8 +111,8 @@ export class Session {
         afterHellos.succeeded();
       } catch (error) {
         if (signal.aborted) return;
-        const isDenial = error instanceof PlantgateError && error.code === "LINK_DENIED";
-        if (!isDenial) this.#becomeUnreached(describeError(error));
+        const isSaid = error instanceof PlantgateError && (error.code === "LINK_DENIED" || error.code === "LINK_FENCED");
+        if (!isSaid) this.#becomeUnreached(describeError(error));
         await clock.sleep(afterHellos.next(error), signal);
       }
     }
@@ -113,6 +127,25 @@ export class Session {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Resolves once central has said whether it takes us, or `mostMs` are over since the first hello was begun: a copy that was left behind, or a
+   * gateway that is turned away as an older one, is to know so before it delivers anything (rule 5). That central was not reached yet is no word of it: the
+   * network of a machine that was just switched on comes later. A plant without its centre goes on (P5).
+   */
+  async firstWord(mostMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    const beganAt = await before(this.#began.promise, signal);
+    if (beganAt === undefined || this.#hasWord) return;
+    const over = new AbortController();
+    const leftMs = Math.max(0, beganAt + mostMs - clock.monotonic());
+    let isOver = leftMs === 0;
+    const waited = clock.sleep(leftMs, AbortSignal.any([signal, over.signal])).then(() => {
+      isOver = true;
+    });
+    while (!this.#hasWord && !isOver) await Promise.race([this.#nextChange(signal), waited]);
+    over.abort();
   }
 
   /** Central's clock; undefined without a link. */
@@ -166,17 +199,7 @@ export class Session {
     ) {
       throw new PlantgateError("PEER_UNREACHABLE", "the request belonged to an earlier session");
     }
-    if (told.code === "fenced") {
-      if (this.#state.kind !== "fenced") {
-        this.#become({ kind: "fenced", reason });
-        this.#deps.log.error(
-          { event: "link.session.fenced", reason },
-          "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real",
-        );
-        await this.#deps.onFenced(reason);
-      }
-      throw new PlantgateError("LINK_FENCED", reason);
-    }
+    if (told.code === "fenced" || told.moved) await this.#fence(reason);
     if (denied.has(told.code)) {
       this.#endByAnswer(session, { kind: "denied", reason }, waitMs);
       throw new PlantgateError("LINK_DENIED", reason);
@@ -187,20 +210,40 @@ export class Session {
     }
   }
 
+  /** @throws PlantgateError LINK_FENCED */
+  async #fence(reason: string): Promise<never> {
+    if (this.#state.kind !== "fenced") {
+      this.#become({ kind: "fenced", reason });
+      this.#deps.log.error(
+        { event: "link.session.fenced", reason },
+        "another gateway runs as this site: link and deliveries stop, intake goes on; a person has to decide which one is real",
+      );
+      await this.#deps.onFenced(reason);
+    }
+    throw new PlantgateError("LINK_FENCED", reason);
+  }
+
   async #hello(signal: AbortSignal): Promise<void> {
-    const { transport, queue, site, version, clock, log } = this.#deps;
-    const depth = await queue.depth();
+    const { transport, queue, site, version, clock, log, beforeHello } = this.#deps;
+    const refused = await beforeHello?.();
+    // what this central does not know, or will not have, is no reason to stay away
+    if (refused && !passedOver.has(refused.problem.code)) return this.#turnedAway(refused);
+    const [depth, left] = await Promise.all([queue.depth(), queue.leftEpochs()]);
     const greeting: Hello = {
       gatewayVersion: version,
       bootId: this.#bootId,
       sentAt: toInstant(clock.now()),
-      epochs: depth.lanes.filter(isUplinked).map(({ lane, epoch, epochFirst, epochChain, predecessor }) => ({
-        lane,
-        epoch,
-        firstSequence: epochFirst,
-        chain: epochChain,
-        ...(predecessor ? { predecessor } : {}),
-      })),
+      // what was left comes before what follows it
+      epochs: [
+        ...left.map(({ lane, epoch, first, chain, last, predecessor }) =>
+          named(lane, epoch, { firstSequence: first, chain, acknowledged: last, predecessor }),
+        ),
+        ...depth.lanes
+          .filter(isUplinked)
+          .map(({ lane, epoch, epochFirst, epochChain, predecessor, acknowledged }) =>
+            named(lane, epoch, { firstSequence: epochFirst, chain: epochChain, acknowledged, predecessor }),
+          ),
+      ],
     };
     const answer = await transport.send(
       {
@@ -212,18 +255,7 @@ export class Session {
       },
       signal,
     );
-    if (answer.kind === "problem") {
-      const reason = answer.problem.detail ?? answer.problem.title;
-      if (denied.has(answer.problem.code) && this.#state.kind !== "denied") {
-        log.error(
-          { event: "link.hello.refused", code: answer.problem.code, reason },
-          "central refuses this gateway; the plant runs on, messages wait on disk",
-        );
-      }
-      this.#become({ kind: denied.has(answer.problem.code) ? "denied" : "offline", reason });
-      const context = answer.retryAfterMs === undefined ? {} : { waitMs: answer.retryAfterMs };
-      throw new PlantgateError("LINK_DENIED", reason, { context });
-    }
+    if (answer.kind === "problem") return this.#turnedAway(answer);
     const welcome = helloAnswer.safeParse(answer.body);
     if (!welcome.success)
       throw new PlantgateError("PEER_UNREACHABLE", "central's answer to hello was not understood", {
@@ -235,6 +267,20 @@ export class Session {
     log.info({ event: "link.session.began", session }, "connected to central");
     this.#incarnation = incarnation;
     this.#become({ kind: "online", session, watermarks });
+  }
+
+  /** @throws PlantgateError LINK_FENCED, LINK_DENIED */
+  async #turnedAway({ problem, retryAfterMs }: Refusal): Promise<never> {
+    const reason = problem.detail ?? problem.title;
+    if (problem.moved) await this.#fence(reason);
+    if (denied.has(problem.code) && this.#state.kind !== "denied") {
+      this.#deps.log.error(
+        { event: "link.hello.refused", code: problem.code, reason },
+        "central refuses this gateway; the plant runs on, messages wait on disk",
+      );
+    }
+    this.#become({ kind: denied.has(problem.code) ? "denied" : "offline", reason });
+    throw new PlantgateError("LINK_DENIED", reason, { context: retryAfterMs === undefined ? {} : { waitMs: retryAfterMs } });
   }
 
   /**
@@ -288,6 +334,7 @@ export class Session {
 
   #become(state: LinkState): void {
     this.#state = state;
+    if (state.kind !== "offline") this.#hasWord = true;
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers();
     resolve();
@@ -295,12 +342,27 @@ export class Session {
   }
 
   #nextChange(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.resolve();
-    const aborted = Promise.withResolvers<void>();
-    const onAbort = (): void => aborted.resolve();
-    signal.addEventListener("abort", onAbort, { once: true });
-    return Promise.race([this.#changed.promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+    return before(this.#changed.promise, signal);
   }
+}
+
+/** What a promise brings; undefined where the signal aborts first. */
+function before<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value | undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
+  const aborted = Promise.withResolvers<undefined>();
+  const onAbort = (): void => aborted.resolve(undefined);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+type Named = Hello["epochs"][number];
+
+function named(
+  lane: Lane,
+  epoch: string,
+  { predecessor, ...told }: Omit<Named, "lane" | "epoch" | "predecessor"> & { readonly predecessor: LaneDepth["predecessor"] },
+): Named {
+  return { lane, epoch, ...told, ...(predecessor ? { predecessor } : {}) };
 }
 
 function isUplinked(depth: LaneDepth): depth is LaneDepth & { lane: Lane } {

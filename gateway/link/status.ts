@@ -26,6 +26,8 @@ export interface StatusDeps {
   readonly log: Logger;
   readonly connectors: () => readonly ConnectorReport[];
   readonly configuration: () => StatusReport["configuration"];
+  /** What the program runs on, and what became of upgrades. */
+  readonly release?: () => Pick<StatusReport, "platform" | "installed" | "upgrade">;
   readonly repeats: () => number;
   readonly progress: LinkProgress;
   /** Told what central says of keys. */
@@ -89,6 +91,7 @@ async function makeReport(deps: StatusDeps, session: string): Promise<StatusRepo
     startedAt: toInstant(deps.startedAt),
     pid: process.pid,
     gatewayVersion: deps.version,
+    ...deps.release?.(),
     lanes: depth.lanes.flatMap((each) => (each.lane === "inbound" ? [] : [laneReport(each.lane, each, deps.progress)])),
     ...(stalled === undefined ? {} : { downlink: { stalled: stalled.slice(0, 1000) } }),
     disk,

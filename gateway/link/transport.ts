@@ -45,11 +45,20 @@ export interface LinkRequest {
   readonly longestMs?: number;
   /** The longest silence, in either direction: a slow link may take its time, a dead one may not (half-open detection). */
   readonly silenceMs: number;
+  /** Its answer is bytes as they are, and so many at most. */
+  readonly mostBytes?: number;
 }
 
 /** An answer of central: what it said, or the problem that it named. */
 export type LinkAnswer =
-  | { readonly kind: "ok"; readonly status: number; readonly body: unknown; readonly text: string }
+  | {
+      readonly kind: "ok";
+      readonly status: number;
+      readonly body: unknown;
+      readonly text: string;
+      /** Of an answer that was asked for as bytes. */
+      readonly bytes?: Uint8Array;
+    }
   | {
       readonly kind: "problem";
       readonly problem: Problem;
@@ -60,7 +69,7 @@ export type LinkAnswer =
 interface RawAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  readonly text: string;
+  readonly bytes: Buffer;
 }
 
 class StaleConnection extends Error {}
@@ -73,6 +82,7 @@ const spread = 0.25;
 
 /** Of any answer: a bundle is the largest. */
 const maxAnswerBytes = 64 * 1024 * 1024;
+const maxProblemBytes = 64 * 1024;
 
 /**
  * Outbound HTTPS to central, each request with a token of minutes that the gateway's own key signed. Token times follow central's
@@ -103,9 +113,12 @@ export class Transport {
   /** @throws PlantgateError PEER_UNREACHABLE: central did not answer, or something that is not central did */
   async send(request: LinkRequest, signal: AbortSignal): Promise<LinkAnswer> {
     const { keys } = this.#deps;
-    const answer = await this.#sendSigned(request, keys.current, signal);
-    if (!isUnknownKey(answer)) return answer;
-    for (const other of keys.others ?? []) {
+    const tried = keys.current;
+    const answer = await this.#sendSigned(request, tried, signal);
+    if (!isOfKey(answer)) return answer;
+    // it may have become another one while this call was under way
+    const others = [keys.current, ...(keys.others ?? [])].filter(({ fingerprint }) => fingerprint !== tried.fingerprint);
+    for (const other of others) {
       const again = await this.#sendSigned(request, other, signal);
       if (again.kind === "problem" && deniesKey.has(again.problem.code)) continue;
       try {
@@ -132,9 +145,15 @@ export class Transport {
     const url = new URL(request.path, this.#deps.centralUrl);
     try {
       const answer = await this.#exchange(url, request, await this.#tokenBy(key), signal);
-      const { status, headers, text } = answer;
+      const { status, headers, bytes } = answer;
+      const isFine = status >= 200 && status < 300;
+      if (isFine && request.mostBytes !== undefined) {
+        this.#learnClock(headers.date);
+        return { kind: "ok", status, body: undefined, text: "", bytes };
+      }
+      const text = bytes.toString("utf8");
       const body = (headers["content-type"] ?? "").includes("json") ? parseJson(text) : undefined;
-      if (status >= 200 && status < 300) {
+      if (isFine) {
         this.#learnClock(headers.date);
         return { kind: "ok", status, body, text };
       }
@@ -171,6 +190,8 @@ export class Transport {
       ...(body === undefined ? {} : { "content-length": String(body.byteLength) }),
       ...request.headers,
     };
+    // what is no answer of bytes is a problem in a few words
+    const mostBytes = request.mostBytes === undefined ? maxAnswerBytes : Math.max(request.mostBytes, maxProblemBytes);
     return new Promise((resolve, reject) => {
       const sent = this.#dialer.request(url, { method: request.method, headers, agent: this.#dialer.agent }, (response) => {
         const parts: Buffer[] = [];
@@ -179,13 +200,13 @@ export class Transport {
           bytes += part.length;
           limit.allowFor(part.length);
           parts.push(part);
-          if (bytes > maxAnswerBytes) fail(new Error(`the answer has more than ${maxAnswerBytes} bytes`));
+          if (bytes > mostBytes) fail(tooMuch(request));
         });
         response.on("error", fail);
         response.on("aborted", () => fail(new Error("the answer was cut off")));
         response.on("end", () => {
           settled();
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(parts).toString("utf8") });
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes: Buffer.concat(parts) });
         });
       });
       const limit = new TimeLimit(this.#deps.clock, request.longestMs ?? defaultLongestMs, (afterMs) =>
@@ -244,11 +265,18 @@ export class Transport {
   }
 }
 
+/** More than a request asked for is central's mistake, or not central; more than any answer has is a way that is broken. */
+function tooMuch({ mostBytes }: LinkRequest): Error {
+  if (mostBytes === undefined) return new Error(`the answer has more than ${maxAnswerBytes} bytes`);
+  return new PlantgateError("PEER_REFUSED", `central gave more than the ${mostBytes} bytes that were asked for`);
+}
+
 /** Problems that say of the key of a call that it does not count. */
 const deniesKey = new Set(["key-unknown", "token-invalid", "site-revoked", "not-allowed"]);
 
-function isUnknownKey(answer: LinkAnswer): boolean {
-  return answer.kind === "problem" && answer.problem.code === "key-unknown";
+/** Another key may be taken. */
+function isOfKey(answer: LinkAnswer): boolean {
+  return answer.kind === "problem" && (answer.problem.code === "key-unknown" || answer.problem.moved === true);
 }
 
 /** At most `longestPauseMs`: whoever asks for more is asked again by then, so that no mistake there stops a lane for a day (P5). */

@@ -5,6 +5,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Batch, type BatchResult, bytesOf, fitting, lastOf, sendBatch } from "./batch.ts";
 import { BatchSize } from "./batch-size.ts";
 import type { LaneShares } from "./lane-shares.ts";
+import { sendLeftEpochs } from "./left-epochs.ts";
 import type { LinkLimits } from "./link-limits.ts";
 import { isAnswered } from "./pauses.ts";
 import type { LinkProgress } from "./progress.ts";
@@ -117,11 +118,14 @@ class LaneUplink {
    * where hellos come through and batches do not, each session after the first begins later. @returns whether the session is still there
    */
   async #begin(online: OnlineLink): Promise<boolean> {
-    const { queue, session, log } = this.#deps;
+    const { queue, session, progress, log } = this.#deps;
     const lane = this.#lane;
+    progress.waits(lane);
     await this.#drain();
     this.#ended.length = 0;
     if (this.#losses > 1) await this.#pause(this.#delays.next().value, online);
+    // before `confirm` lets go of what central has had for long enough
+    await sendLeftEpochs(this.#deps, { lane, online, size: this.#size, pause: (ms) => this.#pause(ms, online) }, this.#signal);
     if (!session.isCurrent(online.session)) return false;
     const { acknowledged, epoch, epochFirst } = await queue.position(lane);
     const known = online.watermarks.find((each) => each.lane === lane && each.epoch === epoch)?.watermark;
@@ -144,13 +148,14 @@ class LaneUplink {
       if (this.#underWay.size >= this.#size.window) return this.#wake.wait(this.#signal);
       const batch = await this.#next();
       if (!batch) {
-        if (this.#underWay.size === 0 && this.#ended.length === 0) this.#deps.progress.moved(this.#lane);
+        if (this.#underWay.size === 0 && this.#ended.length === 0) progress.rests(this.#lane);
         await this.#wake.wait(this.#signal);
         const lingerMs = this.#deps.limits.lingerMs(this.#lane);
         if (this.#underWay.size === 0 && this.#deps.session.isCurrent(online.session) && lingerMs > 0)
           await clock.sleep(lingerMs, this.#signal);
         return;
       }
+      progress.waits(this.#lane);
       const turn = shares.turn(this.#lane, bytesOf(batch), this.#signal);
       if (shares.isLimited) progress.hindered(this.#lane, limited);
       if (!(await turn)) return;

@@ -184,7 +184,7 @@ export class FrameWriter {
     const sealed = sealing.seal(events, places.frame(lane, first, count, "events"));
     const inputs = raw && sealing.seal(raw, places.frame(lane, first, count, "inputs"));
     statements.run(
-      "INSERT INTO frames VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
+      "INSERT INTO frames (position, count, recorded_at, run_at, chain, hole, key, events, inputs, linked_to) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
       framePosition(lane, first),
       count,
       now(),

@@ -46,7 +46,7 @@ export class ChangeWriter {
       return { appended: 0, repeats: Math.max(1, change.messages?.length ?? 0), conflicts: [] };
     const committed = staged.appendJudged(change, this.#deps.windows, (message) => this.#keepConflict(change, message, staged));
     for (const { name, value } of change.cursors ?? []) {
-      const upsert = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+      const upsert = "INSERT INTO cursors (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
       this.#deps.statements.run(upsert, name, value);
     }
     for (const letter of change.deadLetters ?? []) this.#deps.deadLetters.write(letter, staged.totals);
@@ -64,7 +64,7 @@ export class ChangeWriter {
 
   /** @returns whether it was not set, or stood for other content */
   #setMarker({ client, packetId, content = null }: { client: string; packetId: number; content?: string | null }): boolean {
-    const upsert = `INSERT INTO markers VALUES (?, ?, ?)
+    const upsert = `INSERT INTO markers (client, packet, content) VALUES (?, ?, ?)
       ON CONFLICT (client, packet) DO UPDATE SET content = excluded.content WHERE content IS NOT excluded.content`;
     return this.#deps.statements.run(upsert, client, packetId, content).changes > 0;
   }

@@ -11,6 +11,7 @@ const slack = 0.02;
 const discardedAtOnce = 1000;
 /** What a row takes beside what differs most: its names, numbers, and its entries in two indexes. */
 const rowBytes = 256;
+const columns = "(id, at, direction, connector, flow, place, code, reason, attempts, type, key, sealed_by, body)";
 
 /** With direction and connector: the id of the row that tells of discarded ones. It counts for no budget. */
 const discardedPrefix = "discarded/";
@@ -51,7 +52,7 @@ export class DeadLetters {
   write(letter: DeadLetter, totals: TotalsChange): void {
     const { id, at, direction, connector, flow = null, place, code, reason, attempts, type = null, key = null } = letter;
     const sealed = this.#sealing.seal(letter.body, places.deadLetter(id));
-    const insert = `INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ${deadLetterBytes} AS bytes`;
+    const insert = `INSERT INTO dead_letters ${columns} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ${deadLetterBytes} AS bytes`;
     const values = [id, at, direction, connector, flow, place, code, reason, attempts, type, key] as const;
     const bytes = this.#statements.get(insert, ...values, sealed.key, sealed.bytes)?.bytes as number;
     totals.add({ deadLetters: 1 });
@@ -101,7 +102,7 @@ export class DeadLetters {
     }
     if (count === 0 || from === undefined || to === undefined) return 0;
     const body = Buffer.from(JSON.stringify({ count: (range?.count ?? 0) + count, from, to }));
-    const upsert = `INSERT INTO dead_letters VALUES (?, ?, ?, ?, NULL, '', 'DISCARDED', ?, 0, NULL, NULL, NULL, ?)
+    const upsert = `INSERT INTO dead_letters ${columns} VALUES (?, ?, ?, ?, NULL, '', 'DISCARDED', ?, 0, NULL, NULL, NULL, ?)
       ON CONFLICT (id) DO UPDATE SET at = excluded.at, reason = excluded.reason, body = excluded.body`;
     const reason = `older dead letters were discarded: those of one connector may take ${maxBytes} bytes`;
     this.#statements.run(upsert, tombstone, Date.parse(to), direction, connector, reason, body);

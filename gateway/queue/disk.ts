@@ -129,9 +129,22 @@ export class Disk {
     return freeBytes < steps.discarding ? "discarding" : "ok";
   }
 
-  /** Below so much free space each step begins: absolute on a usual disk, a share of a small one. */
-  #steps(): { discarding: number; bulkRefused: number; refusing: number; reserve: number } {
-    const of = (most: number, share: number): number => Math.min(most * mebibyte, Math.floor(this.#sizeBytes / share));
-    return { discarding: of(512, 10), bulkRefused: of(256, 16), refusing: of(128, 32), reserve: of(32, 64) };
+  #steps(): LadderSteps {
+    return ladderSteps(this.#sizeBytes);
   }
+}
+
+/** Bytes that are free when a step begins. */
+export interface LadderSteps {
+  readonly discarding: number;
+  readonly bulkRefused: number;
+  readonly refusing: number;
+  /** Of the file that pays for bookkeeping. */
+  readonly reserve: number;
+}
+
+/** Below so much free space each step begins: absolute on a usual disk, a share of a small one. */
+export function ladderSteps(sizeBytes: number): LadderSteps {
+  const of = (most: number, share: number): number => Math.min(most * mebibyte, Math.floor(sizeBytes / share));
+  return { discarding: of(512, 10), bulkRefused: of(256, 16), refusing: of(128, 32), reserve: of(32, 64) };
 }

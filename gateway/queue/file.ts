@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { chainGenesis, type EpochMs, lanes as uplinkLanes } from "../../protocol/index.ts";
 import type { QueueLane } from "./change.ts";
 import { codeOf, UnknownHeader } from "./damage.ts";
+import type { FormatSteps } from "./format.ts";
 import type { ProbeRoom } from "./room.ts";
 import type { KernelTime } from "./running-time.ts";
 import { formatVersion, schema } from "./schema.ts";
@@ -15,6 +16,10 @@ export interface OpenOptions {
   readonly kernel: KernelTime;
   readonly now: () => EpochMs;
   readonly probeRoom?: ProbeRoom;
+  /** The version that opens it is on trial: a step of the format that the version before cannot live with waits. */
+  readonly onTrial?: boolean | undefined;
+  /** Steps of the format that the program knows, where it is another than this one. */
+  readonly steps?: FormatSteps | undefined;
 }
 
 export function markPath(path: string): string {
@@ -41,7 +46,9 @@ export function makeTables(db: DatabaseSync, site: string): void {
   db.exec(schema);
   db.prepare("INSERT INTO meta VALUES ('format', ?), ('site', ?)").run(String(formatVersion), site);
   db.exec("INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0)");
-  const insert = db.prepare("INSERT INTO lanes VALUES (?, ?, 1, ?, NULL, NULL, 1, 0, 0, ?, ?, 0, ?, 0, 0, 0)");
+  const insert =
+    db.prepare(`INSERT INTO lanes (lane, epoch, epoch_first, epoch_chain, predecessor_epoch, predecessor_last, next, acknowledged, dispatched,
+    chain, acknowledged_chain, pruned, pruned_chain, bytes, waiting_bytes, again_up_to) VALUES (?, ?, 1, ?, NULL, NULL, 1, 0, 0, ?, ?, 0, ?, 0, 0, 0)`);
   for (const lane of queueLanes) {
     const epoch = randomUUID();
     const genesis = chainGenesis(site, lane, epoch);

@@ -2,6 +2,7 @@ import type { EpochMs, Lane } from "../../protocol/index.ts";
 import type { NextFrames, QueueLane, StoredFrame } from "./change.ts";
 import { type Fault, FrameReader, type ReadLimits } from "./frames.ts";
 import type { LaneState, StagedLanes } from "./lane-state.ts";
+import type { LeftEpoch } from "./left-epochs.ts";
 import { readOn } from "./read-on.ts";
 import type { Retention } from "./retention.ts";
 import type { RunningTime } from "./running-time.ts";
@@ -60,15 +61,27 @@ export class LaneReader {
     const frames = this.frames(lane, Math.max(after, pruned), limits);
     if (after >= pruned) return { epoch, frames };
     if (!prunedChain) return { epoch, frames: [], chainUnknown: true };
-    const lost: StoredFrame = {
-      first: after + 1,
-      count: pruned - after,
-      recordedAt: 0,
-      events: new Uint8Array(),
-      chain: prunedChain.toString("hex"),
-      hole: "lost-by-receiver",
-    };
-    return { epoch, frames: [lost, ...frames] };
+    return { epoch, frames: [lostByReceiver(after + 1, pruned, prunedChain.toString("hex")), ...frames] };
+  }
+
+  /** As `next`, of an epoch that the lane left. */
+  nextLeft(left: LeftEpoch, after: number, limits: ReadLimits): NextFrames {
+    const { lane, epoch, last, lastChain } = left;
+    const { pruned, prunedChain } = this.#lane(lane);
+    const gone = Math.min(pruned, last);
+    const chain = gone === last ? lastChain : prunedChain?.toString("hex");
+    const lost = gone > after && chain !== undefined ? [lostByReceiver(after + 1, gone, chain)] : [];
+    if (gone > after && lost.length === 0) return { epoch, frames: [] };
+    const frames = gone < last ? this.frames(lane, Math.max(after, pruned), limits) : [];
+    const own: StoredFrame[] = [];
+    for (const frame of frames) {
+      if (frame.first > last) break;
+      // what could not be read where one epoch ends and the next begins is one hole on disk
+      const isCut = frame.first + frame.count - 1 > last;
+      if (!isCut) own.push(frame);
+      else if (frame.hole !== undefined) own.push({ ...frame, count: last - frame.first + 1, chain: lastChain });
+    }
+    return { epoch, frames: [...lost, ...own] };
   }
 
   /** Without it nobody reads on, so the reserve pays for it. */
@@ -92,4 +105,9 @@ export class LaneReader {
   #lane(lane: QueueLane): Readonly<LaneState> {
     return this.#deps.lanes.get(lane) as LaneState;
   }
+}
+
+/** A hole that says what central lost and nobody has any more. `chain`: its value behind it. */
+function lostByReceiver(first: number, last: number, chain: string): StoredFrame {
+  return { first, count: last - first + 1, recordedAt: 0, events: new Uint8Array(), chain, hole: "lost-by-receiver" };
 }

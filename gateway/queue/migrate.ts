@@ -72,8 +72,8 @@ export function migrateFrom3(db: DatabaseSync): void {
 export function deriveHeld(db: DatabaseSync): void {
   db.exec(`
     DELETE FROM held;
-    INSERT INTO held SELECT connector, 'deliveries', count(*), sum(length(line)) FROM deliveries GROUP BY connector;
-    INSERT INTO held SELECT connector, direction, count(*), sum(${deadLetterBytes}) FROM dead_letters WHERE NOT ${tellsOfDiscarded}
+    INSERT INTO held (connector, kind, count, bytes) SELECT connector, 'deliveries', count(*), sum(length(line)) FROM deliveries GROUP BY connector;
+    INSERT INTO held (connector, kind, count, bytes) SELECT connector, direction, count(*), sum(${deadLetterBytes}) FROM dead_letters WHERE NOT ${tellsOfDiscarded}
       GROUP BY connector, direction;
   `);
 }
@@ -90,7 +90,7 @@ export function moveOldFrames(db: DatabaseSync): void {
     if (last === null) db.exec("DROP TABLE old_frames");
     else {
       db.prepare(
-        "INSERT INTO frames SELECT position, count, recorded_at, 0, chain, NULL, NULL, events, inputs, NULL FROM old_frames WHERE position <= ?",
+        "INSERT INTO frames (position, count, recorded_at, run_at, chain, events, inputs) SELECT position, count, recorded_at, 0, chain, events, inputs FROM old_frames WHERE position <= ?",
       ).run(last);
       db.prepare("DELETE FROM old_frames WHERE position <= ?").run(last);
     }
@@ -113,7 +113,7 @@ export function derive(db: DatabaseSync): void {
   }
   db.exec(`
     UPDATE deliveries SET head = (id = (SELECT min(f.id) FROM deliveries f WHERE f.connector = deliveries.connector AND f.key = deliveries.key));
-    INSERT OR REPLACE INTO totals SELECT 1, (SELECT count(*) FROM deliveries), (SELECT coalesce(sum(length(line)), 0) FROM deliveries),
+    INSERT OR REPLACE INTO totals (one, deliveries, delivery_bytes, unknown, parked, dead_letters) SELECT 1, (SELECT count(*) FROM deliveries), (SELECT coalesce(sum(length(line)), 0) FROM deliveries),
       (SELECT count(*) FROM deliveries WHERE state = 'unknown'), (SELECT count(*) FROM deliveries WHERE state = 'parked'),
       (SELECT count(*) FROM dead_letters);
   `);

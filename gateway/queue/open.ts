@@ -7,12 +7,13 @@ import type { QueueLane } from "./change.ts";
 import { Contradiction, forgetDamage, forgetDoubt, isDamage, isDoubted, isNotedAsDamaged, noteDamage } from "./damage.ts";
 import { freeReserve } from "./disk.ts";
 import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
+import { bringForward, firstOnTrial, formatSteps, peekFormat, readFormat, requireReadable } from "./format.ts";
 import { checkSmallTables, checkThoroughly } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
 import { isSound, type LaneState, readLanes, writeLane } from "./lane-state.ts";
 import { readMark } from "./mark.ts";
 import { mendLane } from "./mend.ts";
-import { deriveHeld, migrateFrom1, migrateFrom2, migrateFrom3, moveOldFrames } from "./migrate.ts";
+import { deriveHeld, moveOldFrames } from "./migrate.ts";
 import { whatIsFull } from "./room.ts";
 import { type RunningMark, RunningTime } from "./running-time.ts";
 import { type Salvaged, salvage } from "./salvage.ts";
@@ -47,6 +48,7 @@ export interface OpenedQueue {
  * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID; what SQLite throws when the disk does not let it
  */
 export function openQueueFile(options: OpenOptions): OpenedQueue {
+  refuseNewer(options);
   try {
     return openOrSalvage(options);
   } catch (error) {
@@ -55,15 +57,41 @@ export function openQueueFile(options: OpenOptions): OpenedQueue {
   }
 }
 
+/**
+ * Before anything else, and by a handle that only reads: opening the file would fold its log into it, which is a change.
+ * @throws PlantgateError FORMAT_NEWER
+ */
+export function refuseNewer({ path, steps }: Pick<OpenOptions, "path" | "steps">): void {
+  const found = peekFormat(path);
+  if (found) requireReadable(found, knownFormat(steps));
+}
+
+/**
+ * What is made anew has the newest format. Where a step waits as the version is on trial, that would close the way back: the process ends instead, and the
+ * version before salvages the file.
+ */
+function requireNoWayBack({ onTrial = false, steps = formatSteps, path }: OpenOptions, cause?: unknown): void {
+  if (!onTrial || !steps.some(({ to, readableBy }) => to > firstOnTrial && readableBy > firstOnTrial)) return;
+  throw new PlantgateError("DISK_FAILED", `${path} is damaged, and this version, which is on trial, would make it anew`, {
+    cause,
+  });
+}
+
+function knownFormat(steps: OpenOptions["steps"]): number {
+  return steps?.at(-1)?.to ?? formatVersion;
+}
+
 function openOrSalvage(options: OpenOptions): OpenedQueue {
   if (!isNotedAsDamaged(options.path)) {
     try {
       return openFile(options, undefined);
     } catch (error) {
       if (!isDamage(error)) throw error;
+      requireNoWayBack(options, error);
       noteDamage(options.path);
     }
   }
+  requireNoWayBack(options);
   const salvaged = salvage(options);
   const opened = openFile(options, salvaged);
   forgetDamage(options.path);
@@ -74,13 +102,13 @@ function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQ
   const db = openDatabase(options.path);
   try {
     const inDoubt = isDoubted(options.path);
-    if (inDoubt) checkThoroughly(db);
     const known = db.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").get();
+    if (inDoubt) checkThoroughly(db, known !== undefined && readFormat(db).format > formatVersion);
     db.exec("BEGIN IMMEDIATE");
     // a file that was emptied is no new queue
     if (!known && existsSync(markPath(options.path))) throw new Contradiction("the file has lost all that was in it");
     if (!known) makeTables(db, options.site);
-    judge(db, options.site);
+    judge(db, options);
     checkSmallTables(db, inDoubt);
     if (!salvaged) db.exec("DELETE FROM meta WHERE name = 'salvaged'");
     if (!isCountedByUs(db)) deriveHeld(db);
@@ -102,29 +130,23 @@ function openFile(options: OpenOptions, salvaged: Salvaged | undefined): OpenedQ
   }
 }
 
-function judge(db: DatabaseSync, site: string): void {
+function judge(db: DatabaseSync, { site, steps, onTrial }: OpenOptions): void {
   const value = (name: string) => db.prepare("SELECT value FROM meta WHERE name = ?").get(name)?.value as string | undefined;
-  const format = Number(value("format"));
+  const { format, readableBy } = readFormat(db);
   if (
     !Number.isInteger(format) ||
+    !Number.isInteger(readableBy) ||
     format < 1 ||
+    readableBy > format ||
     (format < 3 && db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'held'").get()) ||
     (format < 4 && db.prepare("SELECT 1 FROM pragma_table_info('frames') WHERE name = 'linked_to'").get())
   )
     throw new Contradiction(`the file does not have the format that it names, ${value("format")}`);
-  if (format > formatVersion) {
-    const advice = "Use the version that wrote it; nothing was changed";
-    throw new PlantgateError("FORMAT_NEWER", `the queue has format ${format}; this program knows ${formatVersion}. ${advice}`);
-  }
+  requireReadable({ format, readableBy }, knownFormat(steps));
   if (value("site") !== site && isOf(db, site)) throw new Contradiction("the file's site is not the one that it was made for");
   if (value("site") !== site)
     throw new PlantgateError("CONFIG_INVALID", `this data folder belongs to site "${value("site")}", not to "${site}"`);
-  if (format === formatVersion) return;
-  if (format === 1) migrateFrom1(db, site);
-  if (format < 3) migrateFrom2(db);
-  // of format 1 the table of frames was just made
-  if (format > 1) migrateFrom3(db);
-  db.prepare("UPDATE meta SET value = ? WHERE name = 'format'").run(String(formatVersion));
+  bringForward(db, site, { steps, onTrial });
 }
 
 /** Whether the file was made for a site: the chain of what comes from central begins with it, and has one epoch. */
@@ -138,7 +160,13 @@ function noteBoot(db: DatabaseSync, { kernel, now }: OpenOptions): RunningTime {
   const mark: RunningMark | undefined = first && { runMs: first.run_ms as number, uptimeMs: first.uptime_ms as number };
   const running = new RunningTime(kernel, mark, latestRunMs(db) + 1);
   const { runMs, uptimeMs } = running.mark();
-  db.prepare("INSERT INTO boots VALUES (?, ?, ?, ?, ?)").run(randomUUID(), now(), kernel.boot, runMs, uptimeMs);
+  db.prepare("INSERT INTO boots (id, at, kernel_boot, run_ms, uptime_ms) VALUES (?, ?, ?, ?, ?)").run(
+    randomUUID(),
+    now(),
+    kernel.boot,
+    runMs,
+    uptimeMs,
+  );
   db.prepare("DELETE FROM boots WHERE id NOT IN (SELECT id FROM boots ORDER BY run_ms DESC LIMIT ?) AND kernel_boot <> ?").run(
     keptBoots,
     kernel.boot,
@@ -157,7 +185,7 @@ function isCountedByUs(db: DatabaseSync): boolean {
 }
 
 function noteCounted(db: DatabaseSync): void {
-  db.exec(`INSERT OR REPLACE INTO meta SELECT 'held_counted', ${latestBoot}`);
+  db.exec(`INSERT OR REPLACE INTO meta (name, value) SELECT 'held_counted', ${latestBoot}`);
 }
 
 /** The latest running time that anything in the file was written at. */

@@ -14,6 +14,7 @@ import type {
 } from "./change.ts";
 import type { ReadLimits } from "./frames.ts";
 import { GroupPacker, type PackedGroup } from "./group.ts";
+import type { LeftEpoch } from "./left-epochs.ts";
 import type { EntryReply, QueueFailure, QueueNotice, QueueReply, QueueRequest } from "./worker.ts";
 
 /** A request without its number; distributes over the union. */
@@ -41,6 +42,8 @@ export interface QueueOptions {
   readonly onFailure: (error: PlantgateError) => void;
   /** A range was found unreadable and is a hole from now on. */
   readonly onNotice?: (notice: QueueNotice) => void;
+  /** This version is on trial: a step of the format that the one before cannot live with waits. */
+  readonly onTrial?: boolean;
 }
 
 /**
@@ -73,7 +76,9 @@ export class Queue {
    * @throws PlantgateError FORMAT_NEWER, CONFIG_INVALID (another site's folder), DISK_FAILED
    */
   static async open(options: QueueOptions): Promise<Queue> {
-    const worker = new Worker(workerUrl("queue/worker"), { workerData: { path: options.path, site: options.site } });
+    const worker = new Worker(workerUrl("queue/worker"), {
+      workerData: { path: options.path, site: options.site, onTrial: options.onTrial === true },
+    });
     const queue = new Queue(worker, options);
     try {
       await new Promise<void>((resolve, reject) => queue.#open.set(0, { resolve, reject }));
@@ -133,6 +138,21 @@ export class Queue {
   /** What goes to central behind `after`, in order; before it, what central lost and nobody has any more. */
   next(lane: Lane, after: number, limits: ReadLimits): Promise<NextFrames> {
     return this.#ask({ op: "next", lane, after, limits });
+  }
+
+  /** Epochs that lanes left after central had acknowledged them, the oldest first: a restored central may have less of them (rule 6). */
+  leftEpochs(): Promise<readonly LeftEpoch[]> {
+    return this.#ask({ op: "leftEpochs" });
+  }
+
+  /** As `next`, of an epoch that the lane left; no frames where none of it can be sent. */
+  nextLeft(lane: Lane, epoch: string, after: number, limits: ReadLimits): Promise<NextFrames> {
+    return this.#ask({ op: "nextLeft", lane, epoch, after, limits });
+  }
+
+  /** An epoch that was left cannot be sent again. */
+  forgetLeft(lane: Lane, epoch: string): Promise<void> {
+    return this.#ask({ op: "forgetLeft", lane, epoch });
   }
 
   depth(): Promise<QueueDepth> {

@@ -1,14 +1,17 @@
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { type HoleReason, PlantgateError } from "../../protocol/index.ts";
 import type { QueueDepth, QueueLane } from "./change.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Deliveries } from "./deliveries.ts";
 import { readDepth } from "./depth.ts";
+import { lowestFormat, readFormat, requireReadable } from "./format.ts";
 import { decodeLines } from "./frame.ts";
+import { checkSmallTables } from "./inspect.ts";
 import { Keystore } from "./keystore.ts";
 import { RunningTime, systemKernelTime } from "./running-time.ts";
-import { formatVersion, framePosition, laneAt, laneEnd, sequenceAt } from "./schema.ts";
+import { framePosition, laneAt, laneEnd, sequenceAt } from "./schema.ts";
 import { places, Sealing } from "./sealing.ts";
 import { Statements } from "./statements.ts";
 
@@ -49,18 +52,24 @@ export class QueueReader {
   readonly deadLetters: DeadLetters;
   #unread = 0;
 
-  /** @throws PlantgateError FORMAT_NEWER; CONFIG_INVALID for a file of an older format, which its gateway brings up to date when it starts */
-  constructor(file: string) {
-    this.#db = new DatabaseSync(file, { readOnly: true, timeout: 5000 });
-    const format = Number(this.#db.prepare("SELECT value FROM meta WHERE name = 'format'").get()?.value);
-    if (format !== formatVersion) {
+  /**
+   * @param frozen only for a file that nobody writes: nothing is made beside it, and a log beside it is not read
+   * @throws PlantgateError FORMAT_NEWER; CONFIG_INVALID for a file of an older format, which its gateway brings up to date when it starts
+   */
+  constructor(file: string, { frozen = false }: { readonly frozen?: boolean } = {}) {
+    const place = frozen ? new URL(`${pathToFileURL(file).href}?immutable=1`) : file;
+    this.#db = new DatabaseSync(place, { readOnly: true, timeout: 5000 });
+    try {
+      const found = readFormat(this.#db);
+      requireReadable(found);
+      if (found.format < lowestFormat)
+        throw new PlantgateError(
+          "CONFIG_INVALID",
+          `the queue has format ${found.format}: start its gateway once, it brings the file up to date`,
+        );
+    } catch (error) {
       this.#db.close();
-      throw format > formatVersion
-        ? new PlantgateError("FORMAT_NEWER", `the queue has format ${format}; this program knows ${formatVersion}`)
-        : new PlantgateError(
-            "CONFIG_INVALID",
-            `the queue has format ${format}: start its gateway once, it brings the file up to date`,
-          );
+      throw error;
     }
     this.#statements = new Statements(this.#db);
     this.#sealing = new Sealing(this.#db, new Keystore(dirname(file), Date.now));
@@ -86,6 +95,11 @@ export class QueueReader {
   /** Messages that were left out so far, as they cannot be read: their key is missing, or they are damaged. */
   get unread(): number {
     return this.#unread;
+  }
+
+  /** @throws Contradiction where a small table is damaged; what SQLite throws */
+  inspect(): void {
+    checkSmallTables(this.#db, false);
   }
 
   depth(): QueueDepth {

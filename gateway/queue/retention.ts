@@ -3,7 +3,7 @@ import type { QueueLane } from "./change.ts";
 import { heldBudgets } from "./held.ts";
 import type { LaneState, StagedLanes } from "./lane-state.ts";
 import type { RunningTime } from "./running-time.ts";
-import { framePosition, laneEnd, sequenceAt } from "./schema.ts";
+import { framePosition, holeColumns, laneEnd, sequenceAt } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
 /** Frames deleted or discarded at once: to free one, SQLite reads each of its pages, and commits wait meanwhile. */
@@ -97,7 +97,7 @@ export class Retention {
     const newest = this.#statements.get("SELECT sequence, run_at FROM acks WHERE lane = ? ORDER BY sequence DESC LIMIT 1", lane);
     if (newest && (newest.sequence === sequence || now - (newest.run_at as number) < recoveryPointMs / acksPerRecoveryPoint))
       return;
-    this.#statements.run("INSERT OR REPLACE INTO acks VALUES (?, ?, ?)", lane, sequence, now);
+    this.#statements.run("INSERT OR REPLACE INTO acks (lane, sequence, run_at) VALUES (?, ?, ?)", lane, sequence, now);
   }
 
   /** What is due by time: late notes, what nobody needs any more, samples past their age. @returns whether there is more to do */
@@ -235,7 +235,7 @@ export class Retention {
     const grows = before?.hole === reason && (before.position as number) + (before.count as number) === first.position;
     const position = grows ? (before.position as number) : first.position;
     this.#statements.run("DELETE FROM frames WHERE position >= ? AND position <= ?", position, last.position);
-    const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL, NULL)";
+    const insert = `INSERT INTO frames ${holeColumns} VALUES (?, ?, ?, ?, ?, ?, x'')`;
     this.#statements.run(insert, position, end - position, at, this.#running.now(), last.chain, reason);
     state.bytes = Math.max(0, state.bytes - sum(rows));
     state.waitingBytes = Math.max(0, state.waitingBytes - sum(rows));

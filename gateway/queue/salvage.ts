@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { renameOver } from "../write-flushed.ts";
 import { carryAll, carryRange } from "./carry.ts";
 import type { QueueLane } from "./change.ts";
 import { makeTables, markPath, type OpenOptions, openDatabase, queueLanes } from "./file.ts";
@@ -61,8 +62,8 @@ export function salvage(options: OpenOptions): Salvaged {
   }
   const folder = join(dirname(path), "damaged", String(options.now()));
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const ending of endings) if (existsSync(path + ending)) renameSync(path + ending, join(folder, basename(path) + ending));
-  renameSync(made, path);
+  for (const ending of endings) if (existsSync(path + ending)) renameOver(path + ending, join(folder, basename(path) + ending));
+  renameOver(made, path);
   return { folder, incomplete };
 }
 
@@ -127,8 +128,10 @@ function carryOver(db: DatabaseSync, options: OpenOptions): string[] {
     }
     for (const table of Object.keys(tables) as (keyof typeof tables)[]) if (!carryTable(old, db, table)) incomplete.push(table);
     readable(() => {
-      for (const { name, value } of old.prepare("SELECT * FROM meta WHERE name IN ('policy', 'recovery_point_ms')").iterate())
-        db.prepare("INSERT INTO meta VALUES (?, ?)").run(name as string, value as string);
+      for (const { name, value } of old
+        .prepare("SELECT * FROM meta WHERE name IN ('policy', 'recovery_point_ms', 'left_epochs')")
+        .iterate())
+        db.prepare("INSERT INTO meta (name, value) VALUES (?, ?)").run(name as string, value as string);
     });
     const begunAnew = queueLanes.filter((lane) => !lanes.has(lane));
     if (begunAnew.length > 0) {

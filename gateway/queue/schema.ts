@@ -34,6 +34,9 @@ CREATE TABLE frames (
   hole TEXT, key INTEGER, events BLOB NOT NULL, inputs BLOB, linked_to BLOB
 ) STRICT;`;
 
+/** What is written of a hole. Rows are written by the names of their columns: a newer format may have more of them (format.ts). */
+export const holeColumns = "(position, count, recorded_at, run_at, chain, hole, events)";
+
 // Since format 4: what is dispatched again finds its row by the message, however many rows its key has.
 export const deliveriesAgain = "CREATE INDEX deliveries_again ON deliveries (message_id) WHERE again = 1;";
 

@@ -5,7 +5,7 @@ import { Contradiction } from "./damage.ts";
 import type { Fault } from "./frames.ts";
 import type { LaneState } from "./lane-state.ts";
 import { chainAt, linkOf, openEvents, type RelinkDeps, relink } from "./relink.ts";
-import { framePosition, laneEnd } from "./schema.ts";
+import { framePosition, holeColumns, laneEnd } from "./schema.ts";
 import type { Statements } from "./statements.ts";
 
 export interface Moment {
@@ -97,7 +97,7 @@ function moveAside(
   const row = statements.get(`SELECT chain, ${size} FROM frames WHERE position = ?`, position);
   if (!row) throw new Contradiction("a frame is not where it was read");
   const keep =
-    "INSERT OR REPLACE INTO set_aside SELECT position, count, recorded_at, ?, ?, chain, key, events, inputs FROM frames WHERE position = ?";
+    "INSERT OR REPLACE INTO set_aside (position, count, recorded_at, reason, found_at, chain, key, events, inputs) SELECT position, count, recorded_at, ?, ?, chain, key, events, inputs FROM frames WHERE position = ?";
   statements.run(keep, reason, at, position);
   changeOne(statements, "DELETE FROM frames WHERE position = ?", position);
   const bytes = row.bytes as number;
@@ -165,6 +165,6 @@ function insertHole(
   { first, count, reason, chain }: { first: number; count: number; reason: string; chain: Uint8Array },
   { at, runMs }: Moment,
 ): void {
-  const insert = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, NULL, x'', NULL, NULL)";
+  const insert = `INSERT INTO frames ${holeColumns} VALUES (?, ?, ?, ?, ?, ?, x'')`;
   statements.run(insert, framePosition(lane, first), count, at, runMs, chain, reason);
 }

@@ -25,8 +25,9 @@ import { KeptAside, type SetAsideDiscarded } from "./kept-aside.ts";
 import { Keystore } from "./keystore.ts";
 import { LaneReader } from "./lane-reader.ts";
 import type { LaneState } from "./lane-state.ts";
+import { forgetLeft, type LeftEpoch, noteLeft, readLeft } from "./left-epochs.ts";
 import { FlushMark } from "./mark.ts";
-import { type OpenedQueue, openQueueFile } from "./open.ts";
+import { type OpenedQueue, openQueueFile, refuseNewer } from "./open.ts";
 import { beginEpoch, setBack } from "./positions.ts";
 import { parseRememberedPolicy } from "./remembered-policy.ts";
 import { Retention } from "./retention.ts";
@@ -83,6 +84,7 @@ export class QueueStore {
   constructor(options: StoreOptions) {
     this.#options = options;
     const { path, now } = options;
+    refuseNewer(options);
     const keystore = new Keystore(dirname(path), now);
     this.lockedKeys = keystore.setLockedAside();
     keystore.onDelayed = (reason) => this.onKeyDelayed?.(reason);
@@ -149,7 +151,7 @@ export class QueueStore {
   /** What has no room is in effect all the same, and remembered with the next time. */
   #remember(name: string, value: string): void {
     if (this.#meta(name) === value) return;
-    const upsert = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    const upsert = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     try {
       this.#transactions.run(() => void this.#statements.run(upsert, name, value));
     } catch (error) {
@@ -206,7 +208,26 @@ export class QueueStore {
 
   /** Central holds other content under our sequences: what it has not acknowledged gets a new epoch that names this one (rule 4). */
   openEpoch(lane: Lane): void {
-    this.#transactions.run((lanes) => beginEpoch(lanes.touch(lane)));
+    this.#transactions.run((lanes) => {
+      const state = lanes.touch(lane);
+      noteLeft(this.#statements, lane, state);
+      beginEpoch(state);
+    });
+  }
+
+  /** Epochs that lanes left after central had acknowledged them, the oldest first. */
+  leftEpochs(): readonly LeftEpoch[] {
+    return readLeft(this.#statements);
+  }
+
+  /** What goes to central again of an epoch that its lane left, behind `after`; no frames where none of it can be sent. @throws as `frames` */
+  nextLeft(lane: Lane, epoch: string, after: number, limits: ReadLimits): NextFrames {
+    const left = this.leftEpochs().find((each) => each.lane === lane && each.epoch === epoch);
+    return left ? this.#reader.nextLeft(left, after, limits) : { epoch, frames: [] };
+  }
+
+  forgetLeft(lane: Lane, epoch: string): void {
+    this.#transactions.run(() => forgetLeft(this.#statements, lane, epoch));
   }
 
   /** What central has of a lane, as it says when a session begins. Where that is less than it acknowledged once (it was restored), what is

@@ -54,7 +54,7 @@ export class TotalsChange {
   }
 
   write(statements: Statements): void {
-    const upsert = `INSERT INTO held VALUES (?, ?, ?, ?)
+    const upsert = `INSERT INTO held (connector, kind, count, bytes) VALUES (?, ?, ?, ?)
       ON CONFLICT (connector, kind) DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes`;
     for (const { connector, kind, count, bytes } of this.#held.values()) statements.run(upsert, connector, kind, count, bytes);
     if (!this.#changed) return;

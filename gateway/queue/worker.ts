@@ -17,7 +17,8 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "frames"; readonly lane: QueueLane; readonly after: number; readonly limits: ReadLimits }
   | { readonly op: "position"; readonly lane: QueueLane }
   | { readonly op: "next"; readonly lane: Lane; readonly after: number; readonly limits: ReadLimits }
-  | { readonly op: "depth" | "disk" }
+  | { readonly op: "nextLeft"; readonly lane: Lane; readonly epoch: string; readonly after: number; readonly limits: ReadLimits }
+  | { readonly op: "depth" | "disk" | "leftEpochs" }
   | { readonly op: "heads"; readonly connector: string; readonly limit: number; readonly skipped: readonly number[] }
   | { readonly op: "receivers" }
   | { readonly op: "delivery"; readonly deliveryId: number }
@@ -28,6 +29,7 @@ export type QueueRequest = { readonly id: number } & (
   | { readonly op: "configure"; readonly policy: QueuePolicy }
   | { readonly op: "keepAcknowledged"; readonly recoveryPointMs: number }
   | { readonly op: "openEpoch"; readonly lane: Lane }
+  | { readonly op: "forgetLeft"; readonly lane: Lane; readonly epoch: string }
   | { readonly op: "confirm"; readonly lane: Lane; readonly watermark: number }
   | { readonly op: "close" }
 );
@@ -71,7 +73,7 @@ const maintainEveryMs = 1000;
 
 const port = parentPort as MessagePort;
 if (!port) throw new Error("the queue's worker runs as a worker thread only");
-const { path, site } = workerData as { path: string; site: string };
+const { path, site, onTrial } = workerData as { path: string; site: string; onTrial: boolean };
 
 function reply(message: QueueReply, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
@@ -118,6 +120,10 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.position(request.lane);
     case "next":
       return store.next(request.lane, request.after, request.limits);
+    case "nextLeft":
+      return store.nextLeft(request.lane, request.epoch, request.after, request.limits);
+    case "leftEpochs":
+      return store.leftEpochs();
     case "depth":
       return store.depth();
     case "disk":
@@ -142,6 +148,8 @@ function answer(store: QueueStore, request: Exclude<QueueRequest, { op: "commit"
       return store.keepAcknowledged(request.recoveryPointMs);
     case "openEpoch":
       return store.openEpoch(request.lane);
+    case "forgetLeft":
+      return store.forgetLeft(request.lane, request.epoch);
     case "confirm":
       return store.confirm(request.lane, request.watermark);
     case "close":
@@ -184,7 +192,8 @@ function serve(store: QueueStore, first: QueueRequest): void {
     flushGroups();
     try {
       const value = answer(store, request);
-      const frames = request.op === "next" ? (value as NextFrames).frames : request.op === "frames" ? value : undefined;
+      const isNext = request.op === "next" || request.op === "nextLeft";
+      const frames = isNext ? (value as NextFrames).frames : request.op === "frames" ? value : undefined;
       reply({ id: request.id, value }, buffersOf(frames));
     } catch (error) {
       reply({ id: request.id, error: failure(error) });
@@ -195,7 +204,7 @@ function serve(store: QueueStore, first: QueueRequest): void {
 }
 
 try {
-  const store = new QueueStore({ path, site, kernel: systemKernelTime(), now: () => Date.now() });
+  const store = new QueueStore({ path, site, onTrial, kernel: systemKernelTime(), now: () => Date.now() });
   const { lost, salvaged } = store.found;
   if (salvaged) reply({ notice: { kind: "salvaged", ...salvaged } });
   if (store.lockedKeys !== undefined) reply({ notice: { kind: "locked", file: store.lockedKeys } });

@@ -19,6 +19,8 @@ import { writeFlushed } from "../write-flushed.ts";
 export interface SecretStoreDeps {
   readonly site: string;
   readonly dataDir: string;
+  /** Secrets of this machine as `secrets_NAME` (systemd's LoadCredential); they serve like files of the data folder. */
+  readonly credentialsDir?: string | undefined;
   /** All keys that what lies on disk may be sealed to. */
   readonly sealingKeys: () => readonly SealingKey[];
   readonly centralKeys: Pick<CentralKeys, "verify">;
@@ -38,8 +40,8 @@ interface Value {
 type Values = ReadonlyMap<string, readonly Value[]>;
 
 /**
- * The site's secrets: central's, in one file, sealed as they came (only memory holds them in the clear); and files `secrets/NAME` of the data
- * folder, which serve where central has none of that name.
+ * The site's secrets: central's, in one file, sealed as they came (only memory holds them in the clear); and files of this machine, credentials
+ * of its service or `secrets/NAME` of the data folder, which serve where central has none of that name.
  */
 export class SecretStore {
   readonly #deps: SecretStoreDeps;
@@ -171,9 +173,11 @@ export class SecretStore {
   }
 
   #fromFile(name: string): string {
-    const file = join(this.#deps.dataDir, "secrets", name);
+    const { dataDir, credentialsDir } = this.#deps;
+    const file = join(dataDir, "secrets", name);
+    const credential = credentialsDir === undefined ? undefined : join(credentialsDir, `secrets_${name}`);
     try {
-      return readFileSync(file, "utf8").trim();
+      return readFileSync(credential !== undefined && existsSync(credential) ? credential : file, "utf8").trim();
     } catch (cause) {
       throw new PlantgateError(
         "SECRET_MISSING",

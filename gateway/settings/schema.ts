@@ -41,8 +41,21 @@ export const gatewaySettings = z.strictObject({
     .max(65535)
     .default(8430)
     .meta({ description: "Port of the local listener; 0: any free one." }),
+  credentialsDir: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "Folder with secrets of this machine as `secrets_NAME`: systemd's LoadCredential puts them there." }),
+  installedDir: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "Where a package put this program: what its updater notes is read there." }),
   unfence: z.boolean().default(false).meta({ description: "A person decided that this gateway is the real one, not its clone." }),
-  logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  logLevel: z
+    .enum(["debug", "info", "warn", "error"])
+    .default("info")
+    .meta({ description: "What the log tells: this and all that is worse." }),
 });
 export type GatewaySettings = z.infer<typeof gatewaySettings>;
 

@@ -6,8 +6,8 @@ import { writeFlushed } from "../write-flushed.ts";
 import { gatewaySettings } from "./schema.ts";
 
 const { site, centralUrl, centralPin, proxy } = gatewaySettings.shape;
-/** What enrollment wrote into the data folder, so that a gateway starts with nothing but the folder's name. */
-const stored = z.strictObject({
+/** What enrollment wrote into the data folder, so that a gateway starts with nothing but the folder's name. A newer version may have written more. */
+const stored = z.object({
   site,
   centralUrl,
   centralPin,

@@ -20,12 +20,28 @@ export function parseSeconds(least: number, most: number): (value: string) => st
   };
 }
 
+/** So many days, or 0. */
+export function parseDays(value: string): string {
+  const days = Number(value);
+  if (value.trim() === "" || !Number.isInteger(days) || days < 0 || days > 365)
+    throw new InvalidArgumentError("Give whole days from 0 to 365.");
+  return value;
+}
+
 /** How many messages of a site may wait. */
 export function parseBacklog(value: string): string {
   const messages = Number(value);
   if (!Number.isSafeInteger(messages) || messages < 10_000)
     throw new InvalidArgumentError("Give a whole number of 10000 or more.");
   return value;
+}
+
+export function parseMebibytes(least: number, most: number): (value: string) => string {
+  return (value) => {
+    if (!/^\d{1,9}$/.test(value) || Number(value) < least || Number(value) > most)
+      throw new InvalidArgumentError(`Give a whole number of MiB from ${least} to ${most}.`);
+    return value;
+  };
 }
 
 export function parseLimit(value: string): number {

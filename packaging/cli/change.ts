@@ -20,6 +20,10 @@ export const changeAnswer = z.looseObject({
   version: z.int(),
   reason: z.string().nullable(),
   rollout: z.int().nullable(),
+  // an older central has changes of documents alone
+  release: z.string().nullish(),
+  untested: z.string().nullish(),
+  packages: z.array(z.looseObject({ file: z.string(), sha256: z.string() })).optional(),
   documents: z.array(z.looseObject({ kind: z.string(), name: z.string(), revision: z.int(), base: z.int() })),
   problems: z.array(z.unknown()),
   events: z.array(z.looseObject({ at: z.string(), actor: z.string(), kind: z.string(), text: z.string() })),
@@ -115,13 +119,16 @@ export async function showing(done: Run, options: OutputOptions, step: () => Pro
 
 export function showChange(change: ChangeAnswer, { output }: OutputOptions): void {
   if (output !== "table") return print(change, output);
-  const { number, title, state, environment, author, expedited, digest, version, reason, rollout } = change;
+  const { number, title, state, environment, author, expedited, digest, version, reason, rollout, release, untested } = change;
   const more = {
+    ...(typeof release === "string" ? { release } : {}),
+    ...(typeof untested === "string" ? { untested } : {}),
     ...(expedited ? { expedited: "yes" } : {}),
     ...(reason === null ? {} : { reason }),
     ...(rollout === null ? {} : { rollout }),
   };
   print({ change: number, title, state, environment, author, version, digest, ...more }, output);
+  if (change.packages?.length) print(change.packages, output, ["file", "sha256"]);
   if (change.documents.length > 0) print(change.documents, output, ["kind", "name", "base", "revision"]);
   if (change.events.length > 0) print(change.events, output, ["at", "actor", "kind", "text"]);
   for (const problem of change.problems) process.stdout.write(`${describeProblem(problem)}\n`);

@@ -30,7 +30,7 @@ export function addConnectionOptions(command: Command): Command {
     .option("--central <url>", "central's address; default: from .plantgate/cli.json here or in the home folder", parseAddress)
     .option(
       "--token-file <file>",
-      "file with an API token, or with the admin key that central keeps in its data folder as admin.token",
+      "file with an API token, or with the admin token that central keeps in its data folder as admin.token",
     );
 }
 
@@ -65,9 +65,14 @@ export class CentralClient {
     const { answer } = await callCentral(this.#url, { method, path, headers: { authorization: `Bearer ${this.#token}` }, body });
     return answer;
   }
+
+  /** Sends bytes as they are. @throws as {@link call} does */
+  async send(method: "PUT", path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    await callCentral(this.#url, { method, path, headers: { authorization: `Bearer ${this.#token}` }, bytes });
+  }
 }
 
-/** One call. @throws PlantgateError PEER_UNREACHABLE; {@link ProblemError} with what central said */
+/** One call: with a body of JSON, or with bytes as they are. @throws PlantgateError PEER_UNREACHABLE; {@link ProblemError} with what central said */
 export async function callCentral(
   url: string,
   call: {
@@ -75,17 +80,20 @@ export async function callCentral(
     readonly path: string;
     readonly headers?: Readonly<Record<string, string>>;
     readonly body?: unknown;
+    readonly bytes?: Uint8Array<ArrayBuffer>;
   },
 ): Promise<{ readonly answer: unknown; readonly headers: Headers }> {
+  const { bytes } = call;
+  const type = bytes ? "application/octet-stream" : call.body === undefined ? undefined : "application/json";
   let response: Response;
   try {
     response = await fetch(new URL(call.path, url), {
       method: call.method,
-      headers: { ...call.headers, ...(call.body === undefined ? {} : { "content-type": "application/json" }) },
-      body: call.body === undefined ? undefined : JSON.stringify(call.body),
+      headers: { ...call.headers, ...(type === undefined ? {} : { "content-type": type }) },
+      body: bytes ?? (call.body === undefined ? undefined : JSON.stringify(call.body)),
       // a redirect would carry the token, or a password, wherever it points
       redirect: "manual",
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(bytes ? 120_000 : 30_000),
     });
   } catch (cause) {
     throw new PlantgateError("PEER_UNREACHABLE", `is central running? Nothing answers at ${url}`, { cause });

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { localAccessFile } from "../../gateway/http/local-routes.ts";
 import { PlantgateError, problem } from "../../protocol/index.ts";
+import { dataOption } from "./installed.ts";
 
 const decisions = {
   retry: "Send it: it did not arrive.",
@@ -19,11 +20,8 @@ export function addDeliveryCommand(program: Command): void {
     .command("delivery")
     .description('Decide about a delivery that waits for a person ("plantgate queue list undecided" shows them).');
   for (const [name, description] of Object.entries(decisions)) {
-    delivery
-      .command(name)
-      .description(description)
-      .argument("<id>", "number of the delivery")
-      .requiredOption("--data <folder>", "data folder of the gateway, which runs")
+    const command = delivery.command(name).description(description).argument("<id>", "number of the delivery");
+    dataOption(command, "gateway", "data folder of the gateway, which runs")
       .requiredOption("--reason <text>", "why; it is recorded")
       .option("--by <name>", "who decides; default: the user of this machine", userInfo().username)
       .action(async (id: string, options: { data: string; reason: string; by: string }) => {

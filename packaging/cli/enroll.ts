@@ -4,6 +4,7 @@ import { writeRequest } from "../../gateway/enrollment/by-file.ts";
 import { type EnrollProgress, enroll } from "../../gateway/enrollment/enroll.ts";
 import { PlantgateError, systemClock } from "../../protocol/index.ts";
 import { parseAddress } from "./arguments.ts";
+import { asOwner, dataOption, startService } from "./installed.ts";
 
 interface EnrollFlags {
   readonly data: string;
@@ -16,10 +17,8 @@ interface EnrollFlags {
 }
 
 export function addEnrollCommand(program: Command): void {
-  program
-    .command("enroll")
-    .description("Bring this gateway to its site: once, before its first start.")
-    .requiredOption("--data <folder>", "folder that the gateway owns")
+  const command = program.command("enroll").description("Bring this gateway to its site: once, before its first start.");
+  dataOption(command, "gateway", "folder that the gateway owns")
     .option("--central <url>", "central's address, such as https://central.example.com", parseAddress)
     .option("--token <token>", "enrollment token, as plantgate site token NAME prints it at central")
     .option("--request <file>", "where there is no way to central yet: write a request there, for plantgate site enroll")
@@ -32,7 +31,7 @@ export function addEnrollCommand(program: Command): void {
     .addHelpText(
       "after",
       "\nWith a token: somebody at central compares the fingerprint and confirms it; Ctrl-C ends the wait, the same command goes on later." +
-        "\nWith a request: plantgate bundle import FILE --data FOLDER takes what comes back.",
+        "\nWith a request: plantgate bundle import FILE takes what comes back.",
     )
     .action(async (flags: EnrollFlags) => {
       const way = { centralCaFile: flags.centralCa, centralPin: flags.centralPin, proxy: flags.proxy };
@@ -43,15 +42,18 @@ export function addEnrollCommand(program: Command): void {
       const stop = (): void => stopping.abort();
       process.once("SIGINT", stop).once("SIGTERM", stop);
       const options = { dataDir: flags.data, centralUrl: flags.central, token: flags.token, ...way };
-      const { site, fingerprint } = await enroll(options, { clock: systemClock, tell }, stopping.signal);
+      const certificates = flags.centralCa === undefined ? [] : [flags.centralCa];
+      const { site, fingerprint } = await asOwner(flags.data, certificates, ([centralCaFile]) =>
+        enroll({ ...options, centralCaFile }, { clock: systemClock, tell }, stopping.signal),
+      );
       process.stdout.write(`${site}: this gateway is enrolled, its key is ${fingerprint}\n`);
-      process.stderr.write(`Start it with: plantgate gateway --data ${flags.data}\n`);
+      process.stderr.write(`${await startService("gateway", flags.data)}\n`);
     });
 }
 
 async function request(file: string, dataDir: string, way: Parameters<typeof writeRequest>[1]): Promise<void> {
   const said = Object.fromEntries(Object.entries(way).filter(([, value]) => value !== undefined));
-  const made = await writeRequest(dataDir, said);
+  const made = await asOwner(dataDir, [], () => writeRequest(dataDir, said));
   writeFileSync(file, `${JSON.stringify(made.request, null, 2)}\n`);
   process.stdout.write(`${made.fingerprint}\n`);
   process.stderr.write(

@@ -1,12 +1,18 @@
 import { existsSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
+import { judgeConfiguration } from "../../gateway/agent/judge.ts";
 import type { QueueLane } from "../../gateway/queue/change.ts";
 import type { DeadLetterQuery } from "../../gateway/queue/dead-letters.ts";
+import { peekFormat, requireReadable } from "../../gateway/queue/format.ts";
 import { recoverKeys } from "../../gateway/queue/keystore.ts";
 import { QueueReader, queueFile } from "../../gateway/queue/read.ts";
-import { laneNumbers } from "../../gateway/queue/schema.ts";
+import { formatVersion, laneNumbers } from "../../gateway/queue/schema.ts";
+import { version } from "../../gateway/version.ts";
 import { PlantgateError } from "../../protocol/index.ts";
 import { parseLimit } from "./arguments.ts";
+import { becomeOwner, dataOption, placeHere, settingsOf } from "./installed.ts";
+import { loadModule } from "./module.ts";
+import { type RefusedSettings, withoutNewer } from "./newer-settings.ts";
 import {
   printDeadLetters,
   printDeliveries,
@@ -33,7 +39,7 @@ const places = [...lanes, "dead", "deliveries", "undecided", "holes", "set-aside
 export function addQueueCommand(program: Command): void {
   const queue = program.command("queue").description("Look into a gateway's queue; the gateway may run meanwhile.");
   const withData = (command: Command): Command =>
-    command.requiredOption("--data <folder>", "the gateway's data folder").option("--json", "print JSON");
+    dataOption(command, "gateway", "the gateway's data folder").option("--json", "print JSON");
 
   withData(queue.command("depth").description("How much waits: lanes, deliveries, dead letters."))
     .option("--by <what>", "count what waits per type or per key, largest first", parseBy)
@@ -70,18 +76,60 @@ export function addQueueCommand(program: Command): void {
       reading(options.data, (reader) => show(reader, what, sequence));
     });
 
+  addJudge(queue);
   addRecoverKeys(queue);
+}
+
+/** What an upgrade asks of the version that it brings, while the one before runs. */
+function addJudge(queue: Command): void {
+  const judge = queue
+    .command("judge")
+    .description(
+      "Whether this version can go on with a folder: its queue, the configuration that runs and, where it is installed, its settings. Nothing is changed.",
+    );
+  dataOption(judge, "gateway", "the gateway's data folder")
+    .option("--json", "print JSON")
+    .action(async ({ data, json }: { data: string; json?: boolean }) => {
+      becomeOwner(data);
+      await requireSettings(data);
+      const found = peekFormat(queueFile(data));
+      if (existsSync(queueFile(data)) && !found)
+        throw new PlantgateError(
+          "CONFIG_INVALID",
+          `what format ${queueFile(data)} has cannot be read: it may be damaged, and its gateway finds out`,
+        );
+      if (found) requireReadable(found);
+      const unknown = await judgeConfiguration(data, version);
+      if (unknown !== undefined) throw new PlantgateError("CONFIG_INVALID", unknown);
+      const said = found ? `format ${found.format}: this version (format ${formatVersion}) opens it` : "there is no queue yet";
+      process.stdout.write(json ? `${JSON.stringify({ ...found, known: formatVersion, opens: true })}\n` : `${said}\n`);
+    });
+}
+
+/** The service's user has to be able to read what is written there, and the version to take it. @throws PlantgateError CONFIG_INVALID */
+async function requireSettings(data: string): Promise<void> {
+  const here = placeHere("gateway", data);
+  if (!here) return;
+  const { refusedSettings } = (await loadModule("gateway/main")) as { refusedSettings: RefusedSettings };
+  const settings = settingsOf("gateway", here.configFile, {});
+  const refused = refusedSettings(withoutNewer("gateway", settings, refusedSettings(settings), () => {}));
+  if (refused.length > 0) {
+    const names = refused.map((name) => `"${name}"`).join(", ");
+    throw new PlantgateError("CONFIG_INVALID", `${here.configFile}: this version does not take ${names}`);
+  }
 }
 
 /** For a folder whose own key is lost; its gateway must not run meanwhile. */
 function addRecoverKeys(queue: Command): void {
-  queue
+  const recover = queue
     .command("recover-keys")
-    .description("Open the keys of a sealed queue with the recovery key, when the folder's own key is lost.")
-    .requiredOption("--data <folder>", "the gateway's data folder; its gateway is stopped")
+    .description("Open the keys of a sealed queue with the recovery key, when the folder's own key is lost.");
+  dataOption(recover, "gateway", "the gateway's data folder; its gateway is stopped")
     .requiredOption("--recovery-key <file>", "private half (PEM) of the key that lies in keystore/recovery.pem")
     .action((options: { data: string; recoveryKey: string }) => {
-      const keys = recoverKeys(options.data, readText(options.recoveryKey));
+      const recoveryKey = readText(options.recoveryKey);
+      becomeOwner(options.data);
+      const keys = recoverKeys(options.data, recoveryKey);
       process.stdout.write(
         `${keys} ${keys === 1 ? "key" : "keys"} recovered. What was set aside as locked before: plantgate queue list set-aside --json\n`,
       );
@@ -161,6 +209,7 @@ function show(reader: QueueReader, what: string, sequence: string | undefined): 
 }
 
 function reading(folder: string, read: (reader: QueueReader) => void): void {
+  becomeOwner(folder);
   const file = queueFile(folder);
   if (!existsSync(file))
     throw new PlantgateError("USAGE", `${folder} holds no queue: is it a gateway's data folder, and has the gateway run?`);

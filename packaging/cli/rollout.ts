@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { PlantgateError } from "../../protocol/index.ts";
+import { changeAnswer, showing } from "./change.ts";
 import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
 import type { Run } from "./main.ts";
 import { addOutputOption, type OutputOptions, print } from "./output.ts";
@@ -11,6 +12,8 @@ const summary = z.looseObject({
   number: z.int(),
   change: z.int(),
   title: z.string(),
+  // an older central rolls out configurations alone
+  release: z.string().nullish(),
   environment: z.string(),
   state: z.string(),
   wave: z.int(),
@@ -34,6 +37,8 @@ const view = summary.extend({
           reason: z.string().nullable(),
           toRevision: z.int(),
           reportedRevision: z.int(),
+          toVersion: z.string().nullish(),
+          reportedVersion: z.string().nullish(),
         }),
       ),
     }),
@@ -47,6 +52,7 @@ const watchEveryMs = 1000;
 
 export function addRolloutCommand(program: Command, done: Run): void {
   const rollout = program.command("rollout").description("Changes on their way to the sites, wave by wave.");
+  addStart(rollout, done);
   addOutputOption(
     addConnectionOptions(
       rollout.command("list").description("Rollouts, the newest first.").option("--environment <name>", "of one environment"),
@@ -115,6 +121,52 @@ export function addRolloutCommand(program: Command, done: Run): void {
   }
 }
 
+/** A version of gateways is a change like any other: written, read where its environment asks for that, rolled out. */
+function addStart(rollout: Command, done: Run): void {
+  addOutputOption(
+    addConnectionOptions(
+      rollout
+        .command("start")
+        .description(
+          "Bring a version of gateways (plantgate release add) to an environment. Where that asks for review, somebody else approves it first.",
+        )
+        .requiredOption("--release <version>", "such as 1.2.0")
+        .requiredOption("--environment <name>", "dev, test, prod")
+        .option("--title <text>", "what it is for, in a line")
+        .option("--waves <list>", "sites by number or share, one after the other: 1,10%,100%", parseWaves)
+        .option("--window <duration>", "for so long a wave has to be healthy: 10m")
+        .option("--untested <reason>", "why it goes there although it has not run in the environment before"),
+    ),
+  ).action(
+    async (
+      options: Options &
+        Record<"release" | "environment", string> & { title?: string; untested?: string } & {
+          waves?: object[];
+          window?: string;
+        },
+    ): Promise<void> => {
+      const { release, environment, title = `Gateways to ${release}`, untested, waves, window } = options;
+      const strategy = { ...(waves ? { waves } : {}), ...(window === undefined ? {} : { gate: { window } }) };
+      const client = new CentralClient(options);
+      await showing(done, options, async () => {
+        const written = changeAnswer.parse(
+          await client.call("POST", "/v1/changes", { title, environment, release, untested, strategy }),
+        );
+        return client.call("POST", `/v1/changes/${written.number}/submit`, {});
+      });
+    },
+  );
+}
+
+function parseWaves(value: string): object[] {
+  return value.split(",").map((part) => {
+    const [, number, share] = /^(\d{1,6})(%?)$/.exec(part.trim()) ?? [];
+    if (number === undefined || Number(number) < 1)
+      throw new InvalidArgumentError("Give numbers of sites or shares with commas between: 1,10%,100%.");
+    return share === "%" ? { percent: Number(number) } : { count: Number(number) };
+  });
+}
+
 /** A rollout for a person: one line a wave, then the sites that are not well. */
 export function drawRollout(rollout: RolloutStatus): string {
   const { number, change, title, environment, state, summary: said, reason } = rollout;
@@ -127,11 +179,13 @@ export function drawRollout(rollout: RolloutStatus): string {
   const ailing = rollout.plan
     .flatMap(({ sites }) => sites)
     .filter((site) => site.reason !== null)
-    .map(
-      (site) =>
-        `    ${site.site}  ${site.state}  runs ${site.reportedRevision} of ${site.toRevision}: ${plain(site.reason ?? "")}`,
-    );
+    .map((site) => `    ${site.site}  ${site.state}  ${runs(site)}: ${plain(site.reason ?? "")}`);
   return [head, ...(reason === null ? [] : [`reason: ${plain(reason)}`]), ...waves, ...ailing].join("\n");
+}
+
+function runs(site: RolloutStatus["plan"][number]["sites"][number]): string {
+  if (typeof site.toVersion !== "string") return `runs ${site.reportedRevision} of ${site.toRevision}`;
+  return `runs ${plain(site.reportedVersion ?? "nothing")}, is to run ${plain(site.toVersion)}`;
 }
 
 const marks: Record<string, string> = { waiting: "·", updating: ">", watching: ">", passed: "+", failed: "x" };

@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { z } from "zod";
 import { PlantgateError } from "../../protocol/index.ts";
 import { parseLife } from "./arguments.ts";
 import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
 import { spoken } from "./enroll.ts";
+import { addLossCommands } from "./losses.ts";
 import { addOutputOption, type OutputOptions, print } from "./output.ts";
 import { addSiteCreateCommand } from "./site-create.ts";
 
@@ -39,6 +40,7 @@ export function addSiteCommand(program: Command): void {
     process.stdout.write(`The access of "${name}" is revoked.\n`);
   });
   addSiteCreateCommand(site);
+  addLossCommands(site);
   addKeyCommands(site);
 }
 
@@ -53,13 +55,13 @@ function addKeyCommands(site: Command): void {
   const path = (name: string, rest: string): string => `/v1/sites/${encodeURIComponent(name)}/${rest}`;
 
   named("token", "Make an enrollment token: good for one gateway of this site, and for a while. It is shown once.")
-    .option("--life <duration>", "how long it is good, 72h at most", parseLife, 3600)
+    .addOption(new Option("--life <duration>", "how long it is good, 72h at most").argParser(parseLife).default(3600, "1h"))
     .action(async (name: string, options: ConnectionOptions & { life: number }) => {
       const body = { lifeSeconds: options.life };
       const made = token.parse(await new CentralClient(options).call("POST", path(name, "enrollment-tokens"), body));
       process.stdout.write(`${made.token}\n`);
       process.stderr.write(
-        `Good until ${made.expiresAt}. In the plant: plantgate enroll --central URL --token T --data FOLDER\n`,
+        `Good until ${made.expiresAt}. In the plant: plantgate enroll --central URL --token T (--data FOLDER where nothing is installed)\n`,
       );
     });
 
@@ -107,7 +109,7 @@ function addKeyCommands(site: Command): void {
       const made = answered.parse(await client.call("POST", path(name, `enrollment-requests?${query}`), request));
       writeFileSync(options.out, `${made.file}\n`, { mode: 0o600 });
       process.stdout.write(`${name}: the gateway with this key is let in:\n\n${spoken(made.fingerprint ?? "")}\n`);
-      process.stderr.write(`In the plant: plantgate bundle import ${options.out} --data FOLDER\n`);
+      process.stderr.write(`In the plant: plantgate bundle import ${options.out} (--data FOLDER where nothing is installed)\n`);
     });
 }
 

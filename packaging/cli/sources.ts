@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { posix, sep } from "node:path";
 import { splitDocuments } from "../../central/document/split.ts";
 import { PlantgateError, type SourceFile } from "../../protocol/index.ts";
 import { readExample } from "./validate.ts";
@@ -9,18 +9,23 @@ import { readExample } from "./validate.ts";
  * @throws PlantgateError USAGE for what cannot be read
  */
 export function readSources(paths: readonly string[]): SourceFile[] {
-  const names = [...new Set(paths.flatMap((path) => filesOf(path)))];
+  const names = [...new Set(paths.flatMap((path) => filesOf(withSlashes(path))))];
   const files: SourceFile[] = names.map((name) => ({ name, text: readFileSync(name, "utf8") }));
   const known = new Set(names);
   for (const file of [...files]) {
     for (const reference of splitDocuments([file]).documents.flatMap(({ missing }) => missing)) {
-      const name = join(dirname(file.name), reference);
+      const name = posix.join(posix.dirname(file.name), reference);
       const text = known.has(name) ? undefined : readExample(name);
       if (text !== undefined) files.push({ name, text });
       known.add(name);
     }
   }
   return files;
+}
+
+/** As documents name files, on Windows too, which takes both. */
+export function withSlashes(path: string, separator: string = sep): string {
+  return separator === "\\" ? path.replaceAll("\\", "/") : path;
 }
 
 function filesOf(path: string): string[] {
@@ -30,7 +35,7 @@ function filesOf(path: string): string[] {
       .filter(({ name }) => !name.startsWith(".") && name !== "node_modules")
       .toSorted((one, other) => (one.name < other.name ? -1 : 1))
       .flatMap((entry) => {
-        const inside = join(path, entry.name);
+        const inside = posix.join(path, entry.name);
         return entry.isDirectory() ? filesOf(inside) : /\.(ya?ml|json)$/i.test(entry.name) ? [inside] : [];
       });
   } catch (cause) {

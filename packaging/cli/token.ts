@@ -51,7 +51,10 @@ export function addTokenCommand(program: Command): void {
   );
   addOutputOption(
     addConnectionOptions(
-      token.command("revoke").description("Revoke a token: it is refused from the next call on.").argument("<id>"),
+      token
+        .command("revoke")
+        .description("Revoke a token: it is refused from the next call on.")
+        .argument("<id>", "as plantgate token list shows it"),
     ),
   ).action(async (id: string, options: ConnectionOptions & OutputOptions) => {
     const answer = await new CentralClient(options).call("DELETE", `/v1/tokens/${encodeURIComponent(id)}`);

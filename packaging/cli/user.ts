@@ -42,26 +42,32 @@ export function addUserCommand(program: Command): void {
     user
       .command("edit")
       .description("Change what a user may do; it holds from the next call on, for the user's tokens too.")
-      .argument("<name>")
+      .argument("<name>", "name of the user")
       .option("--role <roles...>", "all roles that the user has from now on")
       .option("--environment <names...>", 'all environments; "*": everywhere'),
   ).action((name: string, options: Options & Granted) =>
     edit(name, options, { roles: options.role, environments: options.environment }),
   );
   add(
-    user.command("disable").description("End a user's sessions, links and tokens, until the user is enabled.").argument("<name>"),
+    user
+      .command("disable")
+      .description("End a user's sessions, links and tokens, until the user is enabled.")
+      .argument("<name>", "name of the user"),
   ).action((name: string, options: Options) => edit(name, options, { disabled: true }));
-  add(user.command("enable").description("Let a disabled user sign in again.").argument("<name>")).action(
+  add(user.command("enable").description("Let a disabled user sign in again.").argument("<name>", "name of the user")).action(
     (name: string, options: Options) => edit(name, options, { disabled: false }),
   );
-  add(user.command("unlock").description("Let a user try again who was locked after wrong passwords.").argument("<name>")).action(
-    (name: string, options: Options) => edit(name, options, { unlock: true }),
-  );
+  add(
+    user
+      .command("unlock")
+      .description("Let a user try again who was locked after wrong passwords.")
+      .argument("<name>", "name of the user"),
+  ).action((name: string, options: Options) => edit(name, options, { unlock: true }));
   add(
     user
       .command("link")
       .description("Print a link by which a user signs in once and sets another password. It unlocks too.")
-      .argument("<name>"),
+      .argument("<name>", "name of the user"),
   ).action(async (name: string, options: Options) => {
     print(link.parse(await new CentralClient(options).call("POST", `${path(name)}/links`, {})), options.output);
   });

@@ -39,6 +39,7 @@ const dispositions = {
   FRAME_LOCKED: "quarantine",
   LEDGER_REPLACED: "crash",
   DATA_FOLDER_LOCKED: "deny",
+  FOLDER_MOVED: "deny",
   FORMAT_NEWER: "deny",
   STOPPED: "retry",
   INVARIANT: "crash",

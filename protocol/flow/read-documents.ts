@@ -39,10 +39,12 @@ export function readDocuments(files: readonly SourceFile[]): ReadDocuments {
       const kind = kindOf(written, spec);
       const faulty = kind !== written;
       if (faulty) {
+        // a list or an object need not have a text of its own
+        const named = typeof written === "object" ? JSON.stringify(written) : String(written);
         const message =
           written === undefined
             ? `"kind" is missing: ${kindNames}`
-            : `unknown kind "${String(written)}"${didYouMean(String(written), kinds) || `: ${kindNames}`}`;
+            : `unknown kind "${named}"${didYouMean(named, kinds) || `: ${kindNames}`}`;
         problems.push(problemAt(source, written === undefined ? [] : ["kind"], message));
       }
       if (kind === undefined) {

@@ -49,6 +49,17 @@ describe.skipIf(process.platform !== "linux")(
       });
     });
 
+    it("measures what a gateway needs of its machine", async () => {
+      expect(await bench("footprint")).toMatchObject({
+        idleRssMiB: figure,
+        loadedRssMiB: figure,
+        startMs: figure,
+        startWithBacklogMs: figure,
+        backlog: 2000,
+        wrong: 0,
+      });
+    });
+
     it("measures how long live transactions take beside it", async () => {
       expect(await bench("live")).toMatchObject({
         p95Ms: figure,

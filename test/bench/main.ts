@@ -28,6 +28,11 @@ const parts: Readonly<Record<string, { about: string; load: () => Promise<(optio
     about: "How long live transactions take to central while a backlog of samples drains.",
     load: async () => (await import("./live/live.ts")).runLive,
   },
+  footprint: {
+    about:
+      "What a gateway needs: resident memory idle and at 1,000 messages a second, time to start with nothing and with a backlog.",
+    load: async () => (await import("./footprint/footprint.ts")).runFootprint,
+  },
 };
 
 /** Runs one part; the exit code is 1 only when messages of ours were lost, doubled or reordered: no figure is a failure. */

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startTestCentral, type TestCentral } from "../support/central.ts";
 import { findChromium, launchChromium } from "../support/chromium.ts";
+import { buildConsole } from "../support/console.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { startPlantgate } from "../support/process.ts";
 import { openSystem, type System } from "../support/system.ts";
@@ -68,11 +68,7 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
   beforeAll(async () => {
     process.stderr.write(`screenshots: ${screenshots.folder}\n`);
     const dist = join(folder.path, "console");
-    await build({
-      configFile: join(import.meta.dirname, "../../packaging/vite.config.ts"),
-      logLevel: "error",
-      build: { outDir: dist },
-    });
+    await buildConsole(dist);
     central = await startTestCentral({ consoleDir: dist });
     system = openSystem();
     await system.gateway("lyon", central);
@@ -138,7 +134,7 @@ describe.skipIf(executable === undefined)("a change, from a draft on the console
     await screenshots.take(page, "sign-in-refused", "light");
     await page.getByLabel("Password", { exact: true }).fill(password.mira);
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByRole("heading", { level: 1, name: "Documents" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "Documents", exact: true }).waitFor();
   });
 
   it("shows a schema error where it stands while a template is written, and that it is gone once repaired", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
 import { describe, expect, it } from "vitest";
 import type { MessagesAnswer } from "../../central/http/views.ts";
-import { pickPayload, plantDocuments } from "../support/documents.ts";
+import { pickPayload, plantDocuments, shortagePayload } from "../support/documents.ts";
 import { freePort, startMosquitto } from "../support/mosquitto.ts";
 import { until } from "../support/process.ts";
 import { requireService } from "../support/services.ts";
@@ -27,17 +27,6 @@ function finished(txn: string): string {
     uom: "C62",
     final: false,
     consumed: [{ no: 1, item: "RM-ALU", lot: "L-2291", qty: "6.25", uom: "KGM" }],
-    at: "2026-11-24T08:00:00.000Z",
-  });
-}
-function shortage(txn: string): string {
-  return JSON.stringify({
-    txn,
-    order: "hq-mo-42",
-    sku: "RM-ALU",
-    short: "2.5",
-    uom: "KGM",
-    cause: "empty-bin",
     at: "2026-11-24T08:00:00.000Z",
   });
 }
@@ -68,9 +57,9 @@ async function runGateway(flags: readonly string[]): Promise<{ order: OrderRepor
     for (let round = 0; round < 5; round++) {
       await terminal.publishAsync("floor/L1/finished", finished(`F1-${round}`), { qos: 1 });
       await terminal.publishAsync("floor/L1/finished", finished(`F2-${round}`), { qos: 2 });
-      expect((await fetch(`${traced.url}/in/hooks/shortages`, { method: "POST", body: shortage(`S-${round}`) })).status).toBe(
-        202,
-      );
+      expect(
+        (await fetch(`${traced.url}/in/hooks/shortages`, { method: "POST", body: shortagePayload(`S-${round}`) })).status,
+      ).toBe(202);
       await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: `T-${round}` }), { qos: 1 });
       sent += 4;
       await until(
@@ -97,7 +86,7 @@ async function runCentral(flags: readonly string[]): Promise<OrderReport> {
     await central.push("lyon", plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:9", floorPort: await freePort() })),
   );
   for (let round = 0; round < 5; round++) {
-    await fetch(`${lyon.url}/in/hooks/shortages`, { method: "POST", body: shortage(`S-${round}`) });
+    await fetch(`${lyon.url}/in/hooks/shortages`, { method: "POST", body: shortagePayload(`S-${round}`) });
     await until(
       async () => (await central.get<MessagesAnswer>("/v1/messages?type=mfg.shortage.reported.v1")).messages.length,
       (count) => count === round + 1,

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { DryRunView } from "../../central/http/api/sites.ts";
 import type { MessagesAnswer } from "../../central/http/views.ts";
-import { erpDocuments, plantDocuments } from "../support/documents.ts";
+import { erpDocuments, plantDocuments, shortagePayload } from "../support/documents.ts";
 import { startErpServer } from "../support/erp-server.ts";
 import { until } from "../support/process.ts";
 import { openSystem, reported } from "../support/system.ts";
@@ -44,15 +44,7 @@ it("starts from what is built and passes one exchange", async () => {
   const flows = (documents[0]!.spec as unknown as { flows: Record<string, { from: unknown }> }).flows;
   flows.picks!.from = { central: "shortage.reported" };
   await reported(central, "hq", await central.push("hq", documents));
-  const body = JSON.stringify({
-    txn: "S-1",
-    order: "hq-mo-42",
-    sku: "RM-ALU",
-    short: "2.5",
-    uom: "KGM",
-    cause: "empty-bin",
-    at: "2026-11-24T08:00:00.000Z",
-  });
+  const body = shortagePayload("S-1");
   expect((await fetch(`${lyon.url}/in/hooks/shortages`, { method: "POST", body })).status).toBe(202);
   await until(
     () => erp.received,

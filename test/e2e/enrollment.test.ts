@@ -153,6 +153,9 @@ it("starts with a configuration and secrets that were carried to it, without eve
 
   await using gateway = startPlantgate(["gateway", "--data", data, "--http-port", "0"]);
   expect(await applied(gateway)).toMatchObject({ revision: 1 });
+  // what was carried to it is what its broker judges by, though central was never heard
+  expect(gateway.output.join("\n")).not.toContain("secret.store.failed");
+  expect(gateway.output.join("\n")).not.toContain("connector.make.failed");
   expect((await inPlant("bundle", "import", second, "--data", data)).err).toContain("another gateway runs");
   await gateway.kill("SIGTERM");
 

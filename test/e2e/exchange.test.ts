@@ -2,7 +2,7 @@ import { connectAsync } from "mqtt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { MessagesAnswer, OrderView, SitesAnswer } from "../../central/http/views.ts";
 import type { CloudEvent, Document } from "../../protocol/index.ts";
-import { erpDocuments, itemPayload, orderPayload, pickPayload, plantDocuments } from "../support/documents.ts";
+import { erpDocuments, itemPayload, orderPayload, pickPayload, plantDocuments, shortagePayload } from "../support/documents.ts";
 import { startErpServer } from "../support/erp-server.ts";
 import { startMosquitto } from "../support/mosquitto.ts";
 import { until } from "../support/process.ts";
@@ -229,15 +229,7 @@ it("is refused by central with another key, and the plant takes in all the same"
   await wms.publishAsync("wms/picks/PK-7/confirmed", pickPayload({ txn: "T-1" }), { qos: 1 });
   const answer = await fetch(`${impostor.url}/in/hooks/shortages`, {
     method: "POST",
-    body: JSON.stringify({
-      txn: "S-1",
-      order: "hq-mo-42",
-      sku: "RM-ALU",
-      short: "2.5",
-      uom: "KGM",
-      cause: "empty-bin",
-      at: "2026-11-24T08:00:00.000Z",
-    }),
+    body: shortagePayload("S-1"),
   });
   expect(answer.status).toBe(202);
   expect(await ledger(central, "mfg.shortage.reported.v1")).toEqual([]);

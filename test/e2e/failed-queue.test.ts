@@ -2,20 +2,15 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import type { MessagesAnswer } from "../../central/http/views.ts";
-import { plantDocuments } from "../support/documents.ts";
+import { plantDocuments, shortagePayload } from "../support/documents.ts";
 import { until } from "../support/process.ts";
 import { openSystem, reported } from "../support/system.ts";
-
-function shortage(txn: string): string {
-  const at = "2026-11-24T08:00:00.000Z";
-  return JSON.stringify({ txn, order: "hq-mo-42", sku: "RM-ALU", short: "2.5", uom: "KGM", cause: "empty-bin", at });
-}
 
 it("acknowledges nothing and ends when its queue cannot be written, and goes on after a restart", async () => {
   await using system = openSystem();
   const central = await system.central();
   const lyon = await system.gateway("lyon", central, { secrets: { terminal: "floor-password" } });
-  const post = (url: string, txn: string) => fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortage(txn) });
+  const post = (url: string, txn: string) => fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortagePayload(txn) });
   // a sender would take 404 for good
   expect((await post(lyon.url, "S-0")).status).toBe(503);
   await reported(central, "lyon", await central.push("lyon", plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:9" })));

@@ -2,7 +2,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { MessagesAnswer, SitesAnswer } from "../../central/http/views.ts";
-import { plantDocuments } from "../support/documents.ts";
+import { plantDocuments, shortagePayload } from "../support/documents.ts";
 import { startPlantgate, until } from "../support/process.ts";
 import { type CentralProcess, type GatewayProcess, openSystem, reported, type System } from "../support/system.ts";
 
@@ -16,15 +16,7 @@ async function startPlant(system: System) {
 }
 
 async function report(gateway: { url: string }, txn: string): Promise<number> {
-  const body = JSON.stringify({
-    txn,
-    order: "hq-mo-42",
-    sku: "RM-ALU",
-    short: "2.5",
-    uom: "KGM",
-    cause: "empty-bin",
-    at: "2026-11-24T08:00:00.000Z",
-  });
+  const body = shortagePayload(txn);
   return (await fetch(`${gateway.url}/in/hooks/shortages`, { method: "POST", body })).status;
 }
 const recorded = async (central: CentralProcess): Promise<string[]> =>

@@ -1,13 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { plantDocuments } from "../support/documents.ts";
+import { plantDocuments, shortagePayload } from "../support/documents.ts";
 import { until } from "../support/process.ts";
 import { type SmallDisk, smallDisk } from "../support/small-disk.ts";
 import { type CentralProcess, openSystem, reported } from "../support/system.ts";
-
-const shortage = (txn: string): string =>
-  JSON.stringify({ txn, order: "hq-mo-1", sku: "RM-ALU", short: "1", uom: "KGM", cause: "late", at: "2026-01-31T08:00:00Z" });
 
 describe.skipIf(process.getuid?.() !== 0)("a gateway on a disk that is really full", () => {
   const shared = openSystem();
@@ -29,7 +26,7 @@ describe.skipIf(process.getuid?.() !== 0)("a gateway on a disk that is really fu
     const documents = plantDocuments({ site, wmsUrl: "mqtt://127.0.0.1:1" });
     await reported(central, site, await central.push(site, documents));
     const send = async (url: string, txn: string): Promise<number> =>
-      (await fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortage(txn) })).status;
+      (await fetch(`${url}/in/hooks/shortages`, { method: "POST", body: shortagePayload(txn) })).status;
     expect(await send(gateway.url, "T-1")).toBe(202);
     await gateway.process.kill("SIGKILL");
 

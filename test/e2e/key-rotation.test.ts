@@ -98,6 +98,7 @@ function inMemory(site: string): Backlog {
   const queue = {
     depth,
     disk: async () => ({ state: "ok", freeBytes: 1e9 }),
+    leftEpochs: async () => [],
     keepAcknowledged: async () => {},
     cursor: async () => undefined,
     commit: async () => {},

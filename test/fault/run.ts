@@ -119,13 +119,19 @@ async function runOne(
     for (const finding of outcome.findings) screen.line(`${name}:   ${finding}`);
     return { name, seconds: seconds(), outcome };
   } catch (error) {
-    const failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const failure = told(error);
     screen.line(`${name}: FAILED after ${seconds()} s: ${failure}`);
     return { name, seconds: seconds(), failure };
   } finally {
     // what still hangs in it is cleaned up at the exit
     await rm(folder, { recursive: true, force: true }).catch(() => {});
   }
+}
+
+/** With what it keeps back: the first thing that went wrong is often the one that counts. */
+function told(error: unknown): string {
+  if (error instanceof SuppressedError) return `${told(error.suppressed)}\nand then: ${told(error.error)}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function overrun(quick: boolean): Promise<undefined> {

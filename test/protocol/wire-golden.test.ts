@@ -21,6 +21,7 @@ import {
   dryRunCandidate,
   hello,
   helloAnswer,
+  introduction,
   messageTypes,
   type ProblemCode,
   parseEvent,
@@ -48,7 +49,8 @@ const messages: readonly { name: string; schema: z.ZodType; optional: readonly s
   { name: "hello", schema: hello, optional: ["epochs.0.predecessor"] },
   { name: "hello-answer", schema: helloAnswer, optional: [] },
   { name: "watermark-answer", schema: watermarkAnswer, optional: [] },
-  { name: "downlink-request", schema: downlinkRequest, optional: ["ack.epoch"] },
+  { name: "key-introduction", schema: introduction, optional: ["moved"] },
+  { name: "downlink-request", schema: downlinkRequest, optional: ["ack.epoch", "knownRelease"] },
   {
     name: "dry-run-answer",
     schema: dryRunAnswer,
@@ -64,6 +66,8 @@ const messages: readonly { name: string; schema: z.ZodType; optional: readonly s
       "deliveries.oldestAt",
       "deliveries.expired",
       ...["digest", "reason", "refused", "refused.digest", "since", "secrets"].map((key) => `configuration.${key}`),
+      ...["platform", "installed", "upgrade"],
+      ...["version", "reason", "at", "bytes", "size"].map((key) => `upgrade.${key}`),
       "downlink",
       "connectors.0.reason",
     ],
@@ -129,7 +133,14 @@ describe("what a gateway and central say to each other", () => {
     expect(JSON.stringify(downlinkAnswer.parse(answer))).toBe(JSON.stringify(answer));
     for (const { event } of answer.messages) expect(parseEvent(JSON.stringify(event))).toEqual(event);
     const frame = { ...answer, messages: answer.messages.map((message) => ({ ...message, event: "any JSON" })) };
-    const optional = ["asks", "desired.digest", "desired.secrets", "messages.0.again"];
+    const optional = [
+      "asks",
+      "desired.digest",
+      "desired.secrets",
+      "desired.release",
+      "desired.release.older",
+      "messages.0.again",
+    ];
     expectWhole(frame, (value) => downlinkAnswer.safeParse(value).success, optional);
   });
 

@@ -35,7 +35,7 @@ export async function openChanges(target: StorageTarget, options: { limitMs?: nu
     ...parts,
     ...{ revisions, audit, queued },
     views: new ChangeViews(parts),
-    diffs: new ChangeDiffs(parts),
+    diffs: new ChangeDiffs({ ...parts, revisions }),
     /** A draft of somebody's. */
     draft(actor: Actor, files: readonly SourceFile[], more: Partial<Parameters<Changes["create"]>[1]> = {}): Promise<number> {
       return changes.create(actor, { ...changeBody.parse({ title: "a change", environment: "prod" }), files, ...more });
@@ -53,7 +53,7 @@ export async function openChanges(target: StorageTarget, options: { limitMs?: nu
       await changes.submit(author, number, { comment: "" });
       if ((await state(number)) === "review") await test.approve(approver, number);
       const plan = await changes.plan(number);
-      if (plan.kind !== "planned") throw new Error(plan.reason);
+      if (plan.kind !== "planned") throw new Error(plan.kind === "refused" ? plan.reason : "it carries a version");
       for (const planned of plan.sites) {
         const { revision } = await revisions.store(planned.site, planned, number);
         await storage.transaction().execute((tx) => revisions.desire(tx, planned.site, revision));
@@ -81,7 +81,7 @@ export function person(name: string, roles: readonly Role[], environments: reado
   return { kind: "user", name, roles, environments };
 }
 
-/** Central's admin key. */
+/** Central's admin token. */
 export const key: Actor = {
   kind: "key",
   name: "admin-token",

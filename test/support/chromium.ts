@@ -1,9 +1,7 @@
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
+import { installFromDebian } from "./debian.ts";
 
-const run = promisify(execFile);
 const places = [
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
@@ -27,7 +25,7 @@ const quiet = [
 export async function findChromium(): Promise<string | undefined> {
   const found = places.find((path) => existsSync(path));
   if (found) return found;
-  const failure = await install();
+  const failure = installFromDebian("chromium");
   const installed = places.find((path) => existsSync(path));
   if (installed) return installed;
   const words = `no Chromium: not at ${places.join(", ")}; ${failure ?? "apt-get brought none"}`;
@@ -39,16 +37,4 @@ export async function findChromium(): Promise<string | undefined> {
 /** A headless browser with a profile of its own, which goes with it. */
 export function launchChromium(executablePath: string): Promise<Browser> {
   return chromium.launch({ executablePath, args: quiet });
-}
-
-async function install(): Promise<string | undefined> {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "only root on Linux can install it here";
-  try {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    await run("apt-get", ["update"], { env });
-    await run("apt-get", ["install", "-y", "--no-install-recommends", "chromium"], { env });
-    return undefined;
-  } catch (error) {
-    return `apt-get failed: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`;
-  }
 }

@@ -156,6 +156,19 @@ export function pickPayload(options: { txn: string; order?: string; lines?: numb
   return `{"txn":"${options.txn}","task":"PK-7","order":"${options.order ?? "hq-mo-42"}","operator":"u17","at":"2026-11-24T08:00:00.000Z","lines":[${lines.join(",")}]}`;
 }
 
+/** A shortage as the terminal says it. */
+export function shortagePayload(txn: string): string {
+  return JSON.stringify({
+    txn,
+    order: "hq-mo-42",
+    sku: "RM-ALU",
+    short: "2.5",
+    uom: "KGM",
+    cause: "empty-bin",
+    at: "2026-11-24T08:00:00.000Z",
+  });
+}
+
 export function orderPayload(options: { id: number; warehouse?: string; revision?: number }): Record<string, unknown> {
   return {
     moId: `hq-mo-${options.id}`,

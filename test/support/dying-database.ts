@@ -1,5 +1,6 @@
-import { type OpenDatabase, openSqlite } from "../../central/storage/database.ts";
+import type { OpenDatabase } from "../../central/storage/database.ts";
 import type { StorageTarget } from "../../central/storage/storage.ts";
+import { watchedDatabase } from "./watched-database.ts";
 
 /** Counts statements while it is armed, and ends the process, as by a power cut, before the one with the given number. */
 export class Death {
@@ -30,25 +31,14 @@ export async function dyingTarget(place: string, death: Death): Promise<StorageT
 }
 
 function counting(death: Death): OpenDatabase {
-  return (file) => {
-    const database = openSqlite(file);
-    return {
-      close: () => database.close(),
-      prepare(sql) {
-        const statement = database.prepare(sql);
-        return {
-          reader: statement.reader,
-          iterate: (parameters) => statement.iterate(parameters),
-          all(parameters) {
-            death.count();
-            return statement.all(parameters);
-          },
-          run(parameters) {
-            death.count();
-            return statement.run(parameters);
-          },
-        };
-      },
-    };
-  };
+  return watchedDatabase((_, { all, run }) => ({
+    all(parameters) {
+      death.count();
+      return all(parameters);
+    },
+    run(parameters) {
+      death.count();
+      return run(parameters);
+    },
+  }));
 }

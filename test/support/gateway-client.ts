@@ -116,13 +116,18 @@ export class TestLane {
 export class TestGateway {
   readonly site: string;
   session = "";
-  readonly #url: () => string;
+  #url: () => string;
   readonly #privateKey: CryptoKey | KeyObject;
 
   constructor(options: { url: () => string; site: string; privateKey: CryptoKey | KeyObject }) {
     this.#url = options.url;
     this.site = options.site;
     this.#privateKey = options.privateKey;
+  }
+
+  /** From now on it calls another central. */
+  moveTo(url: () => string): void {
+    this.#url = url;
   }
 
   lane(lane: Lane, options?: ConstructorParameters<typeof TestLane>[2]): TestLane {
@@ -170,13 +175,19 @@ export class TestGateway {
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Body & Problem };
   }
 
-  async hello(lanes: readonly TestLane[] = [], bootId: string = randomUUID()): Promise<Answer<HelloAnswer>> {
-    const epochs = lanes.map(({ lane, epoch, firstSequence, chain, predecessor }) => ({
-      lane,
-      epoch,
-      firstSequence,
-      ...(chain === undefined ? {} : { chain }),
-      ...(predecessor ? { predecessor } : {}),
+  async hello(
+    lanes: readonly TestLane[] = [],
+    bootId: string = randomUUID(),
+    /** How far the gateway says that each lane was acknowledged; older ones do not say it. */
+    acknowledged?: (lane: TestLane) => number,
+  ): Promise<Answer<HelloAnswer>> {
+    const epochs = lanes.map((each) => ({
+      lane: each.lane,
+      epoch: each.epoch,
+      firstSequence: each.firstSequence,
+      ...(each.chain === undefined ? {} : { chain: each.chain }),
+      ...(each.predecessor ? { predecessor: each.predecessor } : {}),
+      ...(acknowledged ? { acknowledged: acknowledged(each) } : {}),
     }));
     const answer = await this.call<HelloAnswer>("POST", "sessions", {
       gatewayVersion: "test",
@@ -212,8 +223,23 @@ export class TestGateway {
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as never };
   }
 
+  /** A package, or a part of it. */
+  async fetchPackage(file: string, range?: string): Promise<{ status: number; headers: Headers; bytes: Buffer }> {
+    const answer = await fetch(`${this.#url()}/v1/sites/${this.site}/releases/${file}`, {
+      headers: { authorization: `Bearer ${await this.token()}`, ...(range === undefined ? {} : { range }) },
+    });
+    return { status: answer.status, headers: answer.headers, bytes: Buffer.from(await answer.arrayBuffer()) };
+  }
+
   downlink(
-    request: { epoch?: string; sequence?: number; knownRevision?: number; waitMs?: number; session?: string },
+    request: {
+      epoch?: string;
+      sequence?: number;
+      knownRevision?: number;
+      knownRelease?: string;
+      waitMs?: number;
+      session?: string;
+    },
     signal?: AbortSignal,
   ): Promise<Answer<DownlinkAnswer>> {
     const ack = { ...(request.epoch === undefined ? {} : { epoch: request.epoch }), sequence: request.sequence ?? 0 };
@@ -221,6 +247,7 @@ export class TestGateway {
       session: request.session ?? this.session,
       ack,
       knownRevision: request.knownRevision ?? 0,
+      ...(request.knownRelease === undefined ? {} : { knownRelease: request.knownRelease }),
       waitMs: request.waitMs ?? 0,
     };
     return this.call<DownlinkAnswer>("POST", "downlink", body, signal ? { signal } : {});

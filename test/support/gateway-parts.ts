@@ -169,7 +169,7 @@ export async function openParts(
       clock,
       log,
     },
-    inOrder: () => dispatcher.caughtUp,
+    inOrder: () => dispatcher.caughtUp.then(() => true),
   });
   const dispatcher = new Dispatcher({
     queue,

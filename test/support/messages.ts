@@ -61,18 +61,18 @@ export function delivered(
   site: string,
   of: CloudEvent,
   outcome: "delivered" | "accepted" | "refused" | "unknown",
-  overrides: Overrides = {},
+  overrides: Overrides & { to?: { connector: string; destination: string } } = {},
 ): CloudEvent {
+  const { to = { connector: "press-7", destination: "write orders" }, ...origin } = overrides;
   const data = {
     messageId: of.id,
     messageType: of.type,
-    connector: "press-7",
-    destination: "write orders",
+    ...to,
     outcome,
     attempts: 1,
     startedAt: new Date().toISOString(),
     completedAt: new Date().toISOString(),
     orders: [String(of.data.moId)],
   };
-  return event("delivery.completed", data, site, overrides);
+  return event("delivery.completed", data, site, origin);
 }

@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
+import { installFromDebian } from "./debian.ts";
 
 /** Programs that tests run as real peers and observers, by Debian package. */
 const packages = {
@@ -9,11 +10,17 @@ const packages = {
   eatmydata: "eatmydata",
   chromium: "chromium",
   postgres: "postgresql",
+  debootstrap: "debootstrap",
+  ip: "iproute2",
+  wine64: "wine64",
+  mono: "mono-runtime",
+  mcs: "mono-mcs libmono-system-serviceprocess4.0-cil",
+  pg_dump: "postgresql-client",
+  "systemd-analyze": "systemd",
 } as const;
 export type Service = keyof typeof packages;
 
 const found = new Map<Service, string | undefined>();
-let updated = false;
 
 /**
  * The path of a program. Missing, it is installed where that is possible (root, apt-get); else `undefined`, said loudly, so that a test
@@ -31,24 +38,12 @@ export async function requireService(name: Service): Promise<string | undefined>
 
 function find(name: string): string | undefined {
   // daemons lie in /usr/sbin, PostgreSQL in a folder per version; neither is on an ordinary user's path
-  const script = `PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; command -v ${name}`;
+  const script = `PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/wine:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; command -v ${name}`;
   const { status, stdout } = spawnSync("sh", ["-c", script], { encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;
 }
 
 function install(name: Service): string | undefined {
-  if (process.getuid?.() !== 0 || find("apt-get") === undefined) return undefined;
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  try {
-    if (!updated) execFileSync("apt-get", ["update", "-qq"], { env, stdio: "ignore", timeout: 90_000 });
-    updated = true;
-    execFileSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", packages[name]], {
-      env,
-      stdio: "ignore",
-      timeout: 300_000,
-    });
-  } catch {
-    return undefined;
-  }
+  installFromDebian(...packages[name].split(" "));
   return find(name);
 }

@@ -6,6 +6,8 @@ export interface Syscall {
   readonly descriptor: string;
   /** What was read or written; empty for other calls. */
   readonly bytes: Buffer;
+  /** Strings among its arguments: what a rename is from and to. */
+  readonly texts: readonly string[];
   /** Return value; negative: failed. */
   readonly result: number;
   /** Lines of the log at which it began and ended: what happened before what. */
@@ -44,8 +46,9 @@ function toSyscall(thread: number, name: string, args: string, result: string, b
   const strings = [...args.slice(descriptor.length).matchAll(/"((?:[^"\\]|\\.)*)"(\.\.\.)?/g)];
   if (strings.some(([, , cut]) => cut !== undefined) && descriptor.includes("TCP"))
     throw new Error(`strace cut a string short; give it a larger -s: ${args.slice(0, 80)}`);
-  const bytes = Buffer.concat(strings.map(([, text]) => bytesOf(text ?? "")));
-  return { thread, name, descriptor, bytes: bytes.subarray(0, Math.max(0, value)), result: value, begin, end };
+  const decoded = strings.map(([, text]) => bytesOf(text ?? ""));
+  const bytes = Buffer.concat(decoded).subarray(0, Math.max(0, value));
+  return { thread, name, descriptor, bytes, texts: decoded.map(String), result: value, begin, end };
 }
 
 const signs: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, v: 11, f: 12, '"': 34, "\\": 92 };

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { ChangeDiff, ChangeView, changeBody, changeEdit, changesAnswer } from "../../http/api/changes.ts";
 import type { documentProblemView } from "../../http/api/common.ts";
 import type { DocumentHistory, DocumentRevision, documentsAnswer, sourceFile, validateAnswer } from "../../http/api/documents.ts";
+import type { ReleasesAnswer } from "../../http/api/releases.ts";
 import type { RolloutView, rolloutsAnswer } from "../../http/api/rollouts.ts";
 import { get, pathOf, send, slowMs } from "./client.ts";
 
@@ -139,6 +140,27 @@ export function useRollout(number: number) {
   });
 }
 
+export function useReleases() {
+  return useQuery({
+    queryKey: ["releases"],
+    queryFn: ({ signal }) => get<ReleasesAnswer>(pathOf(["releases"]), { signal }),
+    refetchInterval: 2 * livePollMs,
+  });
+}
+
+/** A version of gateways, as a change that is handed on at once. */
+export function useRollOut() {
+  return useChanging(async (body: Pick<NewChange, "title" | "environment" | "release" | "untested">) => {
+    const { number } = await send<ChangeView>("POST", pathOf(["changes"]), body);
+    return send<ChangeView>("POST", pathOf(["changes", number, "submit"]), {});
+  });
+}
+
+/** Takes away a package that was begun and has not come whole. */
+export function useDropUpload() {
+  return useChanging((upload: string) => send("DELETE", pathOf(["releases", "uploads", upload])));
+}
+
 export function useSteer(number: number) {
   return useChanging(({ act, reason }: { readonly act: string; readonly reason: string }) =>
     send("POST", pathOf(["rollouts", number, act]), { reason }),
@@ -150,6 +172,6 @@ function useChanging<Input, Answer>(mutationFn: (input: Input) => Promise<Answer
   return useMutation({
     mutationFn,
     onSettled: () =>
-      Promise.all(["changes", "rollouts", "documents"].map((kind) => client.invalidateQueries({ queryKey: [kind] }))),
+      Promise.all(["changes", "rollouts", "documents", "releases"].map((kind) => client.invalidateQueries({ queryKey: [kind] }))),
   });
 }

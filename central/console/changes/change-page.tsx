@@ -1,15 +1,16 @@
 import { Tabs } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
 import type { ChangeView } from "../../http/api/changes.ts";
 import { useChange, useChangeDiff } from "../api/configuration.ts";
 import { ProblemList } from "../documents/problems.tsx";
 import { Badge, Environment } from "../parts/badge.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { Loaded, Page, PageHead } from "../parts/page.tsx";
+import { Fact, Loaded, Page, PageHead } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
 import { useUrlState } from "../parts/url-state.ts";
 import { When } from "../parts/when.tsx";
+import { CarriedRelease } from "../releases/carried.tsx";
 import { ChangedDocuments } from "./changed-documents.tsx";
 import { ChangedSites } from "./changed-sites.tsx";
 import { Expedited } from "./changes-page.tsx";
@@ -28,7 +29,7 @@ export function ChangePage({ number }: { readonly number: number }) {
   useTitle(query.data ? `${number} ${query.data.answer.title}` : `Change ${number}`);
   return (
     <Page>
-      <Loaded query={query} what={`change ${number}`}>
+      <Loaded query={query} what={`change ${number}`} whole>
         {(change) => <Shown change={change} />}
       </Loaded>
     </Page>
@@ -124,53 +125,52 @@ function Shown({ change }: { readonly change: ChangeView }) {
         </div>
         <Decisions change={change} read={read} />
       </div>
-      <Tabs value={view} onChange={(next) => setAsked(next === "documents" ? "" : (next ?? ""))} keepMounted={false}>
-        <Tabs.List aria-label="About this change">
-          <Tabs.Tab value="documents">Documents {change.documents.length}</Tabs.Tab>
-          <Tabs.Tab value="sites">
-            Sites {answer?.sites.length ?? ""}
-            {sitesWithProblems > 0 && <span className="tab-bad"> {sitesWithProblems} with problems</span>}
-          </Tabs.Tab>
-          <Tabs.Tab value="examples">
-            Examples {answer?.examples.length ?? ""}
-            {failing > 0 && <span className="tab-bad"> {failing} failing</span>}
-          </Tabs.Tab>
-          <Tabs.Tab value="dry-run">Dry run</Tabs.Tab>
-          <Tabs.Tab value="conversation">Conversation {said > 0 ? said : ""}</Tabs.Tab>
-        </Tabs.List>
-        <Tabs.Panel value="documents" pt="md">
-          <Loaded query={diff} what="what changes in the documents" rows={2}>
-            {(changes) => <ChangedDocuments change={change} documents={changes.documents} />}
-          </Loaded>
-        </Tabs.Panel>
-        <Tabs.Panel value="sites" pt="md">
-          <Loaded query={diff} what="what it makes of the sites" rows={2}>
-            {(changes) => <ChangedSites sites={changes.sites} />}
-          </Loaded>
-        </Tabs.Panel>
-        <Tabs.Panel value="examples" pt="md">
-          <Loaded query={diff} what="what the examples came to" rows={2}>
-            {(changes) => <Examples examples={changes.examples} />}
-          </Loaded>
-        </Tabs.Panel>
-        <Tabs.Panel value="dry-run" pt="md">
-          <Loaded query={diff} what="the sites that it reaches" rows={1}>
-            {(changes) => <DryRuns change={change.number} sites={changes.sites.map(({ site }) => site)} />}
-          </Loaded>
-        </Tabs.Panel>
-        <Tabs.Panel value="conversation" pt="md">
+      {change.release === null ? (
+        <Tabs value={view} onChange={(next) => setAsked(next === "documents" ? "" : (next ?? ""))} keepMounted={false}>
+          <Tabs.List aria-label="About this change">
+            <Tabs.Tab value="documents">Documents {change.documents.length}</Tabs.Tab>
+            <Tabs.Tab value="sites">
+              Sites {answer?.sites.length ?? ""}
+              {sitesWithProblems > 0 && <span className="tab-bad"> {sitesWithProblems} with problems</span>}
+            </Tabs.Tab>
+            <Tabs.Tab value="examples">
+              Examples {answer?.examples.length ?? ""}
+              {failing > 0 && <span className="tab-bad"> {failing} failing</span>}
+            </Tabs.Tab>
+            <Tabs.Tab value="dry-run">Dry run</Tabs.Tab>
+            <Tabs.Tab value="conversation">Conversation {said > 0 ? said : ""}</Tabs.Tab>
+          </Tabs.List>
+          <Tabs.Panel value="documents" pt="md">
+            <Loaded query={diff} what="what changes in the documents" rows={2}>
+              {(changes) => <ChangedDocuments change={change} documents={changes.documents} />}
+            </Loaded>
+          </Tabs.Panel>
+          <Tabs.Panel value="sites" pt="md">
+            <Loaded query={diff} what="what it makes of the sites" rows={2}>
+              {(changes) => <ChangedSites sites={changes.sites} />}
+            </Loaded>
+          </Tabs.Panel>
+          <Tabs.Panel value="examples" pt="md">
+            <Loaded query={diff} what="what the examples came to" rows={2}>
+              {(changes) => <Examples examples={changes.examples} />}
+            </Loaded>
+          </Tabs.Panel>
+          <Tabs.Panel value="dry-run" pt="md">
+            <Loaded query={diff} what="the sites that it reaches" rows={1}>
+              {(changes) => <DryRuns change={change.number} sites={changes.sites.map(({ site }) => site)} />}
+            </Loaded>
+          </Tabs.Panel>
+          <Tabs.Panel value="conversation" pt="md">
+            <Conversation change={change} />
+          </Tabs.Panel>
+        </Tabs>
+      ) : (
+        <>
+          <CarriedRelease change={change} />
+          <h2 className="section-title">Conversation</h2>
           <Conversation change={change} />
-        </Tabs.Panel>
-      </Tabs>
+        </>
+      )}
     </ReadContext>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }

@@ -1,9 +1,12 @@
-import { SegmentedControl, Select } from "@mantine/core";
+import { SegmentedControl } from "@mantine/core";
 import { Link } from "wouter";
+import { compareEnvironments } from "../../change/environments.ts";
 import type { ChangeSummary } from "../../http/api/changes.ts";
 import { listed, useChanges } from "../api/configuration.ts";
 import { Badge, Environment } from "../parts/badge.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
+import { NarrowChoice } from "../parts/narrow.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Empty, Loaded, Page, PageHead } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
@@ -46,7 +49,7 @@ function List({ changes }: { readonly changes: readonly ChangeSummary[] }) {
   const shown = inGroup(group.states)
     .filter((change) => environment === "" || change.environment === environment)
     .sort((a, b) => b.number - a.number);
-  const environments = [...new Set(changes.map((change) => change.environment))].sort();
+  const environments = [...new Set(changes.map((change) => change.environment))].sort(compareEnvironments);
   return (
     <>
       {owed.length > 0 && (
@@ -81,16 +84,7 @@ function List({ changes }: { readonly changes: readonly ChangeSummary[] }) {
           data={changeGroups.map(({ value, label, states }) => ({ value, label: `${label} ${inGroup(states).length}` }))}
         />
         {environments.length > 1 && (
-          <Select
-            size="xs"
-            placeholder="Environment"
-            aria-label="Environment"
-            clearable
-            comboboxProps={{ transitionProps: { duration: 0 } }}
-            data={environments}
-            value={environment === "" ? null : environment}
-            onChange={(value) => setEnvironment(value ?? "")}
-          />
+          <NarrowChoice name="Environment" choices={environments} value={environment} onChange={setEnvironment} />
         )}
       </div>
       {shown.length === 0 ? (
@@ -98,58 +92,43 @@ function List({ changes }: { readonly changes: readonly ChangeSummary[] }) {
           <p>{group.value === "review" ? "Nothing waits for a review." : "No change is like this."}</p>
         </Empty>
       ) : (
-        <div className="scrolled card">
-          <table className="grid">
-            <caption className="visually-hidden">Changes: {group.label}</caption>
-            <thead>
-              <tr>
-                <th scope="col" className="num">
-                  No.
-                </th>
-                <th scope="col">Change</th>
-                <th scope="col">State</th>
-                <th scope="col">Environment</th>
-                <th scope="col">Author</th>
-                <th scope="col">Last</th>
-                <th scope="col">Rollout</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((change) => (
-                <tr key={change.number}>
-                  <td className="num">{change.number}</td>
-                  <th scope="row">
-                    <Link href={`/changes/${change.number}`}>{change.title}</Link>
-                    {change.expedited && <Expedited />}
-                    {change.promotedFrom !== null && (
-                      <span className="tiny">
-                        {" "}
-                        promoted from <Link href={`/changes/${change.promotedFrom}`}>{change.promotedFrom}</Link>
-                      </span>
-                    )}
-                  </th>
-                  <td>
-                    <Badge look={changeLooks[change.state]} />
-                  </td>
-                  <td>
-                    <Environment name={change.environment} />
-                  </td>
-                  <td>{change.author}</td>
-                  <td>
-                    <When at={change.updatedAt} />
-                  </td>
-                  <td>
-                    {change.rollout === null ? (
-                      <span className="quiet">–</span>
-                    ) : (
-                      <Link href={`/rollouts/${change.rollout}`}>Rollout {change.rollout}</Link>
-                    )}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Grid
+          name={`Changes: ${group.label}`}
+          columns={[{ overNumbers: "No." }, "Change", "State", "Environment", "Author", "Last", "Rollout"]}
+        >
+          {shown.map((change) => (
+            <tr key={change.number}>
+              <td className="num">{change.number}</td>
+              <th scope="row">
+                <Link href={`/changes/${change.number}`}>{change.title}</Link>
+                {change.expedited && <Expedited />}
+                {change.promotedFrom !== null && (
+                  <span className="tiny">
+                    {" "}
+                    promoted from <Link href={`/changes/${change.promotedFrom}`}>{change.promotedFrom}</Link>
+                  </span>
+                )}
+              </th>
+              <td>
+                <Badge look={changeLooks[change.state]} />
+              </td>
+              <td>
+                <Environment name={change.environment} />
+              </td>
+              <td>{change.author}</td>
+              <td>
+                <When at={change.updatedAt} />
+              </td>
+              <td>
+                {change.rollout === null ? (
+                  <span className="quiet">–</span>
+                ) : (
+                  <Link href={`/rollouts/${change.rollout}`}>Rollout {change.rollout}</Link>
+                )}
+              </td>
+            </tr>
+          ))}
+        </Grid>
       )}
       {changes.length >= listed && <p className="tiny below">The newest {listed}; older ones are found by their number.</p>}
     </>

@@ -1,6 +1,7 @@
-import { Select, Textarea } from "@mantine/core";
+import { Textarea } from "@mantine/core";
 import { useState } from "react";
 import { useLocation } from "wouter";
+import { nextEnvironment } from "../../change/environments.ts";
 import type { ChangeView } from "../../http/api/changes.ts";
 import { ApiError } from "../api/client.ts";
 import { useDecide, usePromote } from "../api/configuration.ts";
@@ -83,7 +84,8 @@ export function Decisions({ change, read }: { readonly change: ChangeView; reado
   // What belongs to another state is not there at all; what is there and not allowed says why.
   const shown = acts.filter(({ name }) => change.may[name] !== undefined && isOfNow(name, change));
   const promote = change.may.promote;
-  const showsPromote = promote !== undefined && change.state === "done" && laterThan(change.environment).length > 0;
+  const next = nextEnvironment.get(change.environment);
+  const showsPromote = promote !== undefined && change.state === "done" && next !== undefined;
   return (
     <section className="card decisions" aria-label="What you can do">
       <h2>What you can do</h2>
@@ -109,7 +111,7 @@ export function Decisions({ change, read }: { readonly change: ChangeView; reado
       )}
       {shown.length === 0 && !showsPromote && <p className="quiet">Nothing any more; it is {change.state}.</p>}
       {asked && <DecisionDialog change={change} read={read} act={asked} onClose={() => setAsked(null)} />}
-      {promoting && <PromoteDialog change={change} onClose={() => setPromoting(false)} />}
+      {promoting && next !== undefined && <PromoteDialog change={change} to={next} onClose={() => setPromoting(false)} />}
     </section>
   );
 }
@@ -183,36 +185,28 @@ function DecisionDialog({ change, read: digest, act, onClose }: DecisionDialogPr
   );
 }
 
-const order = ["dev", "test", "prod"];
-
-function laterThan(environment: string): string[] {
-  return order.slice(order.indexOf(environment) + 1);
-}
-
-function PromoteDialog({ change, onClose }: { readonly change: ChangeView; readonly onClose: () => void }) {
+function PromoteDialog({
+  change,
+  to,
+  onClose,
+}: {
+  readonly change: ChangeView;
+  readonly to: string;
+  readonly onClose: () => void;
+}) {
   const [, navigate] = useLocation();
   const promote = usePromote(change.number);
-  const later = laterThan(change.environment);
-  const [environment, setEnvironment] = useState(later[0] ?? "prod");
   return (
     <Dialog title={`Promote: ${change.title}`} opened onClose={onClose}>
       <DialogForm
-        act={`Promote to ${environment}`}
+        act={`Promote to ${to}`}
         doing="promote the change"
         busy={promote.isPending}
         error={promote.error}
         onCancel={onClose}
-        onSubmit={() => promote.mutate(environment, { onSuccess: ({ number }) => navigate(`/changes/${number}`) })}
+        onSubmit={() => promote.mutate(to, { onSuccess: ({ number }) => navigate(`/changes/${number}`) })}
       >
-        <p>The same revisions become a new change there, with a review of its own.</p>
-        <Select
-          label="Environment"
-          data={later}
-          value={environment}
-          allowDeselect={false}
-          comboboxProps={{ transitionProps: { duration: 0 } }}
-          onChange={(value) => setEnvironment(value ?? environment)}
-        />
+        <p>The same revisions become a new change of {to}, with a review of its own.</p>
       </DialogForm>
     </Dialog>
   );

@@ -38,7 +38,6 @@ export function DryRuns({ change, sites }: { readonly change: number; readonly s
           data={[...sites]}
           value={chosen}
           allowDeselect={false}
-          comboboxProps={{ transitionProps: { duration: 0 } }}
           onChange={(value) => {
             setSite(value ?? "");
             setRun("");

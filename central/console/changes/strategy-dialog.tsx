@@ -96,7 +96,6 @@ export function StrategyDialog({ change, onClose }: { readonly change: ChangeVie
             label="Then"
             description="The site gets it later"
             allowDeselect={false}
-            comboboxProps={{ transitionProps: { duration: 0 } }}
             data={[
               { value: "continue", label: "go on without it" },
               { value: "pause", label: "pause" },
@@ -111,7 +110,6 @@ export function StrategyDialog({ change, onClose }: { readonly change: ChangeVie
           <Select
             label="It begins"
             allowDeselect={false}
-            comboboxProps={{ transitionProps: { duration: 0 } }}
             data={[
               { value: "auto", label: "as soon as it is approved" },
               { value: "manual", label: "when a person starts it" },

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import type { ChangeView } from "../../http/api/changes.ts";
+import { Fact } from "../parts/page.tsx";
 import { StrategyDialog } from "./strategy-dialog.tsx";
 import { wavesToText } from "./waves-text.ts";
 
@@ -20,31 +21,20 @@ export function StrategyFacts({ change }: { readonly change: ChangeView }) {
       </div>
       {editing && <StrategyDialog change={change} onClose={() => setEditing(false)} />}
       <dl className="facts">
-        <div>
-          <dt>Begins</dt>
-          <dd>{strategy.start === "auto" ? "as soon as it is approved" : "when a person starts it"}</dd>
-        </div>
-        <div>
-          <dt>Waves</dt>
-          <dd>{expedited ? "none: all sites at once (expedited)" : wavesToText(strategy.waves).split("\n").join(" → ")}</dd>
-        </div>
-        <div>
-          <dt>Goes on when</dt>
-          <dd>
-            all of the wave were healthy for {gate.window}: at most {gate.maxDeadLetters} new dead letters, lag under{" "}
-            {gate.maxLag}, {gate.maxRestarts} restarts
-          </dd>
-        </div>
-        <div>
-          <dt>Out of reach for {unreachable.after}</dt>
-          <dd>{unreachable.then === "continue" ? "goes on; the site gets it when it returns" : "pauses"}</dd>
-        </div>
-        <div>
-          <dt>Put back when more than</dt>
-          <dd>
-            {strategy.maxFailures} {strategy.maxFailures === 1 ? "site fails" : "sites fail"}
-          </dd>
-        </div>
+        <Fact name="Begins">{strategy.start === "auto" ? "as soon as it is approved" : "when a person starts it"}</Fact>
+        <Fact name="Waves">
+          {expedited ? "none: all sites at once (expedited)" : wavesToText(strategy.waves).split("\n").join(" → ")}
+        </Fact>
+        <Fact name="Goes on when">
+          all of the wave were healthy for {gate.window}: at most {gate.maxDeadLetters} new dead letters, lag under {gate.maxLag},{" "}
+          {gate.maxRestarts} restarts
+        </Fact>
+        <Fact name={`Out of reach for ${unreachable.after}`}>
+          {unreachable.then === "continue" ? "goes on; the site gets it when it returns" : "pauses"}
+        </Fact>
+        <Fact name="Put back when more than">
+          {strategy.maxFailures} {strategy.maxFailures === 1 ? "site fails" : "sites fail"}
+        </Fact>
       </dl>
     </section>
   );

@@ -1,9 +1,10 @@
-import { Button, Select } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import type { DocumentHistory } from "../../http/api/documents.ts";
 import { useDocument, useDocumentRevision } from "../api/configuration.ts";
 import { useHasRole } from "../api/session.ts";
 import { Environment } from "../parts/badge.tsx";
+import { NarrowChoice } from "../parts/narrow.tsx";
 import { Loaded, Page, PageHead } from "../parts/page.tsx";
 import { TextDiff } from "../parts/text-diff.tsx";
 import { useTitle } from "../parts/title.ts";
@@ -19,7 +20,7 @@ export function DocumentPage({ kind, name }: { readonly kind: string; readonly n
   const query = useDocument(kind, name);
   return (
     <Page>
-      <Loaded query={query} what={`${kind} ${name}`}>
+      <Loaded query={query} what={`${kind} ${name}`} whole>
         {(history) => <Shown history={history} />}
       </Loaded>
     </Page>
@@ -102,17 +103,13 @@ function Shown({ history }: { readonly history: DocumentHistory }) {
           <div className="filters">
             <h2>Revision {revision}</h2>
             {revisions.length > 1 && (
-              <Select
-                size="xs"
-                aria-label="Compare with"
-                placeholder="Compare with"
-                clearable
-                comboboxProps={{ transitionProps: { duration: 0 } }}
-                data={revisions
+              <NarrowChoice
+                name="Compare with"
+                choices={revisions
                   .filter((entry) => entry.revision !== revision)
                   .map((entry) => ({ value: String(entry.revision), label: `Revision ${entry.revision}` }))}
-                value={compared === "" || Number(compared) === revision ? null : compared}
-                onChange={(value) => setCompared(value ?? "")}
+                value={Number(compared) === revision ? "" : compared}
+                onChange={setCompared}
               />
             )}
           </div>

@@ -1,10 +1,13 @@
-import { Button, Menu, Select, TextInput } from "@mantine/core";
+import { Button, Menu } from "@mantine/core";
 import { Link, useLocation } from "wouter";
+import { compareEnvironments, environmentOrder } from "../../change/environments.ts";
 import type { DocumentSummary } from "../../http/api/documents.ts";
 import { useDocuments } from "../api/configuration.ts";
 import { useHasRole } from "../api/session.ts";
 import { Environment } from "../parts/badge.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
+import { NarrowChoice, NarrowText } from "../parts/narrow.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Empty, Loaded, Page, PageHead } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
@@ -12,8 +15,6 @@ import { useUrlState } from "../parts/url-state.ts";
 import { When } from "../parts/when.tsx";
 import { kinds, kindWords } from "./kinds.ts";
 import { documentPath } from "./paths.ts";
-
-const promotion = ["dev", "test", "prod"];
 
 /** All documents in their newest revision, and which revision is in force where. */
 export function DocumentsPage() {
@@ -70,7 +71,9 @@ function List({ documents }: { readonly documents: readonly DocumentSummary[] })
   const [environment, setEnvironment] = useUrlState("environment");
   const [text, setText] = useUrlState("q");
   const wanted = text.trim().toLowerCase();
-  const environments = [...new Set([...promotion, ...documents.flatMap((document) => Object.keys(document.environments))])];
+  const environments = [
+    ...new Set([...environmentOrder, ...documents.flatMap((document) => Object.keys(document.environments))]),
+  ];
   const shown = documents
     .filter(
       (document) =>
@@ -85,75 +88,36 @@ function List({ documents }: { readonly documents: readonly DocumentSummary[] })
   return (
     <>
       <search className="filters" aria-label="Narrow the list of documents">
-        <TextInput
-          size="xs"
-          placeholder="Name, owner, purpose, label"
-          aria-label="Name, owner, purpose or label"
-          leftSection={<Icon name="search" size={13} />}
-          value={text}
-          onChange={(event) => setText(event.currentTarget.value)}
-        />
-        <Select
-          size="xs"
-          placeholder="Kind"
-          aria-label="Kind"
-          clearable
-          comboboxProps={{ transitionProps: { duration: 0 } }}
-          data={[...kinds]}
-          value={kind === "" ? null : kind}
-          onChange={(value) => setKind(value ?? "")}
-        />
-        <Select
-          size="xs"
-          placeholder="In force in"
-          aria-label="In force in"
-          clearable
-          comboboxProps={{ transitionProps: { duration: 0 } }}
-          data={environments}
-          value={environment === "" ? null : environment}
-          onChange={(value) => setEnvironment(value ?? "")}
-        />
+        <NarrowText name="Name, owner, purpose or label" value={text} onChange={setText} />
+        <NarrowChoice name="Kind" choices={kinds} value={kind} onChange={setKind} />
+        <NarrowChoice name="In force in" choices={environments} value={environment} onChange={setEnvironment} />
       </search>
       {shown.length === 0 ? (
         <Empty>
           <p>No document is like this.</p>
         </Empty>
       ) : (
-        <div className="scrolled card">
-          <table className="grid">
-            <caption className="visually-hidden">Documents</caption>
-            <thead>
-              <tr>
-                <th scope="col">Document</th>
-                <th scope="col">Purpose</th>
-                <th scope="col">Owner</th>
-                <th scope="col">In force</th>
-                <th scope="col">Newest</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((document) => (
-                <tr key={`${document.kind}/${document.name}`}>
-                  <th scope="row">
-                    <span className="kind">{document.kind}</span>
-                    <Link href={documentPath(document.kind, document.name)}>{document.name}</Link>
-                  </th>
-                  <td className="words">{document.purpose}</td>
-                  <td>{document.owner}</td>
-                  <td>
-                    <InForce environments={document.environments} newest={document.revision} />
-                  </td>
-                  <td>
-                    <b>{document.revision}</b>{" "}
-                    <span className="tiny">
-                      <When at={document.changedAt} /> by {document.changedBy}
-                    </span>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Grid name="Documents" columns={["Document", "Purpose", "Owner", "In force", "Newest"]}>
+          {shown.map((document) => (
+            <tr key={`${document.kind}/${document.name}`}>
+              <th scope="row">
+                <span className="kind">{document.kind}</span>
+                <Link href={documentPath(document.kind, document.name)}>{document.name}</Link>
+              </th>
+              <td className="words">{document.purpose}</td>
+              <td>{document.owner}</td>
+              <td>
+                <InForce environments={document.environments} newest={document.revision} />
+              </td>
+              <td>
+                <b>{document.revision}</b>{" "}
+                <span className="tiny">
+                  <When at={document.changedAt} /> by {document.changedBy}
+                </span>
+              </td>
+            </tr>
+          ))}
+        </Grid>
       )}
     </>
   );
@@ -167,7 +131,7 @@ export function InForce({
   readonly environments: Readonly<Record<string, number>>;
   readonly newest: number;
 }) {
-  const entries = Object.entries(environments).sort(([a], [b]) => promotion.indexOf(a) - promotion.indexOf(b));
+  const entries = Object.entries(environments).sort(([a], [b]) => compareEnvironments(a, b));
   if (entries.length === 0) return <span className="quiet">nowhere yet</span>;
   return (
     <span className="in-force">

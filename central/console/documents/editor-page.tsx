@@ -1,9 +1,11 @@
-import { Button, Select } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { environmentOrder } from "../../change/environments.ts";
 import type { DocumentKind } from "../../http/api/common.ts";
 import { type SourceFile, useChange, useDocument, useDocumentRevision, useSchema } from "../api/configuration.ts";
 import { Icon } from "../parts/icon.tsx";
+import { NarrowChoice } from "../parts/narrow.tsx";
 import { Loaded, Page, PageHead } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
 import { useUrlState } from "../parts/url-state.ts";
@@ -156,15 +158,12 @@ function Editor({ kind, draft, origin, files: begun, change }: EditorProps) {
     <>
       <div className="filters editor-tools">
         {held === undefined && (
-          <Select
-            size="xs"
-            aria-label="Judge together with what is in force in"
-            placeholder="Judge for environment"
-            clearable
-            comboboxProps={{ transitionProps: { duration: 0 } }}
-            data={["dev", "test", "prod"]}
-            value={environment === "" ? null : environment}
-            onChange={(value) => setEnvironment(value ?? "")}
+          <NarrowChoice
+            name="Judge together with what is in force in"
+            hint="Judge for environment"
+            choices={environmentOrder}
+            value={environment}
+            onChange={setEnvironment}
           />
         )}
         <span className="to-the-right editor-save">

@@ -1,5 +1,6 @@
 import { Checkbox, Radio, Select, Textarea, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { environmentOrder } from "../../change/environments.ts";
 import { ApiError } from "../api/client.ts";
 import { type SourceFile, useChange, useChanges, useCreateChange, useEditChange } from "../api/configuration.ts";
 import { useMe } from "../api/session.ts";
@@ -117,10 +118,9 @@ function SaveForm({
           />
           <Select
             label="Environment"
-            data={["dev", "test", "prod"]}
+            data={environmentOrder}
             value={environment}
             allowDeselect={false}
-            comboboxProps={{ transitionProps: { duration: 0 } }}
             onChange={(value) => setEnvironment(value ?? "dev")}
           />
           <Checkbox

@@ -6,7 +6,7 @@ import { useOrder, useOrders } from "../api/queries.ts";
 import { Freshness, freshMs } from "../parts/freshness.tsx";
 import { FailureNotice, Notice } from "../parts/notice.tsx";
 import { useNow } from "../parts/now.ts";
-import { Page } from "../parts/page.tsx";
+import { Fact, Page } from "../parts/page.tsx";
 import { formatAge, formatDelta, formatTime, plural } from "../parts/time.ts";
 import { useTitle } from "../parts/title.ts";
 import { MessagePanel } from "./message-panel.tsx";
@@ -35,7 +35,7 @@ export function OrderPage({ id }: { readonly id: string }) {
   if (error && !data)
     return (
       <Page>
-        <FailureNotice error={error} />
+        <FailureNotice error={error} alone />
       </Page>
     );
   if (!data) {
@@ -124,26 +124,27 @@ function Facts({ order }: { readonly order: OrderView }) {
   const unknown = countOf(order.messages, "unknown");
   return (
     <dl className="facts">
-      <Fact name="Item" value={order.item} />
-      <Fact name="Quantity" value={order.quantity} />
-      <Fact name="Plant" value={order.plant} />
-      <Fact name="On its way" value={span === null ? null : span < 60_000 ? formatDelta(span).slice(1) : formatAge(span)} />
-      <Fact name="Messages" value={String(order.messages.length)} />
+      <Fact name="Item">{order.item ?? "–"}</Fact>
+      <Fact name="Quantity">{order.quantity ?? "–"}</Fact>
+      <Fact name="Plant">{order.plant ?? "–"}</Fact>
+      <Fact name="On its way">{span === null ? "–" : span < 60_000 ? formatDelta(span).slice(1) : formatAge(span)}</Fact>
+      <Fact name="Messages">{order.messages.length}</Fact>
       {order.unreadable.length > 0 && (
-        <Fact name="Unreadable at central" value={plural(order.unreadable.length, "message")} tone="bad" />
+        <Fact name="Unreadable at central" tone="bad">
+          {plural(order.unreadable.length, "message")}
+        </Fact>
       )}
-      {refused > 0 && <Fact name="Refused" value={plural(refused, "time")} tone="bad" />}
-      {unknown > 0 && <Fact name="Outcome unknown" value={plural(unknown, "time")} tone="bad" />}
+      {refused > 0 && (
+        <Fact name="Refused" tone="bad">
+          {plural(refused, "time")}
+        </Fact>
+      )}
+      {unknown > 0 && (
+        <Fact name="Outcome unknown" tone="bad">
+          {plural(unknown, "time")}
+        </Fact>
+      )}
     </dl>
-  );
-}
-
-function Fact({ name, value, tone }: { readonly name: string; readonly value: string | null; readonly tone?: "bad" }) {
-  return (
-    <div data-tone={tone}>
-      <dt>{name}</dt>
-      <dd>{value ?? "–"}</dd>
-    </div>
   );
 }
 
@@ -157,7 +158,7 @@ function UnknownOrder({ id }: { readonly id: string }) {
   const { data } = useOrders(id.slice(0, -2));
   const near = data?.answer.orders ?? [];
   return (
-    <Notice icon="search" title={`Central has heard nothing of ${id}`}>
+    <Notice icon="search" title={`Central has heard nothing of ${id}`} alone>
       <p>
         Look for a typing error, or search by the beginning of the number in the box above. An order appears as soon as the ERP's
         gateway has recorded its release; while that site cannot reach central, it is still on its way. This page keeps looking.

@@ -49,7 +49,6 @@ export function OrderSearch() {
           // Central has already chosen; nothing is filtered here again.
           filter={({ options }) => options}
           limit={8}
-          comboboxProps={{ transitionProps: { duration: 0 } }}
           onOptionSubmit={(moId) => open(orders.find((order) => order.moId === moId)?.orderName ?? moId)}
           renderOption={({ option }) => {
             const order = orders.find((candidate) => candidate.moId === option.value);

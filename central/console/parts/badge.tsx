@@ -1,3 +1,4 @@
+import { environmentOrder } from "../../change/environments.ts";
 import { Icon, type IconName } from "./icon.tsx";
 
 export type Tone = "good" | "busy" | "change" | "warn" | "bad" | "lost" | "idle";
@@ -20,7 +21,7 @@ export function Badge({ look, small = false }: { readonly look: Look; readonly s
 
 /** dev, test, prod, or another one; the colour only underlines the word. */
 export function Environment({ name }: { readonly name: string }) {
-  const known = name === "prod" || name === "test" || name === "dev" ? name : "other";
+  const known = environmentOrder.includes(name) ? name : "other";
   return (
     <span className="environment" data-environment={known} title={name === "" ? "Sites without an environment" : undefined}>
       {name === "" ? "none" : name}

@@ -1,5 +1,6 @@
 import type { ValueDifference } from "../../http/api/common.ts";
 import { Badge, type Look } from "./badge.tsx";
+import { Grid } from "./grid.tsx";
 import { Value } from "./value.tsx";
 
 const looks: Readonly<Record<ValueDifference["kind"], Look>> = {
@@ -18,33 +19,20 @@ export function Differences({
 }) {
   if (differences.length === 0) return <p className="quiet no-difference">Nothing differs.</p>;
   return (
-    <div className="scrolled">
-      <table className="grid differences">
-        <caption className="visually-hidden">{label}</caption>
-        <thead>
-          <tr>
-            <th scope="col">Field</th>
-            <th scope="col">How</th>
-            <th scope="col">Before</th>
-            <th scope="col">After</th>
-          </tr>
-        </thead>
-        <tbody>
-          {differences.flatMap(toLeaves).map((difference) => (
-            <tr key={`${difference.path} ${difference.kind}`}>
-              <th scope="row" className="mono path">
-                {difference.path}
-              </th>
-              <td>
-                <Badge look={looks[difference.kind]} small />
-              </td>
-              <td className="before">{difference.kind === "added" ? <None /> : <Value value={difference.before} />}</td>
-              <td className="after">{difference.kind === "removed" ? <None /> : <Value value={difference.after} />}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Grid name={label} columns={["Field", "How", "Before", "After"]} look="differences" bare>
+      {differences.flatMap(toLeaves).map((difference) => (
+        <tr key={`${difference.path} ${difference.kind}`}>
+          <th scope="row" className="mono path">
+            {difference.path}
+          </th>
+          <td>
+            <Badge look={looks[difference.kind]} small />
+          </td>
+          <td className="before">{difference.kind === "added" ? <None /> : <Value value={difference.before} />}</td>
+          <td className="after">{difference.kind === "removed" ? <None /> : <Value value={difference.after} />}</td>
+        </tr>
+      ))}
+    </Grid>
   );
 }
 

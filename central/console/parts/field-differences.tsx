@@ -1,4 +1,5 @@
 import type { DryRunView } from "../../http/api/sites.ts";
+import { Grid } from "./grid.tsx";
 import { formatCount } from "./time.ts";
 import { Value } from "./value.tsx";
 
@@ -16,37 +17,22 @@ interface FieldDifferencesProps {
 export function FieldDifferences({ fields, label, before, after }: FieldDifferencesProps) {
   if (fields.length === 0) return null;
   return (
-    <div className="scrolled">
-      <table className="grid differences">
-        <caption className="visually-hidden">{label}</caption>
-        <thead>
-          <tr>
-            <th scope="col">Field</th>
-            <th scope="col" className="num">
-              Times
-            </th>
-            <th scope="col">{before}</th>
-            <th scope="col">{after}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {fields.map((field) => (
-            <tr key={field.path}>
-              <th scope="row" className="mono path">
-                {field.path}
-              </th>
-              <td className="num">{formatCount(field.count)}</td>
-              <td className="before">
-                <Value value={field.before} />
-              </td>
-              <td className="after">
-                <Value value={field.after} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Grid name={label} columns={["Field", { overNumbers: "Times" }, before, after]} look="differences" bare>
+      {fields.map((field) => (
+        <tr key={field.path}>
+          <th scope="row" className="mono path">
+            {field.path}
+          </th>
+          <td className="num">{formatCount(field.count)}</td>
+          <td className="before">
+            <Value value={field.before} />
+          </td>
+          <td className="after">
+            <Value value={field.after} />
+          </td>
+        </tr>
+      ))}
+    </Grid>
   );
 }
 

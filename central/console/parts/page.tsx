@@ -34,18 +34,38 @@ export function PageHead({
   );
 }
 
+/** One line of a `<dl className="facts">`. */
+export function Fact({
+  name,
+  tone,
+  children,
+}: {
+  readonly name: string;
+  readonly tone?: "bad" | undefined;
+  readonly children: ReactNode;
+}) {
+  return (
+    <div data-tone={tone}>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
 interface LoadedProps<T> {
   readonly query: UseQueryResult<Received<T>, Error>;
   /** What is loaded: "the documents". */
   readonly what: string;
   readonly rows?: number;
+  /** The page's head comes with it. */
+  readonly whole?: boolean;
   readonly children: (answer: T) => ReactNode;
 }
 
 /** One answer of central's: while it comes, when it did not come, and when what is shown is older than the last try. */
-export function Loaded<T>({ query, what, rows = 3, children }: LoadedProps<T>) {
+export function Loaded<T>({ query, what, rows = 3, whole = false, children }: LoadedProps<T>) {
   const { data, error } = query;
-  if (!data && error) return <FailureNotice error={error} />;
+  if (!data && error) return <FailureNotice error={error} alone={whole} />;
   if (!data) {
     return (
       <div role="status" aria-label={`Loading ${what}`} className="loading">

@@ -2,6 +2,7 @@ import { Button, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { type AuditAnswer, useAudit, useVerifyAudit } from "../api/people.ts";
 import { Failure } from "../parts/failure.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { FailureNotice } from "../parts/notice.tsx";
 import { Empty, Page, PageHead } from "../parts/page.tsx";
@@ -69,47 +70,34 @@ function Filter({
 
 function Entries({ entries }: { readonly entries: AuditAnswer["entries"] }) {
   return (
-    <div className="scrolled card">
-      <table className="grid audit">
-        <caption className="visually-hidden">Entries of the audit log</caption>
-        <thead>
-          <tr>
-            <th scope="col" className="num">
-              No.
-            </th>
-            <th scope="col">When</th>
-            <th scope="col">Who</th>
-            <th scope="col">What</th>
-            <th scope="col">On what</th>
-            <th scope="col">Hash</th>
-          </tr>
-        </thead>
-        <tbody>
-          {entries.map((entry) => (
-            <tr key={entry.number}>
-              <td className="num">{entry.number}</td>
-              <td className="nowrap" title={describeInstant(entry.at)}>
-                {formatDay(entry.at)} {formatTime(entry.at, false)}
-              </td>
-              <td>{entry.actor}</td>
-              <td className="mono">{entry.action}</td>
-              <td>
-                {entry.subject}
-                {entry.detail && Object.keys(entry.detail).length > 0 && (
-                  <details className="overrides">
-                    <summary>more</summary>
-                    <pre className="detail">{JSON.stringify(entry.detail, null, 2)}</pre>
-                  </details>
-                )}
-              </td>
-              <td className="mono tiny" title={entry.hash}>
-                {entry.hash.slice(0, 10)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Grid
+      name="Entries of the audit log"
+      columns={[{ overNumbers: "No." }, "When", "Who", "What", "On what", "Hash"]}
+      look="audit"
+    >
+      {entries.map((entry) => (
+        <tr key={entry.number}>
+          <td className="num">{entry.number}</td>
+          <td className="nowrap" title={describeInstant(entry.at)}>
+            {formatDay(entry.at)} {formatTime(entry.at, false)}
+          </td>
+          <td>{entry.actor}</td>
+          <td className="mono">{entry.action}</td>
+          <td>
+            {entry.subject}
+            {entry.detail && Object.keys(entry.detail).length > 0 && (
+              <details className="overrides">
+                <summary>more</summary>
+                <pre className="detail">{JSON.stringify(entry.detail, null, 2)}</pre>
+              </details>
+            )}
+          </td>
+          <td className="mono tiny" title={entry.hash}>
+            {entry.hash.slice(0, 10)}
+          </td>
+        </tr>
+      ))}
+    </Grid>
   );
 }
 

@@ -1,5 +1,6 @@
 import { Checkbox, TagsInput } from "@mantine/core";
 import type { Role } from "../../auth/actor.ts";
+import { environmentOrder } from "../../change/environments.ts";
 
 /** What each role lets one do; a viewer is whoever has any. */
 export const roleWords: Readonly<Record<Role, string>> = {
@@ -35,8 +36,7 @@ export function RoleFields({ roles: chosen, environments, onRoles, onEnvironment
       <TagsInput
         label="Environments"
         description="* is all of them"
-        data={["*", "dev", "test", "prod"]}
-        comboboxProps={{ transitionProps: { duration: 0 } }}
+        data={["*", ...environmentOrder]}
         value={[...environments]}
         onChange={onEnvironments}
       />

@@ -6,6 +6,7 @@ import { useMe } from "../api/session.ts";
 import { Badge, type Look } from "../parts/badge.tsx";
 import { Copied } from "../parts/copied.tsx";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Loaded, Page, PageHead } from "../parts/page.tsx";
@@ -58,59 +59,45 @@ export function TokensPage() {
 
 function Table({ tokens, onRevoke }: { readonly tokens: readonly Token[]; readonly onRevoke: (token: Token) => void }) {
   return (
-    <div className="scrolled card">
-      <table className="grid">
-        <caption className="visually-hidden">API tokens</caption>
-        <thead>
-          <tr>
-            <th scope="col">Purpose</th>
-            <th scope="col">Acts for</th>
-            <th scope="col">State</th>
-            <th scope="col">Roles</th>
-            <th scope="col">Environments</th>
-            <th scope="col">Ends</th>
-            <th scope="col">Last used</th>
-            <th scope="col">What to do</th>
+    <Grid
+      name="API tokens"
+      columns={["Purpose", "Acts for", "State", "Roles", "Environments", "Ends", "Last used", "What to do"]}
+    >
+      {tokens.map((token) => {
+        const look = lookOf(token);
+        return (
+          <tr key={token.id}>
+            <th scope="row">{token.purpose}</th>
+            <td>{token.user}</td>
+            <td>
+              <Badge look={look} small />
+            </td>
+            <td>{token.roles.join(", ")}</td>
+            <td>
+              <EnvironmentList environments={token.environments} />
+            </td>
+            <td>
+              <Until at={token.expiresAt} />
+            </td>
+            <td>{token.lastUsedAt === null ? <span className="quiet">never</span> : <When at={token.lastUsedAt} />}</td>
+            <td>
+              {look.word === "active" ? (
+                <Button
+                  size="compact-xs"
+                  variant="default"
+                  aria-label={`Revoke ${token.purpose}`}
+                  onClick={() => onRevoke(token)}
+                >
+                  Revoke
+                </Button>
+              ) : (
+                <span className="quiet">–</span>
+              )}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {tokens.map((token) => {
-            const look = lookOf(token);
-            return (
-              <tr key={token.id}>
-                <th scope="row">{token.purpose}</th>
-                <td>{token.user}</td>
-                <td>
-                  <Badge look={look} small />
-                </td>
-                <td>{token.roles.join(", ")}</td>
-                <td>
-                  <EnvironmentList environments={token.environments} />
-                </td>
-                <td>
-                  <Until at={token.expiresAt} />
-                </td>
-                <td>{token.lastUsedAt === null ? <span className="quiet">never</span> : <When at={token.lastUsedAt} />}</td>
-                <td>
-                  {look.word === "active" ? (
-                    <Button
-                      size="compact-xs"
-                      variant="default"
-                      aria-label={`Revoke ${token.purpose}`}
-                      onClick={() => onRevoke(token)}
-                    >
-                      Revoke
-                    </Button>
-                  ) : (
-                    <span className="quiet">–</span>
-                  )}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+        );
+      })}
+    </Grid>
   );
 }
 
@@ -162,7 +149,6 @@ function MakeDialog({ onClose }: { readonly onClose: () => void }) {
             data={lives}
             value={life}
             allowDeselect={false}
-            comboboxProps={{ transitionProps: { duration: 0 } }}
             onChange={(value) => setLife(value ?? life)}
           />
           <RoleFields

@@ -8,6 +8,7 @@ import { Badge, type Look } from "../parts/badge.tsx";
 import { Copied } from "../parts/copied.tsx";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
 import { Failure } from "../parts/failure.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Empty, Loaded, Page, PageHead } from "../parts/page.tsx";
 import { formatTime } from "../parts/time.ts";
@@ -39,7 +40,7 @@ export function UsersPage() {
         {({ users }) =>
           users.length === 0 ? (
             <Empty>
-              <p>Nobody has an account yet. Central's admin key works until there is one.</p>
+              <p>Nobody has an account yet. Central's admin token works until there is one.</p>
             </Empty>
           ) : (
             <Table users={users} mayDecide={mayDecide} onAsk={setAsked} />
@@ -65,71 +66,56 @@ function Table({ users, mayDecide, onAsk }: TableProps) {
   return (
     <>
       <Failure error={edit.error} doing="change the account" />
-      <div className="scrolled card">
-        <table className="grid">
-          <caption className="visually-hidden">Users</caption>
-          <thead>
-            <tr>
-              <th scope="col">User</th>
-              <th scope="col">State</th>
-              <th scope="col">Roles</th>
-              <th scope="col">Environments</th>
-              <th scope="col">Added</th>
-              {mayDecide && <th scope="col">What to do</th>}
-            </tr>
-          </thead>
-          <tbody>
-            {users.map((user) => (
-              <tr key={user.name}>
-                <th scope="row">
-                  {user.name} {user.name === me.user && <span className="tiny">you</span>}
-                </th>
-                <td>
-                  <Badge look={lookOf(user)} small />
-                </td>
-                <td>{user.roles.join(", ") || <span className="quiet">none</span>}</td>
-                <td>
-                  <EnvironmentList environments={user.environments} />
-                </td>
-                <td>
-                  <When at={user.createdAt} /> by {user.createdBy}
-                </td>
-                {mayDecide && (
-                  <td>
-                    <div className="row-acts">
-                      <Button
-                        size="compact-xs"
-                        variant="default"
-                        aria-label={`Edit ${user.name}`}
-                        onClick={() => onAsk({ kind: "edit", user })}
-                      >
-                        Edit
-                      </Button>
-                      <Button
-                        size="compact-xs"
-                        variant="default"
-                        aria-label={`One-time link for ${user.name}`}
-                        onClick={() => onAsk({ kind: "link", user })}
-                      >
-                        One-time link
-                      </Button>
-                      {user.lockedUntil !== null && (
-                        <Button
-                          size="compact-xs"
-                          aria-label={`Unlock ${user.name}`}
-                          onClick={() => edit.mutate({ name: user.name, unlock: true })}
-                        >
-                          Unlock
-                        </Button>
-                      )}
-                    </div>
-                  </td>
-                )}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Grid name="Users" columns={["User", "State", "Roles", "Environments", "Added", mayDecide && "What to do"]}>
+        {users.map((user) => (
+          <tr key={user.name}>
+            <th scope="row">
+              {user.name} {user.name === me.user && <span className="tiny">you</span>}
+            </th>
+            <td>
+              <Badge look={lookOf(user)} small />
+            </td>
+            <td>{user.roles.join(", ") || <span className="quiet">none</span>}</td>
+            <td>
+              <EnvironmentList environments={user.environments} />
+            </td>
+            <td>
+              <When at={user.createdAt} /> by {user.createdBy}
+            </td>
+            {mayDecide && (
+              <td>
+                <div className="row-acts">
+                  <Button
+                    size="compact-xs"
+                    variant="default"
+                    aria-label={`Edit ${user.name}`}
+                    onClick={() => onAsk({ kind: "edit", user })}
+                  >
+                    Edit
+                  </Button>
+                  <Button
+                    size="compact-xs"
+                    variant="default"
+                    aria-label={`One-time link for ${user.name}`}
+                    onClick={() => onAsk({ kind: "link", user })}
+                  >
+                    One-time link
+                  </Button>
+                  {user.lockedUntil !== null && (
+                    <Button
+                      size="compact-xs"
+                      aria-label={`Unlock ${user.name}`}
+                      onClick={() => edit.mutate({ name: user.name, unlock: true })}
+                    >
+                      Unlock
+                    </Button>
+                  )}
+                </div>
+              </td>
+            )}
+          </tr>
+        ))}
+      </Grid>
     </>
   );
 }

@@ -13,10 +13,10 @@ export const rolloutLooks: Readonly<Record<RolloutState, Look>> = {
 
 export const siteLooks: Readonly<Record<RolloutSiteState, Look>> = {
   waiting: { tone: "idle", icon: "ring", word: "waiting", meaning: "Its wave has not come" },
-  told: { tone: "busy", icon: "down", word: "told", meaning: "It should run the revision; it does not report it yet" },
+  told: { tone: "busy", icon: "down", word: "told", meaning: "It should run what is rolled out; it does not report it yet" },
   watching: { tone: "busy", icon: "eye", word: "watching", meaning: "In effect; its health is looked at" },
   healthy: { tone: "good", icon: "check", word: "healthy", meaning: "Its gate held" },
-  pending: { tone: "lost", icon: "question", word: "out of reach", meaning: "It gets the revision when it returns" },
+  pending: { tone: "lost", icon: "question", word: "out of reach", meaning: "It gets what is rolled out when it returns" },
   failed: { tone: "bad", icon: "cross", word: "failed" },
   "putting-back": { tone: "warn", icon: "back", word: "putting back" },
   "put-back": { tone: "warn", icon: "back", word: "put back", meaning: "It runs what it had before" },
@@ -29,3 +29,9 @@ export const waveLooks: Readonly<Record<RolloutView["plan"][number]["state"], Lo
   passed: { tone: "good", icon: "check", word: "passed" },
   failed: { tone: "bad", icon: "cross", word: "failed" },
 };
+
+/** In a rollout that has ended: what had not come by then does not come. */
+export function afterEnd(look: Look): Look {
+  if (look === siteLooks.waiting) return { ...look, word: "never told", meaning: "It ended before its wave came" };
+  return look === waveLooks.waiting ? { ...look, word: "never began" } : look;
+}

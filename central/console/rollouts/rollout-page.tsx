@@ -8,7 +8,7 @@ import { Badge, Environment } from "../parts/badge.tsx";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
 import { Freshness, freshMs } from "../parts/freshness.tsx";
 import { useNow } from "../parts/now.ts";
-import { Loaded, Page, PageHead } from "../parts/page.tsx";
+import { Fact, Loaded, Page, PageHead } from "../parts/page.tsx";
 import { formatTime } from "../parts/time.ts";
 import { useTitle } from "../parts/title.ts";
 import { When } from "../parts/when.tsx";
@@ -36,7 +36,7 @@ export function RolloutPage({ number }: { readonly number: number }) {
           freshness={<Freshness ageMs={ageMs} asOf={asOf} error={query.error} />}
         />
       ) : (
-        <Loaded query={query} what={`rollout ${number}`}>
+        <Loaded query={query} what={`rollout ${number}`} whole>
           {(answer) => (
             <Shown
               rollout={answer}
@@ -76,40 +76,38 @@ function Shown({ rollout, stale, freshness }: ShownProps) {
               </p>
             </div>
             <dl className="facts">
-              <div>
-                <dt>Of</dt>
-                <dd>
-                  <Link href={`/changes/${rollout.change}`}>Change {rollout.change}</Link>
-                </dd>
-              </div>
-              <div>
-                <dt>Began</dt>
-                <dd>
-                  <When at={rollout.createdAt} />
-                </dd>
-              </div>
-              {rollout.endedAt !== null && (
-                <div>
-                  <dt>Ended</dt>
-                  <dd>
-                    <When at={rollout.endedAt} />
-                  </dd>
-                </div>
+              <Fact name="Of">
+                <Link href={`/changes/${rollout.change}`}>Change {rollout.change}</Link>
+              </Fact>
+              {rollout.release !== null && (
+                <Fact name="Gateways to">
+                  <Link href="/releases">{rollout.release}</Link>
+                </Fact>
               )}
-              <div>
-                <dt>Gate</dt>
-                <dd>
-                  {rollout.strategy.gate.window} healthy, at most {rollout.strategy.gate.maxDeadLetters} dead letters, lag under{" "}
-                  {rollout.strategy.gate.maxLag}
-                </dd>
-              </div>
+              <Fact name="Began">
+                <When at={rollout.createdAt} />
+              </Fact>
+              {rollout.endedAt !== null && (
+                <Fact name="Ended">
+                  <When at={rollout.endedAt} />
+                </Fact>
+              )}
+              <Fact name="Gate">
+                {rollout.strategy.gate.window} healthy, at most {rollout.strategy.gate.maxDeadLetters} dead letters, lag under{" "}
+                {rollout.strategy.gate.maxLag}
+              </Fact>
             </dl>
           </div>
           <Brakes rollout={rollout} />
         </div>
         <ol className="waves" aria-label="Waves">
           {rollout.plan.map((wave) => (
-            <Wave key={wave.wave} wave={wave} current={rollout.endedAt === null && wave.wave === rollout.wave} />
+            <Wave
+              key={wave.wave}
+              wave={wave}
+              current={rollout.endedAt === null && wave.wave === rollout.wave}
+              ended={rollout.endedAt !== null}
+            />
           ))}
         </ol>
         <section className="card events-card" aria-label="What happened">

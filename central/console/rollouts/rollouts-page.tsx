@@ -2,6 +2,7 @@ import { Link } from "wouter";
 import type { RolloutSummary } from "../../http/api/rollouts.ts";
 import { listed, useRollouts } from "../api/configuration.ts";
 import { Badge, Environment } from "../parts/badge.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Loaded, Page, PageHead } from "../parts/page.tsx";
 import { useTitle } from "../parts/title.ts";
@@ -41,55 +42,37 @@ export function RolloutsPage() {
 
 function Table({ rollouts }: { readonly rollouts: readonly RolloutSummary[] }) {
   return (
-    <div className="scrolled card">
-      <table className="grid">
-        <caption className="visually-hidden">Rollouts</caption>
-        <thead>
-          <tr>
-            <th scope="col" className="num">
-              No.
-            </th>
-            <th scope="col">Rollout</th>
-            <th scope="col">State</th>
-            <th scope="col">Environment</th>
-            <th scope="col">Wave</th>
-            <th scope="col">Sites</th>
-            <th scope="col">Last</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rollouts.map((rollout) => (
-            <tr key={rollout.number}>
-              <td className="num">{rollout.number}</td>
-              <th scope="row">
-                <Link href={`/rollouts/${rollout.number}`}>{rollout.title}</Link>
-                {rollout.reason !== null && <p className="tiny row-reason">{rollout.reason}</p>}
-              </th>
-              <td>
-                <Badge look={rolloutLooks[rollout.state]} />
-              </td>
-              <td>
-                <Environment name={rollout.environment} />
-              </td>
-              <td className="num-left">
-                {rollout.endedAt === null ? (
-                  `${rollout.wave + 1} of ${rollout.waves}`
-                ) : (
-                  <span className="quiet">{rollout.waves}</span>
-                )}
-              </td>
-              <td>
-                <Tally counts={rollout.counts} />
-                <span className="tiny">{rollout.summary}</span>
-              </td>
-              <td>
-                <When at={rollout.endedAt ?? rollout.updatedAt} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Grid name="Rollouts" columns={[{ overNumbers: "No." }, "Rollout", "State", "Environment", "Wave", "Sites", "Last"]}>
+      {rollouts.map((rollout) => (
+        <tr key={rollout.number}>
+          <td className="num">{rollout.number}</td>
+          <th scope="row">
+            <Link href={`/rollouts/${rollout.number}`}>{rollout.title}</Link>
+            {rollout.reason !== null && <p className="tiny row-reason">{rollout.reason}</p>}
+          </th>
+          <td>
+            <Badge look={rolloutLooks[rollout.state]} />
+          </td>
+          <td>
+            <Environment name={rollout.environment} />
+          </td>
+          <td className="num-left">
+            {rollout.endedAt === null ? (
+              `${rollout.wave + 1} of ${rollout.waves}`
+            ) : (
+              <span className="quiet">{rollout.waves}</span>
+            )}
+          </td>
+          <td>
+            <Tally counts={rollout.counts} />
+            <span className="tiny">{rollout.summary}</span>
+          </td>
+          <td>
+            <When at={rollout.endedAt ?? rollout.updatedAt} />
+          </td>
+        </tr>
+      ))}
+    </Grid>
   );
 }
 

@@ -1,15 +1,25 @@
 import { Link } from "wouter";
 import type { RolloutView } from "../../http/api/rollouts.ts";
-import { Badge } from "../parts/badge.tsx";
+import { Badge, type Look } from "../parts/badge.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { formatAge, plural } from "../parts/time.ts";
 import { sitePath } from "../sites/site-card.tsx";
-import { siteLooks, waveLooks } from "./looks.ts";
+import { afterEnd, siteLooks, waveLooks } from "./looks.ts";
 
 type WaveView = RolloutView["plan"][number];
 
 /** A lane of sites; how long its gate has held; every site says its state by colour, sign and word. */
-export function Wave({ wave, current }: { readonly wave: WaveView; readonly current: boolean }) {
+export function Wave({
+  wave,
+  current,
+  ended,
+}: {
+  readonly wave: WaveView;
+  readonly current: boolean;
+  /** The whole rollout. */
+  readonly ended: boolean;
+}) {
+  const told = (look: Look): Look => (ended ? afterEnd(look) : look);
   return (
     <li
       className="card wave"
@@ -21,13 +31,13 @@ export function Wave({ wave, current }: { readonly wave: WaveView; readonly curr
         <h2>
           <span className="tiny">Wave {wave.wave + 1}</span> {wave.title}
         </h2>
-        <Badge look={waveLooks[wave.state]} small />
+        <Badge look={told(waveLooks[wave.state])} small />
         <span className="quiet">{plural(wave.sites.length, "site")}</span>
         <Gate wave={wave} />
       </div>
       <ul className="wave-sites">
         {wave.sites.map((site) => {
-          const look = siteLooks[site.state];
+          const look = told(siteLooks[site.state]);
           return (
             <li key={site.site} className="wave-site" data-tone={look.tone} data-state={site.state}>
               <p className="wave-site-name">
@@ -37,7 +47,11 @@ export function Wave({ wave, current }: { readonly wave: WaveView; readonly curr
                 <Icon name={look.icon} size={13} /> {look.word}
               </p>
               <p className="tiny">
-                <Revisions from={site.fromRevision} to={site.toRevision} reported={site.reportedRevision} />
+                {site.toVersion === null ? (
+                  <Revisions from={site.fromRevision} to={site.toRevision} reported={site.reportedRevision} />
+                ) : (
+                  `${site.fromVersion} → ${site.toVersion} · runs ${site.reportedVersion ?? "nothing"}${underWay(site.upgrade)}`
+                )}
               </p>
               {site.reason !== null && <p className="wave-site-reason">{site.reason}</p>}
             </li>
@@ -63,6 +77,11 @@ function Gate({ wave }: { readonly wave: WaveView }) {
       <span className="tiny num-left">{words}</span>
     </span>
   );
+}
+
+/** What came of an upgrade is said by the site's state. */
+function underWay(upgrade: string | null): string {
+  return upgrade === "downloading" || upgrade === "handed-over" || upgrade === "trial" ? `, ${upgrade}` : "";
 }
 
 function Revisions({ from, to, reported }: { readonly from: number; readonly to: number; readonly reported: number }) {

@@ -23,7 +23,7 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
   if (data === undefined && last === null) {
     return error ? (
       <main id="main" className="page">
-        <FailureNotice error={error} />
+        <FailureNotice error={error} alone />
       </main>
     ) : (
       <div role="status" aria-label="Loading the session" />

@@ -70,7 +70,7 @@ function LockedOut({ until }: { readonly until: number }) {
   return (
     <>
       <strong>Locked until {formatTime(new Date(until).toISOString(), false)}</strong>: too many wrong passwords came from here (
-      {formatAge(until - now)} to go). An administrator can help sooner.
+      {formatAge(until - now)} to go). An admin can help sooner.
     </>
   );
 }

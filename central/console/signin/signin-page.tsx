@@ -18,8 +18,8 @@ export function SignInPage() {
       )}
       <SignInForm />
       <p className="tiny">
-        No password yet, or forgotten? Open a one-time link: an administrator makes one with <code>plantgate user link</code>, and
-        central prints one when it starts for the first time.
+        No password yet, or forgotten? Open a one-time link: an admin makes one with <code>plantgate user link</code>, and central
+        prints one when it starts for the first time.
       </p>
     </Gate>
   );

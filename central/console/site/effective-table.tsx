@@ -1,8 +1,8 @@
-import { Select, TextInput } from "@mantine/core";
 import { Link } from "wouter";
 import type { EffectiveView, ValueOrigin } from "../../http/api/sites.ts";
 import { documentPath, parseReference } from "../documents/paths.ts";
-import { Icon } from "../parts/icon.tsx";
+import { Grid } from "../parts/grid.tsx";
+import { NarrowChoice, NarrowText } from "../parts/narrow.tsx";
 import { Empty } from "../parts/page.tsx";
 import { plural } from "../parts/time.ts";
 import { useUrlState } from "../parts/url-state.ts";
@@ -39,24 +39,8 @@ export function EffectiveTable({ effective }: { readonly effective: EffectiveVie
   return (
     <>
       <search className="filters" aria-label="Narrow the values">
-        <TextInput
-          size="xs"
-          placeholder="Path or document"
-          aria-label="Path or document"
-          leftSection={<Icon name="search" size={13} />}
-          value={text}
-          onChange={(event) => setText(event.currentTarget.value)}
-        />
-        <Select
-          size="xs"
-          placeholder="Origin"
-          aria-label="Origin"
-          clearable
-          comboboxProps={{ transitionProps: { duration: 0 } }}
-          data={froms}
-          value={from === "" ? null : from}
-          onChange={(value) => setFrom(value ?? "")}
-        />
+        <NarrowText name="Path or document" value={text} onChange={setText} />
+        <NarrowChoice name="Origin" choices={froms} value={from} onChange={setFrom} />
         <span className="quiet" role="status">
           {shown.length === effective.values.length
             ? plural(shown.length, "value")
@@ -68,23 +52,11 @@ export function EffectiveTable({ effective }: { readonly effective: EffectiveVie
           <p>No value is like this.</p>
         </Empty>
       ) : (
-        <div className="scrolled card">
-          <table className="grid effective">
-            <caption className="visually-hidden">Values in effect at {effective.site}</caption>
-            <thead>
-              <tr>
-                <th scope="col">Value</th>
-                <th scope="col">Is</th>
-                <th scope="col">Comes from</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((row) => (
-                <ValueRow key={row.path} row={row} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Grid name={`Values in effect at ${effective.site}`} columns={["Value", "Is", "Comes from"]} look="effective">
+          {shown.map((row) => (
+            <ValueRow key={row.path} row={row} />
+          ))}
+        </Grid>
       )}
     </>
   );

@@ -61,7 +61,6 @@ export function EnrollmentDialog({ site, opened, onClose }: EnrollmentDialogProp
             data={lives}
             value={life}
             allowDeselect={false}
-            comboboxProps={{ transitionProps: { duration: 0 } }}
             onChange={(value) => setLife(value ?? "3600")}
           />
         </DialogForm>

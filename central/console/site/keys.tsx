@@ -5,6 +5,7 @@ import { useHasRole } from "../api/session.ts";
 import { Badge, type Look } from "../parts/badge.tsx";
 import { Dialog, DialogForm } from "../parts/dialog.tsx";
 import { Failure } from "../parts/failure.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Empty, Loaded } from "../parts/page.tsx";
 import { Until, When } from "../parts/when.tsx";
 import { EnrollmentDialog } from "./enrollment-dialog.tsx";
@@ -13,11 +14,15 @@ const looks: Readonly<Record<GatewayKey["state"], Look>> = {
   pending: { tone: "change", icon: "question", word: "to be confirmed", meaning: "Enrolled; it may not act for the site yet" },
   active: { tone: "good", icon: "check", word: "active" },
   retiring: { tone: "busy", icon: "clock", word: "retiring", meaning: "Rotated; still accepted for a while" },
+  moved: { tone: "idle", icon: "minus", word: "moved", meaning: "Left behind on other hardware: a copy that uses it is stopped" },
+  replaced: { tone: "idle", icon: "minus", word: "replaced", meaning: "Another gateway was let in: one that uses it is stopped" },
   retired: { tone: "idle", icon: "minus", word: "retired" },
   revoked: { tone: "bad", icon: "cross", word: "revoked" },
 };
+/** Of these there is nothing to decide. */
+const over: ReadonlySet<GatewayKey["state"]> = new Set(["retired", "moved", "revoked"]);
 const origins: Readonly<Record<GatewayKey["origin"], string>> = {
-  added: "by an administrator",
+  added: "by an admin",
   enrolled: "with a token",
   imported: "from a file",
   rotated: "by rotation",
@@ -58,53 +63,40 @@ export function Keys({ site }: { readonly site: string }) {
               <p>No gateway has enrolled for {site} yet. Make a token, and use it on the plant's server.</p>
             </Empty>
           ) : (
-            <div className="scrolled card">
-              <table className="grid">
-                <thead>
-                  <tr>
-                    <th scope="col">Fingerprint</th>
-                    <th scope="col">State</th>
-                    <th scope="col">Came</th>
-                    <th scope="col">Confirmed</th>
-                    <th scope="col">What to do</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {keys.map((key) => (
-                    <tr key={key.fingerprint}>
-                      <th scope="row" className="mono fingerprint">
-                        {key.fingerprint}
-                      </th>
-                      <td>
-                        <Badge look={looks[key.state]} small />
-                        {key.rotationAsked && <p className="tiny">a new one is asked for</p>}
-                        {key.state === "active" && !key.seals && <p className="tiny">secrets cannot be sealed to it</p>}
-                      </td>
-                      <td>
-                        <When at={key.createdAt} /> {origins[key.origin]}
-                      </td>
-                      <td>
-                        {key.confirmedAt ? (
-                          <>
-                            <When at={key.confirmedAt} /> {key.confirmedBy !== null && `by ${key.confirmedBy}`}
-                          </>
-                        ) : (
-                          <span className="quiet">–</span>
-                        )}
-                        {key.retiresAt && (
-                          <p className="tiny">
-                            accepted until <Until at={key.retiresAt} />
-                          </p>
-                        )}
-                      </td>
-                      <td>
-                        <KeyActs keyOf={key} mayDecide={mayDecide} onAsk={setAsked} />
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Grid name={`Keys of ${site}`} columns={["Fingerprint", "State", "Came", "Confirmed", "What to do"]}>
+              {keys.map((key) => (
+                <tr key={key.fingerprint}>
+                  <th scope="row" className="mono fingerprint">
+                    {key.fingerprint}
+                  </th>
+                  <td>
+                    <Badge look={looks[key.state]} small />
+                    {key.rotationAsked && <p className="tiny">a new one is asked for</p>}
+                    {key.state === "active" && !key.seals && <p className="tiny">secrets cannot be sealed to it</p>}
+                  </td>
+                  <td>
+                    <When at={key.createdAt} /> {origins[key.origin]}
+                  </td>
+                  <td>
+                    {key.confirmedAt ? (
+                      <>
+                        <When at={key.confirmedAt} /> {key.confirmedBy !== null && `by ${key.confirmedBy}`}
+                      </>
+                    ) : (
+                      <span className="quiet">–</span>
+                    )}
+                    {key.retiresAt && (
+                      <p className="tiny">
+                        accepted until <Until at={key.retiresAt} />
+                      </p>
+                    )}
+                  </td>
+                  <td>
+                    <KeyActs keyOf={key} mayDecide={mayDecide} onAsk={setAsked} />
+                  </td>
+                </tr>
+              ))}
+            </Grid>
           )}
           <EnrollmentDialog site={site} opened={enrolling} onClose={() => setEnrolling(false)} />
           {asked && <KeyDialog site={site} asked={asked} onClose={() => setAsked(null)} />}
@@ -121,8 +113,8 @@ interface KeyActsProps {
 }
 
 function KeyActs({ keyOf: key, mayDecide, onAsk }: KeyActsProps) {
-  if (key.state === "retired" || key.state === "revoked") return <span className="quiet">–</span>;
-  if (!mayDecide) return <span className="quiet">an administrator decides</span>;
+  if (over.has(key.state)) return <span className="quiet">–</span>;
+  if (!mayDecide) return <span className="quiet">an admin decides</span>;
   return (
     <div className="row-acts">
       {key.state === "pending" && (

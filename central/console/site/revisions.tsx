@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import { type SiteRevisions, useBundleDiff, useSiteRevisions } from "../api/fleet.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Differences } from "../parts/differences.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Empty, Loaded } from "../parts/page.tsx";
 import { useUrlState } from "../parts/url-state.ts";
 import { When } from "../parts/when.tsx";
@@ -39,40 +40,24 @@ function Compared({ site, revisions }: { readonly site: string; readonly revisio
   return (
     <div className="split">
       <section aria-label="All revisions">
-        <div className="scrolled card">
-          <table className="grid">
-            <thead>
-              <tr>
-                <th scope="col">Revision</th>
-                <th scope="col">Made</th>
-                <th scope="col">Through</th>
-                <th scope="col">Digest</th>
-              </tr>
-            </thead>
-            <tbody>
-              {revisions.map(({ revision, digest, createdAt, change, desired }) => (
-                <tr key={revision}>
-                  <th scope="row">
-                    r{revision} {desired && <Badge small look={{ tone: "good", icon: "check", word: "desired" }} />}
-                  </th>
-                  <td>
-                    <When at={createdAt} />
-                  </td>
-                  <td>
-                    {change === null ? (
-                      <span className="quiet">push</span>
-                    ) : (
-                      <Link href={`/changes/${change}`}>Change {change}</Link>
-                    )}
-                  </td>
-                  <td className="mono tiny" title={digest}>
-                    {digest.slice(0, 12)}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Grid name={`Revisions of ${site}`} columns={["Revision", "Made", "Through", "Digest"]}>
+          {revisions.map(({ revision, digest, createdAt, change, desired }) => (
+            <tr key={revision}>
+              <th scope="row">
+                r{revision} {desired && <Badge small look={{ tone: "good", icon: "check", word: "desired" }} />}
+              </th>
+              <td>
+                <When at={createdAt} />
+              </td>
+              <td>
+                {change === null ? <span className="quiet">push</span> : <Link href={`/changes/${change}`}>Change {change}</Link>}
+              </td>
+              <td className="mono tiny" title={digest}>
+                {digest.slice(0, 12)}
+              </td>
+            </tr>
+          ))}
+        </Grid>
       </section>
       <section aria-label="What differs">
         <div className="filters">

@@ -1,6 +1,7 @@
 import type { EffectiveView } from "../../http/api/sites.ts";
 import { useSecrets } from "../api/fleet.ts";
 import { Badge } from "../parts/badge.tsx";
+import { Grid } from "../parts/grid.tsx";
 import { Empty } from "../parts/page.tsx";
 import { When } from "../parts/when.tsx";
 
@@ -16,55 +17,42 @@ export function SiteSecrets({ effective }: { readonly effective: EffectiveView }
   }
   return (
     <>
-      <div className="scrolled card">
-        <table className="grid">
-          <caption className="visually-hidden">Secrets of {effective.site}</caption>
-          <thead>
-            <tr>
-              <th scope="col">Secret</th>
-              <th scope="col">Version</th>
-              <th scope="col">Set</th>
-              <th scope="col">State</th>
+      <Grid name={`Secrets of ${effective.site}`} columns={["Secret", "Version", "Set", "State"]}>
+        {effective.secrets.map(({ name, version, missing, paths }) => {
+          const known = data?.answer.secrets.find((secret) => secret.name === name);
+          const set = known?.versions.find((candidate) => candidate.version === version);
+          return (
+            <tr key={name}>
+              <th scope="row" className="mono">
+                {name}
+                {paths.map((path) => (
+                  <p key={path} className="tiny secret-path">
+                    {path}
+                  </p>
+                ))}
+              </th>
+              <td>{version ?? <span className="quiet">–</span>}</td>
+              <td>
+                {set ? (
+                  <>
+                    <When at={set.createdAt} /> by {set.createdBy}
+                  </>
+                ) : (
+                  <span className="quiet">–</span>
+                )}
+              </td>
+              <td>
+                <SecretState missing={missing} version={version} />
+                {known?.warnings.map((warning) => (
+                  <p key={warning} className="warning-line">
+                    {warning}
+                  </p>
+                ))}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {effective.secrets.map(({ name, version, missing, paths }) => {
-              const known = data?.answer.secrets.find((secret) => secret.name === name);
-              const set = known?.versions.find((candidate) => candidate.version === version);
-              return (
-                <tr key={name}>
-                  <th scope="row" className="mono">
-                    {name}
-                    {paths.map((path) => (
-                      <p key={path} className="tiny secret-path">
-                        {path}
-                      </p>
-                    ))}
-                  </th>
-                  <td>{version ?? <span className="quiet">–</span>}</td>
-                  <td>
-                    {set ? (
-                      <>
-                        <When at={set.createdAt} /> by {set.createdBy}
-                      </>
-                    ) : (
-                      <span className="quiet">–</span>
-                    )}
-                  </td>
-                  <td>
-                    <SecretState missing={missing} version={version} />
-                    {known?.warnings.map((warning) => (
-                      <p key={warning} className="warning-line">
-                        {warning}
-                      </p>
-                    ))}
-                  </td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+          );
+        })}
+      </Grid>
       <p className="tiny below">
         Values are shown nowhere. Set one with <code>plantgate secret set NAME</code>; it is read from standard input.
       </p>

@@ -1,6 +1,6 @@
 import { useShadow } from "../api/fleet.ts";
 import { FieldDifferences, Refusals } from "../parts/field-differences.tsx";
-import { Empty, Loaded } from "../parts/page.tsx";
+import { Empty, Fact, Loaded } from "../parts/page.tsx";
 import { formatCount } from "../parts/time.ts";
 import { When } from "../parts/when.tsx";
 
@@ -54,9 +54,8 @@ export function Shadow({ site }: { readonly site: string }) {
 
 function Count({ name, value, bad = false }: { readonly name: string; readonly value: number; readonly bad?: boolean }) {
   return (
-    <div data-tone={bad && value > 0 ? "bad" : undefined}>
-      <dt>{name}</dt>
-      <dd>{formatCount(value)}</dd>
-    </div>
+    <Fact name={name} tone={bad && value > 0 ? "bad" : undefined}>
+      {formatCount(value)}
+    </Fact>
   );
 }

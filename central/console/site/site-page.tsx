@@ -10,17 +10,19 @@ import { ConditionBadge } from "../sites/condition.tsx";
 import { Revision } from "../sites/revision.tsx";
 import { EffectiveTable } from "./effective-table.tsx";
 import { Keys } from "./keys.tsx";
+import { Losses } from "./losses.tsx";
 import { Revisions } from "./revisions.tsx";
 import { SiteSecrets } from "./secrets.tsx";
 import { Shadow } from "./shadow.tsx";
 
-const views = ["configuration", "revisions", "shadow", "secrets", "keys"] as const;
+const views = ["configuration", "revisions", "shadow", "secrets", "keys", "losses"] as const;
 const words = {
   configuration: "Effective configuration",
   revisions: "Revisions",
   shadow: "Shadow",
   secrets: "Secrets",
   keys: "Keys",
+  losses: "Losses",
 } as const;
 
 /** One site's configuration: what is in effect and where each value comes from, what was before, its secrets and keys. */
@@ -106,6 +108,9 @@ export function SitePage({ site }: { readonly site: string }) {
         </Tabs.Panel>
         <Tabs.Panel value="keys" pt="md">
           <Keys site={site} />
+        </Tabs.Panel>
+        <Tabs.Panel value="losses" pt="md">
+          <Losses site={site} />
         </Tabs.Panel>
       </Tabs>
     </Page>

@@ -1,6 +1,6 @@
-import { Select, TextInput } from "@mantine/core";
+import { compareEnvironments } from "../../change/environments.ts";
 import type { SiteCondition, SiteView } from "../../http/views.ts";
-import { Icon } from "../parts/icon.tsx";
+import { NarrowChoice, NarrowText } from "../parts/narrow.tsx";
 import { useUrlState } from "../parts/url-state.ts";
 import { conditionOrder } from "./condition.tsx";
 
@@ -49,7 +49,7 @@ type Filters = ReturnType<typeof useSiteFilter>;
 /** Boxes for what the sites differ in; a box with one choice would be none. */
 export function SiteFilters({ sites, filters }: { readonly sites: readonly SiteView[]; readonly filters: Filters }) {
   const { filter } = filters;
-  const environments = valuesOf(sites, "environment");
+  const environments = valuesOf(sites, "environment").sort(compareEnvironments);
   const regions = valuesOf(sites, "region");
   const labels = [
     ...new Set(
@@ -62,26 +62,15 @@ export function SiteFilters({ sites, filters }: { readonly sites: readonly SiteV
   ].sort();
   return (
     <search className="filters" aria-label="Narrow the list of sites">
-      <TextInput
-        size="xs"
-        placeholder="Name or label"
-        aria-label="Name or label"
-        leftSection={<Icon name="search" size={13} />}
-        value={filter.text}
-        onChange={(event) => filters.setText(event.currentTarget.value)}
-      />
+      <NarrowText name="Name or label" value={filter.text} onChange={filters.setText} />
       <Choice name="Environment" values={environments} value={filter.environment} onChange={filters.setEnvironment} />
       <Choice name="Region" values={regions} value={filter.region} onChange={filters.setRegion} />
       <Choice name="Label" values={labels} value={filter.label} onChange={filters.setLabel} />
-      <Select
-        size="xs"
-        aria-label="Configuration"
-        placeholder="Configuration"
-        clearable
-        comboboxProps={{ transitionProps: { duration: 0 } }}
-        data={configurations}
-        value={filter.configuration === "" ? null : filter.configuration}
-        onChange={(value) => filters.setConfiguration(value ?? "")}
+      <NarrowChoice
+        name="Configuration"
+        choices={configurations}
+        value={filter.configuration}
+        onChange={filters.setConfiguration}
       />
     </search>
   );
@@ -97,19 +86,7 @@ interface ChoiceProps {
 function Choice({ name, values, value, onChange }: ChoiceProps) {
   if (values.length === 0 || (values.length === 1 && value === "")) return null;
   const all = value === "" || values.includes(value) ? values : [...values, value];
-  return (
-    <Select
-      size="xs"
-      aria-label={name}
-      placeholder={name}
-      clearable
-      searchable={all.length > 8}
-      comboboxProps={{ transitionProps: { duration: 0 } }}
-      data={[...all]}
-      value={value === "" ? null : value}
-      onChange={(next) => onChange(next ?? "")}
-    />
-  );
+  return <NarrowChoice name={name} choices={all} value={value} onChange={onChange} />;
 }
 
 export function holds(site: SiteView, filter: SiteFilter): boolean {

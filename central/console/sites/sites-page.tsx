@@ -23,7 +23,7 @@ export function SitesPage() {
   if (error && !data)
     return (
       <Page>
-        <FailureNotice error={error} />
+        <FailureNotice error={error} alone />
       </Page>
     );
   if (!data)
@@ -35,7 +35,7 @@ export function SitesPage() {
   if (data.answer.sites.length === 0) {
     return (
       <Page>
-        <Notice icon="plus" title="No sites yet">
+        <Notice icon="plus" title="No sites yet" alone>
           <p>
             A site appears here as soon as central knows it, and comes alive when its gateway enrolls with the token made for it.
           </p>

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { durationPattern } from "../../../protocol/index.ts";
+import { durationPattern, releaseVersion } from "../../../protocol/index.ts";
 import { documentKind, documentName, documentProblemView, environmentName, instantText, valueDifference } from "./common.ts";
 import { sourceFiles } from "./documents.ts";
 
@@ -72,6 +72,10 @@ export const changeBody = z.object({
   environment: environmentName,
   files: sourceFiles.default([]).meta({ description: "Documents (YAML or JSON) and the files they name." }),
   removes: z.array(z.object({ kind: documentKind, name: documentName })).default([]),
+  release: releaseVersion.optional().meta({ description: "A version of gateways, instead of documents." }),
+  untested: z.string().trim().min(1).max(2000).optional().meta({
+    description: "Why that version goes there although it has not run in the environment before; an approval is of this too.",
+  }),
   strategy: rolloutStrategy,
   expedited: z.boolean().default(false),
 });
@@ -96,6 +100,7 @@ export const changeSummary = z
     expedited: z.boolean(),
     reviewDueSince: instantText.nullable(),
     promotedFrom: z.int().nullable(),
+    release: z.string().nullable().meta({ description: "The version of gateways that it carries; null: it carries documents." }),
     createdAt: instantText,
     updatedAt: instantText,
     rollout: z.int().nullable(),
@@ -126,6 +131,18 @@ export const changeView = changeSummary
     version: z.int(),
     strategy: rolloutStrategy,
     reason: z.string().nullable(),
+    packages: z
+      .array(
+        z.object({
+          ...{ file: z.string(), platform: z.string(), kind: z.string(), size: z.int(), sha256: z.string() },
+          ranBefore: z.int().meta({ description: "Sites of the environment before at which it held its gate." }),
+        }),
+      )
+      .meta({ description: "Of its version, as they were when it was written." }),
+    untested: z
+      .string()
+      .nullable()
+      .meta({ description: "Why the version goes there although it has not run in the environment before, as its author says." }),
     documents: z.array(
       z.object({
         kind: documentKind,

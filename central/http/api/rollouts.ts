@@ -29,6 +29,7 @@ export const rolloutSummary = z
     number: z.int(),
     change: z.int(),
     title: z.string(),
+    release: z.string().nullable().meta({ description: "The version of gateways that it brings; null: a configuration." }),
     environment: z.string(),
     state: rolloutState,
     wave: z.int().meta({ description: "From 0." }),
@@ -63,6 +64,13 @@ export const rolloutView = rolloutSummary
             fromRevision: z.int(),
             toRevision: z.int(),
             reportedRevision: z.int(),
+            fromVersion: z.string().nullable().meta({ description: "Of a rollout of a version; null: of a configuration." }),
+            toVersion: z.string().nullable(),
+            reportedVersion: z.string().nullable(),
+            upgrade: z
+              .string()
+              .nullable()
+              .meta({ description: "What its gateway says of the upgrade: downloading, trial, kept." }),
             updatedAt: instantText,
           }),
         ),

@@ -83,7 +83,7 @@ export const shadowAnswer = z.object({ flows: z.array(shadowFlow.extend({ report
 /** `GET /v1/sites/{site}/keys` */
 export const gatewayKeyView = z.object({
   fingerprint: z.string(),
-  state: z.enum(["pending", "active", "retiring", "retired", "revoked"]),
+  state: z.enum(["pending", "active", "retiring", "retired", "moved", "replaced", "revoked"]),
   origin: z.enum(["added", "enrolled", "imported", "rotated"]),
   createdAt: instantText,
   confirmedAt: instantText.nullable(),

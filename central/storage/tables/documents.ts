@@ -1,3 +1,5 @@
+import type { Generated } from "kysely";
+
 /** Documents, the changes that carry them, and what each environment has of them. */
 export interface DocumentTables {
   /** Never changed once written. */
@@ -32,6 +34,8 @@ export interface DocumentTables {
     expedited: number;
     /** The change whose revisions it carries on to the next environment. */
     promoted_from: number | null;
+    /** The version of gateways that it carries instead of documents, with the packages as they were then (JSON); empty: it carries documents. */
+    release: Generated<string>;
     /** SHA-256 over what it carries: what an approval is about. */
     digest: string;
     /** Rises with each edit: an edit of an older version is refused. */

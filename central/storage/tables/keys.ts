@@ -8,7 +8,7 @@ export interface KeyTables {
     public_key: string;
     /** X25519, public JWK: what secrets are sealed to; null for a gateway that has none yet. */
     seal_key: string | null;
-    /** pending, active, retiring, retired or revoked. */
+    /** pending, active, retiring, retired, moved, replaced or revoked. */
     state: string;
     /** added, enrolled, imported or rotated. */
     origin: string;

@@ -27,6 +27,11 @@ export interface RolloutTables {
     /** Its desired revision before; 0: none. */
     from_revision: number;
     to_revision: number;
+    /** Of a rollout of a version: what its gateway ran, what it is to run, and the package of each; null: of a revision, or central has none. */
+    from_version: string | null;
+    from_package: string | null;
+    to_version: string | null;
+    to_package: string | null;
     state: string;
     reason: string | null;
     /** How long it has been in this state, by running time. */

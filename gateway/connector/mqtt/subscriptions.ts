@@ -1,7 +1,8 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { filterCovers, type MqttConnectorConfig } from "../../../protocol/index.ts";
+import { renameOver } from "../../write-flushed.ts";
 import type { Wiring } from "../connector.ts";
 
 /** What to subscribe to. `retained`: whether some flow wants the retained message of a topic as well. */
@@ -46,6 +47,6 @@ export class SubscriptionMemory {
     const sorted = [...filters].sort();
     if (isDeepStrictEqual(sorted, this.read())) return;
     writeFileSync(`${this.#file}.new`, JSON.stringify(sorted), { mode: 0o600 });
-    renameSync(`${this.#file}.new`, this.#file);
+    renameOver(`${this.#file}.new`, this.#file);
   }
 }

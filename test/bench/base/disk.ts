@@ -14,8 +14,17 @@ export function diskMiB(folder: string): number {
   return bytes / mib;
 }
 
+/** The memory that a running process has resident now. */
+export function rssMiB(pid: number): number {
+  return memoryMiB(pid, "VmRSS");
+}
+
 /** The most memory that a running process has had resident so far, as the kernel keeps it. */
 export function peakRssMiB(pid: number): number {
-  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(peak) / 1024;
+  return memoryMiB(pid, "VmHWM");
+}
+
+function memoryMiB(pid: number, field: "VmRSS" | "VmHWM"): number {
+  const kib = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kib) / 1024;
 }

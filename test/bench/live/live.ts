@@ -1,11 +1,11 @@
 import { freePort } from "../../support/mosquitto.ts";
 import { until } from "../../support/process.ts";
+import { missingAtCentral } from "../base/account.ts";
 import { type AcknowledgedBatch, acknowledged, readAcknowledgements, readBatches } from "../base/acknowledgements.ts";
 import { nowMs } from "../base/child.ts";
 import { loadUser, plantDocuments } from "../base/documents.ts";
 import type { Filled } from "../base/fill-child.ts";
-import { site } from "../base/lines.ts";
-import { type Plant, preparePlant } from "../base/plant.ts";
+import { preparePlant } from "../base/plant.ts";
 import type { Report } from "../base/report.ts";
 import type { RunOptions, RunResult } from "../base/run.ts";
 import { median, percentile, rounded, spread } from "../base/statistics.ts";
@@ -138,7 +138,10 @@ async function drainWithLive(samples: number, outageSeconds: number, report: Rep
     seenBy,
     drainSeconds: (drainedAt - central.listensSince) / 1000,
     acknowledgedSeconds: (acks.lastAt - central.listensSince) / 1000,
-    wrong: published - latenciesMs.length + (await missingAtCentral(plant, samples, published)),
+    wrong:
+      published -
+      latenciesMs.length +
+      (await missingAtCentral(plant, { telemetry: samples, transaction: published }, deadlineMs)),
   };
 }
 
@@ -148,28 +151,4 @@ function batchOfEach(batchLog: string): AcknowledgedBatch[] {
   for (const batch of readBatches(batchLog, "transaction"))
     for (let sequence = batch.first; sequence < batch.first + batch.count; sequence++) batches[sequence - 1] ??= batch;
   return batches;
-}
-
-interface LaneReport {
-  readonly lane: string;
-  readonly messages: number;
-  readonly repeats: number;
-  readonly quarantined: number;
-  readonly missing: number;
-  readonly waitingForProjection: number;
-}
-
-/** What central's own account of the site lacks, or has too much of. */
-async function missingAtCentral(plant: Plant, samples: number, transactions: number): Promise<number> {
-  const { lanes } = await until(
-    () => plant.get<{ lanes: LaneReport[] }>(`/v1/completeness?site=${site}`),
-    (answer) => answer.lanes.every(({ waitingForProjection }) => waitingForProjection === 0),
-    deadlineMs,
-  );
-  const expected: Readonly<Record<string, number>> = { telemetry: samples, transaction: transactions };
-  return lanes.reduce(
-    (sum, lane) =>
-      sum + Math.abs(lane.messages - (expected[lane.lane] ?? 0)) + lane.repeats + lane.quarantined + Math.abs(lane.missing),
-    0,
-  );
 }

@@ -70,7 +70,7 @@ describe.each(await storages())("on %s", (storage) => {
       [
         "e-3",
         "error",
-        "lane telemetry goes on as epoch e-3 at 1 and names none before it; central knew epoch e-2, recorded up to 5: what came after that is not known",
+        "lane telemetry goes on as epoch e-3 at 1 and names none before it; central knew epoch e-2, recorded up to 5: what came after 5 is lost, and how much that is is not known: no report of its gateway spoke of it",
       ],
     ]);
   });

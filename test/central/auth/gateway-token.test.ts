@@ -9,6 +9,7 @@ import { generateGatewayKey } from "../../support/gateway-client.ts";
 async function judging() {
   let nowSeconds = 1_800_000_000;
   const { publicKey, privateKey } = await generateGatewayKey();
+  const takenOver = { is: false };
   const row = { name: "lyon", revoked_at: null as number | null } as SiteRow;
   const key = { site: "lyon", fingerprint: "f1", public_key: publicKey, state: "active" } as GatewayKey;
   const findWithKeys = async (name: unknown, kid: string | undefined) => {
@@ -18,7 +19,7 @@ async function judging() {
     return name === "lyon" ? { site: { ...row }, keys } : undefined;
   };
   const tokens = new GatewayTokens({
-    registry: { findWithKeys } as unknown as SiteRegistry,
+    registry: { findWithKeys, isTakenOver: async () => takenOver.is } as unknown as SiteRegistry,
     clock: { now: () => nowSeconds * 1000 } as never,
   });
   const token = await new SignJWT({})
@@ -36,7 +37,11 @@ async function judging() {
   const pass = (seconds: number): void => {
     nowSeconds += seconds;
   };
-  return { row, key, token, ask, pass };
+  const leftBehind = async () => {
+    const judged = await tokens.judge(`Bearer ${token}`, "lyon");
+    return judged.ok ? "ok" : (judged.leftBehind?.by ?? judged.code);
+  };
+  return { row, key, token, ask, pass, takenOver, leftBehind };
 }
 
 it("takes a token again whose signature held, but not once it has expired", async () => {
@@ -83,4 +88,18 @@ it("takes a token whose signature held no more once its key is not live any more
     Object.assign(key, { state });
     expect(await ask()).toBe(code);
   }
+});
+
+it.each([
+  ["replaced", "key-unknown"],
+  ["revoked", "site-revoked"],
+])("P5: tells whoever has a %s key that it was replaced only once another gateway runs as the site", async (state, denied) => {
+  const { key, row, takenOver, leftBehind } = await judging();
+  Object.assign(key, { state });
+  expect(await leftBehind()).toBe(denied);
+  takenOver.is = true;
+  expect(await leftBehind()).toBe("replaced");
+  // nobody runs as a site whose access was revoked
+  row.revoked_at = 1;
+  expect(await leftBehind()).toBe("site-revoked");
 });

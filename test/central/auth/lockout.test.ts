@@ -34,6 +34,15 @@ describe("wrong tries of a source", () => {
     expect(30 * 60_000).toBeGreaterThan(longestLockMs);
   });
 
+  it("are twenty at any fraction of a millisecond", () => {
+    for (let i = 0; i < 1000; i++) {
+      const now = i * 104.729 + 1 / (i + 3);
+      const sources = new Sources({ ...settableClock(), monotonic: () => now });
+      const tries = Array.from({ length: 21 }, () => sources.take("192.0.2.1").overMs);
+      expect(tries, `at ${now} ms`).toEqual([...Array(20).fill(0), 30 * 60_000]);
+    }
+  });
+
   it("are given back where they were right, however many", () => {
     const sources = new Sources(settableClock());
     for (let i = 0; i < 100; i++) {

@@ -85,37 +85,37 @@ export const attempts: Record<string, { readonly says: RegExp; readonly tries: (
       return plant.approve(plant.ada, on.body.number);
     },
   },
-  "central's admin key approves": {
-    says: /admin key is nobody|role approver/,
+  "central's admin token approves": {
+    says: /admin token is nobody|role approver/,
     tries: async (plant) => {
       const number = await inReview(plant, plant.ada);
       const { digest } = await plant.read(number);
       return plant.central.admin("POST", `/v1/changes/${number}/approve`, { digest });
     },
   },
-  "central's admin key writes, so that one person is enough": {
-    says: /admin key is nobody/,
+  "central's admin token writes, so that one person is enough": {
+    says: /admin token is nobody/,
     tries: (plant) => plant.central.admin("POST", "/v1/changes", { ...draft, files: [plant.site("lyon", "prod")] }),
   },
-  "central's admin key writes on the command line": {
-    says: /admin key is nobody/,
+  "central's admin token writes on the command line": {
+    says: /admin token is nobody/,
     tries: (plant) => {
       const path = plant.file(plant.site("lyon", "prod", { line: "key" }));
       return plant.command(plant.central.adminToken, "apply", "-f", path, "--environment", "prod", "--title", "key");
     },
   },
-  "central's admin key edits a person's draft": {
-    says: /admin key is nobody/,
+  "central's admin token edits a person's draft": {
+    says: /admin token is nobody/,
     tries: async (plant) => {
       const number = await plant.write(plant.ada, { files: [plant.site("lyon", "prod", { line: "mine" })] });
       return plant.central.admin("PUT", `/v1/changes/${number}`, { version: 1, title: "key" });
     },
   },
-  "central's admin key carries on what is done in test": {
-    says: /admin key is nobody/,
+  "central's admin token carries on what is done in test": {
+    says: /admin token is nobody/,
     tries: (plant) => plant.central.admin("POST", `/v1/changes/${plant.inTest}/promote`, { environment: "prod" }),
   },
-  "an administrator who is no approver approves": {
+  "an admin who is no approver approves": {
     says: /role approver/,
     tries: async (plant) => plant.approve(plant.root, await inReview(plant, plant.ada)),
   },
@@ -313,7 +313,7 @@ export const attempts: Record<string, { readonly says: RegExp; readonly tries: (
     tries: (plant) =>
       plant.ada.call("POST", "/v1/sites/lyon/revisions", { files: [plant.template(fresh()), plant.site("lyon", "prod")] }),
   },
-  "a push with central's admin key": {
+  "a push with central's admin token": {
     says: /plantgate apply/,
     tries: (plant) =>
       plant.central.admin("POST", "/v1/sites/lyon/revisions", { files: [plant.template(fresh()), plant.site("lyon", "prod")] }),

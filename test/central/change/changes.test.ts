@@ -206,7 +206,7 @@ describe.each(await storages())("changes on %s", (kind) => {
     expect((await refusal(test.changes.promote(ada, prod, { environment: "prod" }))).reason).toContain("done");
   });
 
-  it("that carry what central's admin key wrote are approved once a person has written that", async () => {
+  it("that carry what central's admin token wrote are approved once a person has written that", async () => {
     await using storage = await openTestStorage(kind);
     await using test = await openChanges(storage.target);
     await test.addSite("lyon", "dev");
@@ -214,7 +214,7 @@ describe.each(await storages())("changes on %s", (kind) => {
     await test.carryOut(key, key, bare);
     const on = await test.changes.promote(ada, bare, { environment: "test" });
     await test.changes.submit(ada, on, said);
-    expect((await refusal(test.approve(ben, on))).reason).toContain("admin key");
+    expect((await refusal(test.approve(ben, on))).reason).toContain("admin token");
     await test.changes.withdraw(ada, on, said);
     await test.changes.edit(ada, on, { version: 1, files: [template("first")] });
     await test.changes.submit(ada, on, said);

@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { build } from "vite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { toProblem } from "../../../protocol/index.ts";
 import { findChromium, launchChromium } from "../../support/chromium.ts";
+import { buildConsole, openWatchedPage } from "../../support/console.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { type ConfigurationWorld, change, configurationWorld } from "./configuration-fixtures.ts";
+import type { ConfigurationWorld } from "./answers.ts";
+import { change } from "./change-fixtures.ts";
+import { configurationWorld } from "./configuration-fixtures.ts";
 import { type Answers, type ConsoleServer, startConsoleServer } from "./console-server.ts";
 import { site, sitesAnswer } from "./fixtures.ts";
 
@@ -23,8 +25,7 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
   let hosts: Set<string>;
 
   beforeAll(async () => {
-    const configFile = join(import.meta.dirname, "../../../packaging/vite.config.ts");
-    await build({ configFile, logLevel: "error", build: { outDir: dist } });
+    await buildConsole(dist);
     browser = await launchChromium(executable as string);
   });
   afterAll(async () => {
@@ -32,15 +33,8 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
     folder[Symbol.dispose]();
   });
   beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
-    page = await context.newPage();
-    page.setDefaultTimeout(40_000);
-    complaints = [];
-    hosts = new Set();
     world = configurationWorld();
-    page.on("console", (entry) => entry.type() === "error" && complaints.push(entry.text()));
-    page.on("pageerror", (error) => complaints.push(error.message));
-    context.on("request", (request) => hosts.add(new URL(request.url()).hostname));
+    ({ context, page, complaints, hosts } = await openWatchedPage(browser));
   });
   afterEach(async () => {
     await context.close();
@@ -172,6 +166,27 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
       await dialog.getByRole("button", { name: /confirm/ }).click();
       await dialog.waitFor({ state: "hidden" });
       expect(world.sent.at(-1)?.path).toMatch(/\/keys\/6f3670ac[0-9a-f]{56}\/confirm$/);
+    });
+
+    it("states what went with a disk, and sends again what a person chose", async () => {
+      await open("/sites/lyon?view=losses");
+      const lane = page.getByRole("row", { name: /^transaction/ });
+      await lane.waitFor();
+      expect((await lane.innerText()).replaceAll(/\s+/g, " ")).toMatch(
+        /48,212 to 48,218 \(7\) what it took in after .* not known/,
+      );
+      expect(await page.getByRole("row", { name: /^bulk/ }).innerText()).toMatch(/from 403 on/);
+      await page.getByText(/sent, outcome unknown \(wms\)/).waitFor();
+      await page.getByRole("checkbox", { name: "Send 913 again" }).check();
+      await page.getByRole("button", { name: "Send 1 again" }).click();
+      const dialog = page.getByRole("dialog", { name: "Send again" });
+      await dialog.getByRole("checkbox").check();
+      await dialog.getByRole("button", { name: "Send again" }).click();
+      await dialog.waitFor({ state: "hidden" });
+      expect(world.sent.at(-1)).toMatchObject({
+        path: "/v1/sites/lyon/losses/send-again",
+        body: { sequences: [913], outOfOrder: true },
+      });
     });
 
     it("shows an enrollment token once", async () => {
@@ -332,6 +347,18 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
       expect(world.sent.at(-1)?.body).toEqual({ comment: "", digest: "0".repeat(64) });
     });
 
+    it("is carried on to the environment after its own, and to no other", async () => {
+      world.change = change({ environment: "dev", state: "done", may: { promote: { allowed: true } } });
+      await open("/changes/12");
+      await page.getByRole("button", { name: "Promote" }).click();
+      const dialog = page.getByRole("dialog", { name: "Promote: Picks carry their lot" });
+      expect(await dialog.getByRole("combobox").count()).toBe(0);
+      await dialog.getByRole("button", { name: "Promote to test" }).click();
+      await page.waitForURL("**/changes/14");
+      await dialog.waitFor({ state: "hidden" });
+      expect(world.sent.at(-1)).toMatchObject({ path: "/v1/changes/12/promote", body: { environment: "test" } });
+    });
+
     it("shows its documents side by side, and each site's fields that differ", async () => {
       await open("/changes/12");
       await page.getByRole("textbox", { name: /In force, revision 7/ }).waitFor();
@@ -394,6 +421,7 @@ describe.skipIf(executable === undefined)("the console's pages of configuration"
     ["/sites/lyon", "lyon"],
     ["/sites/lyon?view=keys", "lyon"],
     ["/sites/lyon?view=shadow", "lyon"],
+    ["/sites/lyon?view=losses", "lyon"],
     ["/documents", "Documents"],
     ["/documents/Template/assembly-plant", "assembly-plant"],
     ["/documents/Template/assembly-plant/edit", "assembly-plant"],

@@ -4,7 +4,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { extname, join, normalize } from "node:path";
 import type { OrdersAnswer, OrderView, SitesAnswer } from "../../../central/http/views.ts";
 import { toProblem } from "../../../protocol/index.ts";
-import { answerConfiguration, type ConfigurationWorld, configurationWorld } from "./configuration-fixtures.ts";
+import type { ConfigurationWorld } from "./answers.ts";
+import { answerConfiguration, configurationWorld } from "./configuration-fixtures.ts";
 
 /** What the server answers; a test changes it while the page is open. */
 export interface Answers {
@@ -72,7 +73,7 @@ export async function startConsoleServer(folder: string, given: Partial<Answers>
       response.on("close", () => streams.delete(response));
       return;
     }
-    const reply = answerConfiguration(answers.world, method, url.pathname, url.searchParams, await bodyOf(request));
+    const reply = answerConfiguration(answers.world, method, url.pathname, await bodyOf(request));
     if (reply) return json(response, reply.body, reply.status, reply.headers);
     if (url.pathname === "/v1/sites") return json(response, answers.sites());
     if (url.pathname === "/v1/orders") return json(response, answers.orders(url.searchParams.get("q") ?? ""));

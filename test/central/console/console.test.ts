@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { build } from "vite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findChromium, launchChromium } from "../../support/chromium.ts";
+import { buildConsole, openWatchedPage } from "../../support/console.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { type Answers, type ConsoleServer, startConsoleServer } from "./console-server.ts";
 import {
@@ -33,8 +33,7 @@ describe.skipIf(executable === undefined)("the console", () => {
   let hosts: Set<string>;
 
   beforeAll(async () => {
-    const configFile = join(import.meta.dirname, "../../../packaging/vite.config.ts");
-    await build({ configFile, logLevel: "error", build: { outDir: dist } });
+    await buildConsole(dist);
     browser = await launchChromium(executable as string);
   });
   afterAll(async () => {
@@ -42,14 +41,7 @@ describe.skipIf(executable === undefined)("the console", () => {
     folder[Symbol.dispose]();
   });
   beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
-    page = await context.newPage();
-    page.setDefaultTimeout(40_000);
-    complaints = [];
-    hosts = new Set();
-    page.on("console", (entry) => entry.type() === "error" && complaints.push(entry.text()));
-    page.on("pageerror", (error) => complaints.push(error.message));
-    context.on("request", (request) => hosts.add(new URL(request.url()).hostname));
+    ({ context, page, complaints, hosts } = await openWatchedPage(browser));
   });
   afterEach(async () => {
     await context.close();

@@ -27,6 +27,42 @@ describe.each(await storages())("on %s", (storage) => {
     return lane;
   }
 
+  it("takes a report with words of a later gateway as the worst that they may mean, and all else of it as it is", async () => {
+    const site = await central.addSite("plant-later");
+    const now = new Date().toISOString();
+    const later = { lane: "alarms", epoch: "e-later", firstSequence: 1 };
+    const hello = { gatewayVersion: "9.0.0", bootId: "b", sentAt: now, epochs: [later] };
+    const begun = await site.call<{ session: string; watermarks: unknown[] }>("POST", "sessions", hello);
+    expect(begun).toMatchObject({ status: 200, body: { watermarks: [] } });
+    site.session = begun.body.session;
+    const connector = { kind: "mqtt", since: now, connects: 1 };
+    const said = await site.status({
+      connectors: [
+        { ...connector, name: "wms", state: "asleep", reason: "the line rests" },
+        { ...connector, name: "press", state: "up" },
+      ],
+      disk: { state: "nearly-full", freeBytes: 7 },
+      configuration: { reported: 3, state: "rehearsing" },
+      lanes: [{ ...later, last: 1, acknowledged: 0, waitingBytes: 10 }],
+      deadLetters: 4,
+    });
+    expect(said).toMatchObject({ status: 200 });
+    const { sites } = (await central.admin<SitesAnswer>("GET", "/v1/sites")).body;
+    expect(sites.find(({ name }) => name === "plant-later")).toMatchObject({
+      connectors: [
+        { name: "wms", state: "degraded", reason: 'says "asleep", which this central does not know: the line rests' },
+        { name: "press", state: "up" },
+      ],
+      disk: { state: "discarding", freeBytes: 7 },
+      reportedRevision: 3,
+      deadLetters: 4,
+      lanes: [],
+    });
+    // what is no word stays refused
+    expect(await site.status({ disk: { state: 7, freeBytes: 7 } })).toMatchObject({ status: 422 });
+    expect(await site.status({ lanes: [{ lane: "alarms" }, { lane: "bulk" }] })).toMatchObject({ status: 422 });
+  });
+
   it("takes what a newer gateway says besides, and an older one that does not say all of it", async () => {
     const site = await central.addSite("plant-newer");
     const hello = { gatewayVersion: "9.0.0", bootId: "b", sentAt: new Date().toISOString(), epochs: [], mood: "good" };

@@ -1,3 +1,5 @@
+import { globSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type AppDeps, makeApp } from "../../../central/http/app.ts";
 import { openApiDocument } from "../../../central/http/openapi.ts";
@@ -42,6 +44,34 @@ describe("the OpenAPI document", () => {
   it("holds every route under /v1, and none that is not there", () => {
     expect(document.openapi).toBe("3.1.0");
     expect(operations.map(([name]) => name).sort()).toEqual([...new Set(routes)].sort());
+  });
+
+  it("holds every call that the pages name", () => {
+    const docs = fileURLToPath(new URL("../../../packaging/docs/", import.meta.url));
+    const named = globSync(`${docs}*.md`).flatMap((page) =>
+      // a value in the place of a part is one of it
+      [...readFileSync(page, "utf8").matchAll(/`(GET|POST|PUT|PATCH|DELETE) (\/v1\/[\w{}/.-]+)/g)].map(
+        ([, method = "", path = ""]) => ({
+          call: `${method.toLowerCase()} ${path}`,
+          parts: path.split("/"),
+          method: method.toLowerCase(),
+        }),
+      ),
+    );
+    const known = operations.map(([name]) => name.split(" "));
+    const strange = named.filter(
+      ({ method, parts }) =>
+        !known.some(([of, path = ""]) => {
+          const wanted = path.split("/");
+          return (
+            of === method &&
+            wanted.length === parts.length &&
+            wanted.every((part, n) => part.startsWith("{") || part === parts[n])
+          );
+        }),
+    );
+    expect(strange.map(({ call }) => call)).toEqual([]);
+    expect(named.length).toBeGreaterThan(50);
   });
 
   it("says of each operation what it is, who may call it and what it answers", () => {

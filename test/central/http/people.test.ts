@@ -17,7 +17,7 @@ async function asToken(central: TestCentral, token: string, method = "GET", path
 
 describe.each(await storages())("on %s", (storage) => {
   describe("users", () => {
-    it("are set up by admins of every environment, and by the admin key", async () => {
+    it("are set up by admins of every environment, and by the admin token", async () => {
       await using central = await startTestCentral({ storage });
       const added = await central.admin("POST", "/v1/users", { name: "anna", roles: ["admin"] });
       expect(added).toMatchObject({
@@ -172,7 +172,7 @@ describe.each(await storages())("on %s", (storage) => {
       expect((await central.admin("DELETE", "/v1/tokens/nothing")).body.code).toBe("not-found");
     });
 
-    it("makes no other token, sets no password, and the admin key makes none either", async () => {
+    it("makes no other token, sets no password, and the admin token makes none either", async () => {
       await using central = await startTestCentral({ storage });
       const anna = await signInAs(central, "anna", { roles: ["engineer"] });
       const { token } = (await anna.call<{ token: string }>("POST", "/v1/tokens", request)).body;

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
-import { openSqlite } from "../../../central/storage/database.ts";
 import { TestLane } from "../../support/gateway-client.ts";
 import { beginSession, headOf, openLedger } from "../../support/ledger.ts";
 import { delivered, pick } from "../../support/messages.ts";
 import { openTestStorage } from "../../support/storages.ts";
+import { watchedDatabase } from "../../support/watched-database.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -15,21 +15,13 @@ async function openWatched() {
   const watched = { flushes: 0, fails: (_sql: string, _parameters: readonly unknown[]): boolean => false };
   const ledger = await openLedger({
     ...own.target,
-    openDatabase: (file) => {
-      const database = openSqlite(file);
-      return {
-        close: () => database.close(),
-        prepare(sql) {
-          const statement = database.prepare(sql);
-          const run = (parameters: readonly unknown[]) => {
-            if (sql === "commit") watched.flushes++;
-            if (watched.fails(sql, parameters)) throw new Error("said by the test");
-            return statement.run(parameters);
-          };
-          return { ...statement, run };
-        },
-      };
-    },
+    openDatabase: watchedDatabase((sql, statement) => ({
+      run(parameters) {
+        if (sql === "commit") watched.flushes++;
+        if (watched.fails(sql, parameters)) throw new Error("said by the test");
+        return statement.run(parameters);
+      },
+    })),
   });
   return {
     watched,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { openSqlite } from "../../../central/storage/database.ts";
 import { TestLane } from "../../support/gateway-client.ts";
 import { beginSession, headOf, type Ledger, openLedger } from "../../support/ledger.ts";
 import { sample } from "../../support/messages.ts";
 import { openTestStorage } from "../../support/storages.ts";
+import { watchedDatabase } from "../../support/watched-database.ts";
 
 /** Rows, and bytes of blobs, that statements on batches returned. */
 interface Reading {
@@ -18,15 +18,9 @@ async function openCounted(): Promise<{ ledger: Ledger; reading: Reading; [Symbo
   const ledger = await openLedger({
     kind: "sqlite",
     file: own.target.kind === "sqlite" ? own.target.file : "",
-    openDatabase: (file) => {
-      const database = openSqlite(file);
-      return {
-        close: () => database.close(),
-        prepare(sql) {
-          const statement = database.prepare(sql);
-          if (!sql.startsWith("select") || !sql.includes('"batches"')) return statement;
-          return {
-            ...statement,
+    openDatabase: watchedDatabase((sql, statement) =>
+      sql.startsWith("select") && sql.includes('"batches"')
+        ? {
             all(parameters) {
               const rows = statement.all(parameters) as Record<string, unknown>[];
               reading.rows += rows.length;
@@ -34,10 +28,9 @@ async function openCounted(): Promise<{ ledger: Ledger; reading: Reading; [Symbo
                 reading.bytes += value instanceof Uint8Array ? value.byteLength : 0;
               return rows;
             },
-          };
-        },
-      };
-    },
+          }
+        : {},
+    ),
   });
   return {
     ledger,

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { MessagesAnswer } from "../../../central/http/views.ts";
-import { openSqlite } from "../../../central/storage/database.ts";
 import type { Logger } from "../../../central/telemetry/logger.ts";
 import { eventually, startTestCentral, type TestCentral } from "../../support/central.ts";
 import { paced } from "../../support/clock.ts";
@@ -9,6 +8,7 @@ import { createDatabase, postgresServer } from "../../support/postgres.ts";
 import { poisonOrder } from "../../support/sabotage.ts";
 import { siteDocuments } from "../../support/site-documents.ts";
 import { storages } from "../../support/storages.ts";
+import { watchedDatabase } from "../../support/watched-database.ts";
 
 interface Quarantined {
   readonly code: string;
@@ -179,23 +179,15 @@ it.each([
   await using central = await startTestCentral({
     parts: {
       clock: paced(20),
-      openDatabase: (file) => {
-        const database = openSqlite(file);
-        return {
-          close: () => database.close(),
-          prepare(sql) {
-            const statement = database.prepare(sql);
-            const run = (parameters: readonly unknown[]) => {
-              const fails = disk.full && sql.startsWith('insert into "slices"');
-              if (fails) disk.failures++;
-              if (fails || (disk.refusing && sql.startsWith('insert into "batches"')))
-                throw Object.assign(new Error("the disk"), { errcode });
-              return statement.run(parameters);
-            };
-            return { ...statement, run };
-          },
-        };
-      },
+      openDatabase: watchedDatabase((sql, statement) => ({
+        run(parameters) {
+          const fails = disk.full && sql.startsWith('insert into "slices"');
+          if (fails) disk.failures++;
+          if (fails || (disk.refusing && sql.startsWith('insert into "batches"')))
+            throw Object.assign(new Error("the disk"), { errcode });
+          return statement.run(parameters);
+        },
+      })),
     },
   });
   const plant = await plantWith(central, ["pick.confirmed"]);
@@ -252,21 +244,13 @@ it("takes a batch that the database cannot read for damage, and projects the oth
   const damage = { batch: 0 };
   await using central = await startTestCentral({
     parts: {
-      openDatabase: (file) => {
-        const database = openSqlite(file);
-        return {
-          close: () => database.close(),
-          prepare(sql) {
-            const statement = database.prepare(sql);
-            const all = (parameters: readonly unknown[]) => {
-              if (sql.startsWith("select body") && parameters[2] === damage.batch)
-                throw Object.assign(new Error("database disk image is malformed"), { errcode: 11 });
-              return statement.all(parameters);
-            };
-            return { ...statement, all };
-          },
-        };
-      },
+      openDatabase: watchedDatabase((sql, statement) => ({
+        all(parameters) {
+          if (sql.startsWith("select body") && parameters[2] === damage.batch)
+            throw Object.assign(new Error("database disk image is malformed"), { errcode: 11 });
+          return statement.all(parameters);
+        },
+      })),
     },
   });
   const plant = await plantWith(central, ["pick.confirmed"]);

@@ -74,7 +74,8 @@ function fill(file: string): void {
     INSERT INTO sites (name, created_at, labels, desired_revision, reported_revision, downlink_epoch, downlink_last, downlink_acked, behind)
       VALUES ('plant-1', 1, '{}', 0, 0, 'd', 0, 0, '{}');
     INSERT INTO projections VALUES ('plant-1', 'telemetry', ${rows - 1}, 1, 1000, 0, '', 0, 0);
-    INSERT INTO epochs VALUES ('plant-1', 'telemetry', 'e', 1, '', NULL, NULL, ${2 * rows}, '', 0, 1, 1);
+    INSERT INTO epochs (site, lane, epoch, first_sequence, first_chain, watermark, chain, lost, started_at, moved_at)
+      VALUES ('plant-1', 'telemetry', 'e', 1, '', ${2 * rows}, '', 0, 1, 1);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
     INSERT INTO batches SELECT 'plant-1', 'telemetry', i, 'e', 2 * i - 1, 2 * i, 2, '2/1', '', x'', 1, 1, 1, x'00' FROM n;
     COMMIT`);

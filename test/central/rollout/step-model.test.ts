@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide, step, terminalStates } from "../../../central/rollout/step.ts";
+import { terminalStates } from "../../../central/rollout/state.ts";
+import { decide, step } from "../../../central/rollout/step.ts";
 import { type Behaviour, World } from "./world.ts";
 
 const sites = ["a", "b", "c", "d", "e", "f", "g"];
@@ -112,7 +113,8 @@ function lookAt(world: World, elapsedMs: number): void {
     const isWaived = before.rollout.plan.waves[before.rollout.wave]?.waived === true;
     expect(isWaived || ofWave.some((each) => each.state === "healthy")).toBe(true);
   }
-  if (before.rollout.state === "paused") expect(outcome.desires.every(({ revision }) => revision === 1)).toBe(true);
+  if (before.rollout.state === "paused")
+    expect(outcome.desires.every(({ to }) => "revision" in to && to.revision === 1)).toBe(true);
   for (const each of outcome.sites) expect([1, 2]).toContain(world.plant(each.site).desired);
   // who fails is told to go back in the same look, and nobody is told the new one again
   for (const each of outcome.sites) {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { decide, lookAfter, step, summarize } from "../../../central/rollout/step.ts";
+import { lookAfter } from "../../../central/rollout/aftermath.ts";
+import { summarize } from "../../../central/rollout/state.ts";
+import { decide, step } from "../../../central/rollout/step.ts";
 import { World } from "./world.ts";
 
 const waves = [["a"], ["b", "c"], ["d", "e", "f"]];
@@ -149,7 +151,7 @@ describe("a rollout", () => {
     world.look();
     expect(world.site("b")).toMatchObject({ state: "pending", reason: "revision 9 was pushed meanwhile" });
     const aborted = decide("abort", { rollout: world.rollout, sites: world.sites, facts: world.facts(), text: "no" });
-    expect(aborted?.desires).toEqual([{ site: "a", revision: 1 }]);
+    expect(aborted?.desires).toEqual([{ site: "a", to: { revision: 1, digest: "d1" } }]);
   });
 
   it("goes back to what was pushed before the site was told", () => {
@@ -157,7 +159,7 @@ describe("a rollout", () => {
     world.plant("b").desired = 9;
     world.plant("b").running = 9;
     while (world.site("b").state === "waiting") world.look();
-    expect(world.site("b").from.revision).toBe(9);
+    expect(world.site("b").from).toMatchObject({ revision: 9 });
   });
 
   it("takes sites that came meanwhile as one more wave", () => {

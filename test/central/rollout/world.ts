@@ -1,6 +1,7 @@
 import type { SiteFacts, SiteReport } from "../../../central/rollout/facts.ts";
 import type { RolloutLimits } from "../../../central/rollout/planner.ts";
-import { type RolloutRecord, type SiteRecord, type StepOutcome, step, toSiteRecord } from "../../../central/rollout/step.ts";
+import { type RolloutRecord, type SiteRecord, toSiteRecord } from "../../../central/rollout/state.ts";
+import { type StepOutcome, step } from "../../../central/rollout/step.ts";
 
 /** How a simulated gateway takes a new revision. */
 export type Behaviour =
@@ -103,6 +104,7 @@ export class World {
         plant.site,
         {
           desired: plant.desired,
+          desiredVersion: "",
           link: plant.link,
           fencedAt: null,
           report: plant.link === "absent" ? null : plant.report,
@@ -127,7 +129,7 @@ export class World {
     this.rollout = outcome.rollout;
     this.sites = outcome.sites;
     this.events.push(...outcome.events);
-    for (const { site, revision } of outcome.desires) this.plant(site).desired = revision;
+    for (const { site, to } of outcome.desires) if ("revision" in to) this.plant(site).desired = to.revision;
   }
 
   /** Looks until the rollout ends or stands still for a person. */
@@ -172,6 +174,8 @@ function say(plant: Plant): void {
   const { refused, behaviour } = plant;
   plant.report = {
     at: plant.reportAt,
+    version: "0.1.0",
+    upgrade: null,
     revision: plant.running,
     digest: `d${plant.running}`,
     state: refused === null ? "active" : behaviour === "gives-back" ? "rolled-back" : "refused",

@@ -133,6 +133,19 @@ describe.each(await storages())("on %s", (storage) => {
       expect(await sites()).toMatchObject([expected]);
     });
 
+    it("P10: shows how far a gateway's clock is from its own", async () => {
+      await using central = await startTestCentral({ storage });
+      const plant = await central.addSite("plant-a");
+      await plant.hello();
+      const skew = async (sentAt: number) => {
+        await plant.status({ sentAt: new Date(sentAt).toISOString() });
+        return (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.clockSkewMs;
+      };
+      expect(await skew(Date.now() - 3_600_000)).toBeGreaterThanOrEqual(3_600_000);
+      expect(await skew(Date.UTC(1970, 0, 2))).toBeGreaterThan(50 * 365 * 86_400_000);
+      expect(await skew(Date.now() + 3_600_000)).toBeLessThan(0);
+    });
+
     it("calls a silent gateway unknown once its lease is over, and online again with its next call", async () => {
       const clock = settableClock();
       await using central = await startTestCentral({ storage, leaseSeconds: 60, parts: { clock } });
@@ -144,6 +157,24 @@ describe.each(await storages())("on %s", (storage) => {
       await eventually(condition, (seen) => seen === "unknown");
       await plant.status();
       expect(await condition()).toBe("online");
+    });
+
+    it("P11: calls a gateway stuck of whose backlog nothing is recorded from one report to the next", async () => {
+      const clock = settableClock();
+      await using central = await startTestCentral({ storage, leaseSeconds: 60, parts: { clock } });
+      const plant = await central.addSite("plant-a");
+      const lane = plant.lane("transaction");
+      await plant.hello([lane]);
+      const lanes = [{ lane: "transaction", epoch: lane.epoch, last: 5, acknowledged: 0, waitingBytes: 4000 }];
+      const reported = async () => {
+        await plant.status({ lanes });
+        return (await central.admin<SitesAnswer>("GET", "/v1/sites")).body.sites[0]?.condition;
+      };
+      expect(await reported()).not.toBe("stuck");
+      clock.pass(15_000);
+      expect(await reported()).not.toBe("stuck");
+      clock.pass(10_000);
+      expect(await reported()).toBe("stuck");
     });
 
     it("shows that a clone was turned away, but no restart of the same gateway", async () => {

@@ -94,6 +94,9 @@ describe.each(await storages())("on %s, central", (kind) => {
       lost: 0,
       started_at: now + n,
       moved_at: now,
+      ended_at: null,
+      said_last: null,
+      said_at: null,
     }));
     await ledger.storage.transaction().execute((tx) => insertRows(tx, "epochs", columns, rows));
     await hello(ledger, "boot", [new TestLane(site, "transaction", { epoch: "next" })]);

@@ -1,34 +1,24 @@
 import { expect, it } from "vitest";
-import { type OpenDatabase, openSqlite } from "../../../central/storage/database.ts";
 import { SharedCommits } from "../../../central/storage/shared-commits.ts";
 import { openStorage, type StorageTransaction } from "../../../central/storage/storage.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { postgresServer } from "../../support/postgres.ts";
 import { openTestStorage } from "../../support/storages.ts";
+import { watchedDatabase } from "../../support/watched-database.ts";
 
 async function open() {
   const told: string[] = [];
   let full = false;
-  const openDatabase: OpenDatabase = (file) => {
-    const database = openSqlite(file);
-    return {
-      close: () => database.close(),
-      prepare(text) {
-        const statement = database.prepare(text);
-        return {
-          ...statement,
-          run(parameters) {
-            if (text === "commit") told.push("commit");
-            if (full && text.startsWith("insert")) {
-              database.prepare("rollback").run([]);
-              throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
-            }
-            return statement.run(parameters);
-          },
-        };
-      },
-    };
-  };
+  const openDatabase = watchedDatabase((sql, statement, database) => ({
+    run(parameters) {
+      if (sql === "commit") told.push("commit");
+      if (full && sql.startsWith("insert")) {
+        database.prepare("rollback").run([]);
+        throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+      }
+      return statement.run(parameters);
+    },
+  }));
   const folder = temporaryFolder();
   const storage = await openStorage({ kind: "sqlite", file: `${folder.path}/ledger.db`, openDatabase });
   told.length = 0;

@@ -88,6 +88,8 @@ describe.each(await storages())("central's signing key on %s", (storage) => {
     await using anew = await startTestCentral({ storage, ...own, settings: { newSigningKey: true } });
     expect(await kidOf(anew)).not.toBe(lost);
     expect((await chainOf(anew)).keys).toHaveLength(1);
+    const said = await anew.admin<{ entries: unknown[] }>("GET", "/v1/audit?before=0&limit=1&action=signing-key.begunAnew");
+    expect(said.body.entries).toMatchObject([{ actor: "central", detail: { kid: await kidOf(anew), before: lost } }]);
     await anew.stop();
     rmSync(dataDir, { recursive: true });
   });

@@ -1,27 +1,18 @@
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../power/command.ts";
+import { installFromDebian } from "../../support/debian.ts";
 
 const places = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map((machine) => `/usr/lib/${machine}/faketime/libfaketimeMT.so.1`);
 let looked: string | undefined;
 
 /** Debian's libfaketime; installed where that is possible (root, apt-get); undefined where it is not. */
-export async function faketimeLibrary(): Promise<string | undefined> {
-  looked ??= places.find((path) => existsSync(path)) ?? (await install());
+export function faketimeLibrary(): string | undefined {
+  looked ??= places.find((path) => existsSync(path)) ?? install();
   return looked;
 }
 
-async function install(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  const apt = (...args: string[]): Promise<string> => run("apt-get", ["-qq", "-y", ...args]);
-  try {
-    await apt("install", "--no-install-recommends", "faketime").catch(async () => {
-      await apt("update");
-      await apt("install", "--no-install-recommends", "faketime");
-    });
-  } catch {
-    return undefined;
-  }
+function install(): string | undefined {
+  installFromDebian("faketime");
   return places.find((path) => existsSync(path));
 }
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import type { Random } from "../random.ts";
 import type { CutReport } from "./block-log.ts";
-import { run, unmount } from "./command.ts";
+import { detach, run, unmount } from "./command.ts";
 import { type CuttableDisk, type Machine, type Moment, makeMountPoint } from "./cuttable-disk.ts";
 
 const child = fileURLToPath(new URL("./disk-child.ts", import.meta.url));
@@ -122,9 +122,9 @@ export class BlockLogDisk implements CuttableDisk {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = once(this.#server, "exit");
-    await unmount(this.path).catch(() => {});
+    await detach(this.path);
     if (this.#loop !== "") await run("losetup", ["-d", this.#loop]).catch(() => {});
-    await unmount(this.#serverFolder).catch(() => {});
+    await detach(this.#serverFolder);
     if (this.#server.exitCode === null && this.#server.signalCode === null) {
       this.#server.disconnect();
       await ended;

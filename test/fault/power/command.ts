@@ -23,3 +23,10 @@ export async function unmount(path: string): Promise<void> {
     }
   }
 }
+
+/** Takes a mount away for good, also where the kernel lets go of what lies on it only later, as a loop device does. */
+export async function detach(path: string): Promise<void> {
+  await unmount(path)
+    .catch(() => run("umount", ["--lazy", path]))
+    .catch(() => {});
+}

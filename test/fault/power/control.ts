@@ -26,12 +26,15 @@ export async function cutWriter(
     const writer = spawn(process.execPath, [child, file, options.synchronous], { stdio: ["ignore", "pipe", "inherit"] });
     let last = 0;
     let rest = "";
+    const begun = once(writer.stdout, "data");
     writer.stdout.setEncoding("utf8").on("data", (text: string) => {
       const lines = (rest + text).split("\n");
       rest = lines.pop() ?? "";
       last = Number(lines.at(-1) ?? last);
     });
     const ended = once(writer, "close");
+    // it may take its time to start; what ends without a word is seen by its silence
+    await Promise.race([begun, ended]);
     await sleep(writesForMs + random.integer(0, 300));
     let counted = 0;
     const machine = {
@@ -45,11 +48,16 @@ export async function cutWriter(
     };
     // a writer that hardly ever flushes is to be met anywhere but there
     await disk.cut(random, machine, options.synchronous === "NORMAL" ? "any" : undefined);
-    const db = new DatabaseSync(file);
-    const survived = Number(db.prepare("SELECT COALESCE(MAX(n), 0) AS last FROM rows").get()?.last);
-    db.close();
+    const survived = lastOf(file);
     acknowledged = Math.max(acknowledged, counted);
     lost += Math.max(0, counted - survived);
   }
   return { acknowledged, lost };
+}
+
+/** The last row that is there; 0 as well where even the table is gone, which nobody flushed. */
+function lastOf(file: string): number {
+  using db = new DatabaseSync(file);
+  if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'rows'").get()) return 0;
+  return Number(db.prepare("SELECT COALESCE(MAX(n), 0) AS last FROM rows").get()?.last);
 }

@@ -2,7 +2,7 @@ import { copyFile, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Random } from "../random.ts";
 import type { CutReport } from "./block-log.ts";
-import { run, unmount } from "./command.ts";
+import { detach, run, unmount } from "./command.ts";
 import { type CuttableDisk, type Machine, makeMountPoint } from "./cuttable-disk.ts";
 
 /** The weaker means, where there is no FUSE: ext4 on a loop device; at the cut its backing file is copied before anything is written back. */
@@ -40,7 +40,7 @@ export class CopiedDisk implements CuttableDisk {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await unmount(this.path).catch(() => {});
+    await detach(this.path);
     if (this.#loop !== "") await run("losetup", ["-d", this.#loop]).catch(() => {});
     await rm(this.path, { recursive: true, force: true });
     await rm(this.#image, { force: true });

@@ -18,7 +18,7 @@ export const backlog: Scenario = {
   needs: ["libfaketime"],
   async run({ quick, folder, say, signal }: Context): Promise<Outcome> {
     const wanted = quick ? messages.quick : messages.full;
-    const wallClock = new WallClock(folder, "gateway", (await faketimeLibrary()) as string);
+    const wallClock = new WallClock(folder, "gateway", faketimeLibrary() as string);
     await using shared = new AsyncDisposableStack();
     await using rig = await Rig.open({
       folder,

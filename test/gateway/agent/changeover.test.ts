@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Input, Outbound } from "../../../gateway/connector/connector.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
 import {
   type Bundle,
   type CloudEvent,
@@ -13,6 +11,7 @@ import {
 import { orderPayload, pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
+import { deadLetters, deliveries, recorded } from "../../support/queue-on-disk.ts";
 
 type Flows = Record<string, Record<string, unknown>>;
 
@@ -42,15 +41,6 @@ const refusing = (meanwhile: () => unknown) => ({
     throw new TypeError("no such route");
   },
 });
-
-function onDisk<Value>(parts: Parts, read: (reader: QueueReader) => Value): Value {
-  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
-  return read(reader);
-}
-const deliveries = (parts: Parts) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
-const deadLetters = (parts: Parts) => onDisk(parts, (reader) => reader.deadLetters.search({ limit: 100 }));
-const recorded = (parts: Parts): CloudEvent[] =>
-  onDisk(parts, (reader) => [...reader.messages("transaction")].map(({ line }) => JSON.parse(line) as CloudEvent));
 
 const order = (id: number): CloudEvent =>
   makeEvent("production-order.released", orderPayload({ id }), {

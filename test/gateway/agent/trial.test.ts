@@ -56,6 +56,22 @@ describe("a revision on trial", () => {
     expect(await site.documents.state()).toEqual({ desired: two, good: two, before: site.one, tallies: [] });
   });
 
+  it("P8: is noted as given back before the last good one is put into effect", async () => {
+    await using site = await openSite();
+    site.plant.effects = { two: { wms: "down" } };
+    const found: unknown[] = [];
+    site.plant.step = async (what) => {
+      if (what !== "apply begins") return;
+      const { trial, refused } = await site.documents.state();
+      found.push([trial?.revision, refused?.how]);
+    };
+    await site.dealsWith(await site.central.has(2, "two"));
+    expect(found).toEqual([
+      [2, undefined],
+      [undefined, "rolled-back"],
+    ]);
+  });
+
   it("is rolled back when a connector that it changed does not come up again, and is not tried again", async () => {
     await using site = await openSite();
     site.plant.effects = { two: { wms: "down" } };

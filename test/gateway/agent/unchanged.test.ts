@@ -1,16 +1,15 @@
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { expect, it } from "vitest";
 import { connectorKinds } from "../../../gateway/connector/kinds.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
 import type { Bundle, Document } from "../../../protocol/index.ts";
 import { pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { startMosquitto } from "../../support/mosquitto.ts";
 import { startPressProcess } from "../../support/opcua-server.ts";
 import { until } from "../../support/process.ts";
+import { recorded } from "../../support/queue-on-disk.ts";
 import { puback, publish, startScriptedBroker, suback } from "../../support/scripted-broker.ts";
 import { requireService } from "../../support/services.ts";
 
@@ -37,10 +36,6 @@ function revision(of: number, { wmsUrl, endpoint }: { wmsUrl: string; endpoint?:
 }
 const reports = (parts: Parts, ...names: string[]) => parts.host.reports().filter(({ name }) => names.includes(name));
 const epochs = async (parts: Parts) => (await parts.queue.depth()).lanes.map(({ lane, epoch }) => [lane, epoch]);
-const recorded = (parts: Parts): number => {
-  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
-  return [...reader.messages("transaction")].length;
-};
 
 it.skipIf(!(await requireService("mosquitto")))(
   "leaves the sessions with a real broker and a real press alone, and the queue, whatever else changes and however often",
@@ -69,7 +64,7 @@ it.skipIf(!(await requireService("mosquitto")))(
     const client = await connectAsync(broker.url);
     await client.publishAsync("wms/picks/7/confirmed", pickPayload({ txn: "1" }), { qos: 1 });
     await until(
-      () => recorded(parts),
+      () => recorded(parts).length,
       (count) => count > 0,
     );
     await client.endAsync();
@@ -110,7 +105,7 @@ it("lets an unacknowledged message of an unchanged connection wait for the chang
   );
   expect([sent, early]).toEqual([true, []]);
   expect(acknowledged().map(({ bytes }) => bytes)).toEqual([puback(11)]);
-  expect([broker.connections, recorded(parts)]).toEqual([1, 1]);
+  expect([broker.connections, recorded(parts).length]).toEqual([1, 1]);
 });
 
 /** The connections to these ports, each by the port that it has on our side: a new session would have another one. */

@@ -1,11 +1,10 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Outbound, Outcome, Verdict } from "../../../gateway/connector/connector.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
-import { type CloudEvent, type Document, makeEvent } from "../../../protocol/index.ts";
+import { type Document, makeEvent } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
+import { deliveries, recorded } from "../../support/queue-on-disk.ts";
 
 /** Orders for a system that can be asked whether it has them. */
 function plant(rules: Record<string, unknown> = {}, effect = "checkable"): Document[] {
@@ -28,17 +27,9 @@ async function receive(parts: Parts): Promise<void> {
   await parts.queue.commit({ messages: [{ lane: "inbound", line: JSON.stringify(event) }] });
 }
 
-const reading = <Value>({ dataDir }: Parts, read: (reader: QueueReader) => Value): Value => {
-  using reader = new QueueReader(join(dataDir, "queue.sqlite"));
-  return read(reader);
-};
-const rows = (parts: Parts) => reading(parts, (reader) => [...reader.deliveries.each()]);
 const ended = (parts: Parts) =>
   until(
-    () =>
-      reading(parts, (reader) =>
-        [...reader.messages("transaction")].map(({ line }) => (JSON.parse(line) as CloudEvent).data.outcome as string),
-      ),
+    () => recorded(parts).map(({ data }) => data.outcome as string),
     (found) => found.length > 0,
   );
 
@@ -95,11 +86,11 @@ it("counts no ask while the receiver is away: what a power cut left is asked abo
   await until(asked, (count) => count >= 1);
   // each is a look at a receiver that is away, which the runner takes every few seconds
   for (let looks = 0; looks < 6; looks++) {
-    const [row] = rows(parts);
+    const [row] = deliveries(parts);
     expect(row?.state).toBe("intent");
     await parts.attempts.run(row!, parts.connector("scheduler"), new AbortController().signal, () => {});
   }
-  expect(rows(parts)).toMatchObject([{ state: "intent" }]);
+  expect(deliveries(parts)).toMatchObject([{ state: "intent" }]);
   up = true;
   expect(await ended(parts)).toEqual(["delivered"]);
 });

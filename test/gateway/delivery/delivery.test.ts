@@ -1,73 +1,22 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
-import { type CloudEvent, type Document, makeEvent, PlantgateError } from "../../../protocol/index.ts";
+import { PlantgateError } from "../../../protocol/index.ts";
 import { paced } from "../../support/clock.ts";
-import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
+import { bundleOf, openParts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
-
-/** The plant's `orders` flow with destinations of the test's choice. */
-function withDestinations(to: unknown[]): Document[] {
-  const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
-  const spec = documents[0]!.spec as { flows: Record<string, Record<string, unknown>>; connectors: Record<string, unknown> };
-  spec.flows.orders = { ...spec.flows.orders, to };
-  spec.connectors.scheduler = { type: "http", url: "http://127.0.0.1:1" };
-  return documents;
-}
-const post = (effect: "idempotent" | "checkable" | "once") => ({ connector: "scheduler", post: "/orders", effect });
-const answered = (within = "60s") => ({
-  connector: "wms",
-  topic: "wms/orders/{data.moId}",
-  accepted: {
-    topic: "wms/orders/+/ack",
-    match: ["payload.order", "payload.revision"],
-    equals: ["data.moId", "data.revision"],
-    within,
-  },
-});
-
-let next = 1;
-/** As the downlink records it. */
-async function receive(parts: Parts, ...orders: { id: number; revision?: number }[]): Promise<void> {
-  const lines = orders.map((order) =>
-    JSON.stringify(
-      makeEvent("production-order.released", orderPayload(order), {
-        id: `event-${next++}`,
-        site: "hq",
-        connector: "erp",
-        recordedAt: 0,
-      }),
-    ),
-  );
-  await parts.queue.commit({ messages: lines.map((line) => ({ lane: "inbound", line })) });
-}
-const orderOf = (message: Outbound): string => `${message.event.data.moId as string}/${message.event.data.revision as number}`;
-
-function onDisk<Value>(parts: { dataDir: string }, read: (reader: QueueReader) => Value): Value {
-  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
-  return read(reader);
-}
-const outcomes = (parts: Parts): string[] =>
-  onDisk(parts, (reader) =>
-    [...reader.messages("transaction")]
-      .map((message) => JSON.parse(message.line) as CloudEvent)
-      .filter((event) => event.type === "mfg.delivery.completed.v1"),
-  ).map((event) => String(event.data.outcome));
-const deliveries = (parts: { dataDir: string }) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
-const deadLetters = (parts: { dataDir: string }) => onDisk(parts, (reader) => reader.deadLetters.search({ limit: 10 }));
+import { deadLetters, deliveries } from "../../support/queue-on-disk.ts";
+import { answered, endings, order, orderOf, post, receive, withDestinations } from "./harness.ts";
 
 it("tells central how a delivery ended, in the transaction that removes it", async () => {
   await using parts = await openParts();
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
-  await receive(parts, { id: 42 });
+  await receive(parts, [order(42)]);
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 1,
   );
-  expect(outcomes(parts)).toEqual(["delivered"]);
+  expect(endings(parts)).toEqual(["delivered"]);
   expect(deliveries(parts)).toEqual([]);
 });
 
@@ -82,7 +31,7 @@ it("keeps the order of a key while it is tried again, and lets other keys pass",
   };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
-  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2, revision: 1 }, { id: 1, revision: 3 });
+  await receive(parts, [order(1, 1), order(1, 2), order(2, 1), order(1, 3)]);
   await until(
     () => seen.length,
     (count) => count === 4,
@@ -98,12 +47,12 @@ it("keeps a refused message as a dead letter with the receiver's reason, and the
   };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
-  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 });
+  await receive(parts, [order(1, 1), order(1, 2)]);
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 2,
   );
-  expect(outcomes(parts)).toEqual(["refused", "delivered"]);
+  expect(endings(parts)).toEqual(["refused", "delivered"]);
   expect(deadLetters(parts)).toMatchObject([
     { direction: "out", code: "PEER_REFUSED", reason: "unknown item", connector: "scheduler", place: "POST /orders" },
   ]);
@@ -128,13 +77,13 @@ it("waits for the receiver's own yes, and takes one that comes before the transp
       },
     ]);
   early.say = () => answer({ order: "hq-mo-1", revision: 1, accepted: true });
-  await receive(parts, { id: 1, revision: 1 });
+  await receive(parts, [order(1, 1)]);
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 1,
   );
   early.say = undefined;
-  await receive(parts, { id: 1, revision: 2 });
+  await receive(parts, [order(1, 2)]);
   await until(
     () => deliveries(parts),
     (found) => found[0]?.state === "sent",
@@ -142,19 +91,19 @@ it("waits for the receiver's own yes, and takes one that comes before the transp
   await answer({ order: "hq-mo-1", revision: 1, accepted: true });
   expect(deliveries(parts)).toHaveLength(1);
   await answer({ order: "hq-mo-1", revision: 2, accepted: false, reason: "unknown item RM-ALU" });
-  expect(outcomes(parts)).toEqual(["accepted", "refused"]);
+  expect(endings(parts)).toEqual(["accepted", "refused"]);
   expect(deadLetters(parts)).toMatchObject([{ reason: "unknown item RM-ALU" }]);
 });
 
 it("sends again what its receiver did not answer in time", async () => {
   await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
   await parts.apply(await bundleOf(withDestinations([answered("100ms")]), "lyon"));
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   await until(
     () => parts.connector("wms").attempts.length,
     (count) => count >= 2,
   );
-  expect(outcomes(parts)).toEqual([]);
+  expect(endings(parts)).toEqual([]);
 });
 
 it("takes the answer after a restart to what was sent before it", async () => {
@@ -163,7 +112,7 @@ it("takes the answer after a restart to what was sent before it", async () => {
   {
     await using before = await openParts({ folder: folder.path });
     await before.apply(bundle);
-    await receive(before, { id: 1 });
+    await receive(before, [order(1)]);
     await until(
       () => deliveries(before),
       (found) => found[0]?.state === "sent",
@@ -175,115 +124,8 @@ it("takes the answer after a restart to what was sent before it", async () => {
   await after
     .connector("wms")
     .inlet.accept([{ origin: { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false }, body, receivedAt: 1 }]);
-  expect(outcomes(after)).toEqual(["accepted"]);
+  expect(endings(after)).toEqual(["accepted"]);
   expect(after.connector("wms").attempts).toEqual([]);
-});
-
-it("flushes the intent before a receiver whose repeat is not harmless is called", async () => {
-  const states: (string | undefined)[] = [];
-  const open: { parts?: Parts } = {};
-  const receiver = {
-    deliver: () => {
-      states.push(deliveries(open.parts!)[0]?.state);
-      return { kind: "done" as const };
-    },
-  };
-  await using parts = await openParts({ receivers: { scheduler: receiver } });
-  open.parts = parts;
-  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
-  await receive(parts, { id: 1 });
-  await until(
-    () => outcomes(parts),
-    (found) => found.length === 1,
-  );
-  expect(states).toEqual(["intent"]);
-});
-
-it("asks a checkable receiver after an unknown outcome, and does not send again what it has", async () => {
-  const receiver = {
-    deliver: () => ({ kind: "unknown" as const, reason: "no answer" }),
-    verify: () => ({ kind: "done" as const, detail: "found" }),
-  };
-  await using parts = await openParts({ receivers: { scheduler: receiver } });
-  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
-  await receive(parts, { id: 1 });
-  await until(
-    () => outcomes(parts),
-    (found) => found.length === 1,
-  );
-  expect(outcomes(parts)).toEqual(["delivered"]);
-  expect(parts.connector("scheduler").attempts).toHaveLength(1);
-});
-
-it("sends again what a checkable receiver does not have", async () => {
-  const receiver = {
-    deliver: (_message: Outbound, attempt: number) =>
-      attempt === 1 ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const },
-    verify: () => ({ kind: "not-done" as const }),
-  };
-  await using parts = await openParts({ receivers: { scheduler: receiver } });
-  await parts.apply(await bundleOf(withDestinations([post("checkable")]), "lyon"));
-  await receive(parts, { id: 1 });
-  await until(
-    () => outcomes(parts),
-    (found) => found.length === 1,
-  );
-  expect(parts.connector("scheduler").attempts).toHaveLength(2);
-});
-
-it("shows an unknown outcome to a person and holds its key, but no other, where nobody can tell", async () => {
-  const receiver = {
-    deliver: (message: Outbound) =>
-      orderOf(message) === "hq-mo-1/1" ? { kind: "unknown" as const, reason: "no answer" } : { kind: "done" as const },
-  };
-  await using parts = await openParts({ receivers: { scheduler: receiver } });
-  await parts.apply(await bundleOf(withDestinations([post("once")]), "lyon"));
-  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 }, { id: 2 });
-  await until(
-    () => outcomes(parts),
-    (found) => found.length === 2,
-  );
-  expect(outcomes(parts).toSorted()).toEqual(["delivered", "unknown"]);
-  expect(deliveries(parts)).toMatchObject([
-    { key: "hq-mo-1", state: "unknown" },
-    { key: "hq-mo-1", state: "waiting" },
-  ]);
-  expect(parts.connector("scheduler").attempts.map(orderOf).toSorted()).toEqual(["hq-mo-1/1", "hq-mo-2/1"]);
-});
-
-it("checks an intent that was left by a crash before anything is sent again", async () => {
-  using folder = temporaryFolder();
-  const bundle = await bundleOf(withDestinations([post("checkable")]), "lyon");
-  const calls: string[] = [];
-  {
-    const never = new Promise<never>(() => {});
-    const before = await openParts({ folder: folder.path, receivers: { scheduler: { deliver: () => never } } });
-    await before.apply(bundle);
-    await receive(before, { id: 1 });
-    await until(
-      () => deliveries(before),
-      (found) => found[0]?.state === "intent",
-    );
-    // as a crash would: nothing more is written, the outcome is never known
-    await before.queue.close();
-  }
-  const receiver = {
-    deliver: () => {
-      calls.push("deliver");
-      return { kind: "done" as const };
-    },
-    verify: () => {
-      calls.push("verify");
-      return { kind: "not-done" as const };
-    },
-  };
-  await using after = await openParts({ folder: folder.path, receivers: { scheduler: receiver } });
-  await after.apply(bundle);
-  await until(
-    () => outcomes(after),
-    (found) => found.length === 1,
-  );
-  expect(calls).toEqual(["verify", "deliver"]);
 });
 
 it("restarts only the connectors that a new bundle changes", async () => {
@@ -304,10 +146,10 @@ it("restarts only the connectors that a new bundle changes", async () => {
 
 it("delivers what came from central before the first configuration was in effect", async () => {
   await using parts = await openParts();
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 1,
   );
   expect(parts.connector("scheduler").attempts.map(orderOf)).toEqual(["hq-mo-1/1"]);
@@ -318,7 +160,7 @@ it("keeps what central sent for a flow that is gone as a dead letter", async () 
   const documents = withDestinations([post("idempotent")]);
   delete (documents[0]!.spec as unknown as { flows: Record<string, unknown> }).flows.orders;
   await parts.apply(await bundleOf(documents, "lyon"));
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   const [letter] = await until(
     () => deadLetters(parts),
     (found) => found.length === 1,
@@ -334,7 +176,7 @@ it("finds a waiting delivery's destination again when a new configuration has it
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   const plain = { connector: "wms", topic: "wms/orders/{data.moId}" };
   await parts.apply(await bundleOf(withDestinations([post("idempotent"), plain]), "lyon"));
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   await until(
     () => parts.connector("scheduler").attempts.length,
     (count) => count >= 1,
@@ -342,7 +184,7 @@ it("finds a waiting delivery's destination again when a new configuration has it
   await parts.apply(await bundleOf(withDestinations([plain, post("idempotent")]), "lyon", 2));
   away.state = "done";
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 2,
   );
   expect(parts.connector("scheduler").attempts.every((message) => message.kind === "post")).toBe(true);
@@ -353,7 +195,7 @@ it("keeps a waiting delivery as a dead letter when its destination is gone", asy
   const receiver = { deliver: () => ({ kind: "retry" as const, reason: "away", afterMs: 20 }) };
   await using parts = await openParts({ receivers: { scheduler: receiver } });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   await until(
     () => deliveries(parts).length,
     (count) => count === 1,
@@ -372,7 +214,7 @@ it("says of what may have arrived that nobody knows, not that it was refused, wh
   const verdict = { kind: "cannot-tell" as const, reason: "the system is away" };
   await using parts = await openParts({ receivers: { scheduler: receiver, wms: { deliver: () => ({ kind: "done" }) } } });
   await parts.apply(await bundleOf(withDestinations([post("checkable"), answered()]), "lyon"));
-  await receive(parts, { id: 1 }, { id: 1, revision: 2 });
+  await receive(parts, [order(1), order(1, 2)]);
   await until(
     () => deliveries(parts).map(({ state }) => state),
     (found) => found.includes("intent") && found.includes("sent"),
@@ -382,7 +224,7 @@ it("says of what may have arrived that nobody knows, not that it was refused, wh
     () => deliveries(parts).map(({ state }) => state),
     (found) => found.filter((state) => state === "unknown").length === 2,
   );
-  expect(outcomes(parts).toSorted()).toEqual(["unknown", "unknown"]);
+  expect(endings(parts).toSorted()).toEqual(["unknown", "unknown"]);
   expect(deadLetters(parts)).toEqual([]);
 });
 
@@ -400,9 +242,9 @@ it("tries a receiver that is reported as away from time to time, and all that wa
   await using parts = await openParts({ receivers: { scheduler: receiver }, clock: paced(20) });
   await parts.apply(await bundleOf(withDestinations([post("idempotent")]), "lyon"));
   state.report = "down";
-  await receive(parts, { id: 1 }, { id: 2 }, { id: 3 });
+  await receive(parts, [order(1), order(2), order(3)]);
   await until(
-    () => outcomes(parts),
+    () => endings(parts),
     (found) => found.length === 3,
   );
 });
@@ -410,7 +252,7 @@ it("tries a receiver that is reported as away from time to time, and all that wa
 it("takes an answer that is offered again after it could not be noted the first time", async () => {
   await using parts = await openParts({ receivers: { wms: { deliver: () => ({ kind: "done" }) } } });
   await parts.apply(await bundleOf(withDestinations([answered()]), "lyon"));
-  await receive(parts, { id: 1 });
+  await receive(parts, [order(1)]);
   await until(
     () => deliveries(parts),
     (found) => found[0]?.state === "sent",
@@ -422,28 +264,8 @@ it("takes an answer that is offered again after it could not be noted the first 
   const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", revision: 1, accepted: true }));
   const origin = { kind: "topic", topic: "wms/orders/hq-mo-1/ack", retained: false } as const;
   await parts.connector("wms").inlet.accept([{ origin, body, receivedAt: 1 }]);
-  expect(outcomes(parts)).toEqual(["accepted"]);
+  expect(endings(parts)).toEqual(["accepted"]);
   expect(deliveries(parts)).toEqual([]);
-});
-
-it("flushes the intent before a message that awaits an answer is sent where a repeat is not harmless", async () => {
-  const states: (string | undefined)[] = [];
-  const open: { parts?: Parts } = {};
-  const receiver = {
-    deliver: () => {
-      states.push(deliveries(open.parts!)[0]?.state);
-      return { kind: "done" as const };
-    },
-  };
-  await using parts = await openParts({ receivers: { wms: receiver } });
-  open.parts = parts;
-  await parts.apply(await bundleOf(withDestinations([{ ...answered(), effect: "once" }]), "lyon"));
-  await receive(parts, { id: 1 });
-  await until(
-    () => states.length,
-    (count) => count === 1,
-  );
-  expect(states).toEqual(["intent"]);
 });
 
 it("takes each of two answers of the same value for another delivery, and sends neither again", async () => {
@@ -453,7 +275,7 @@ it("takes each of two answers of the same value for another delivery, and sends 
   const documents = withDestinations([byOrder]);
   Object.assign((documents[0]!.spec as { flows: Record<string, object> }).flows.orders!, { order: "none" });
   await parts.apply(await bundleOf(documents, "lyon"));
-  await receive(parts, { id: 1, revision: 1 }, { id: 1, revision: 2 });
+  await receive(parts, [order(1, 1), order(1, 2)]);
   await until(
     () => deliveries(parts),
     (found) => found.length === 2 && found.every(({ state }) => state === "sent"),
@@ -462,7 +284,7 @@ it("takes each of two answers of the same value for another delivery, and sends 
   const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", accepted: true }));
   const yes = { origin, body, receivedAt: 1 };
   await parts.connector("wms").inlet.accept([yes, yes]);
-  expect(outcomes(parts)).toEqual(["accepted", "accepted"]);
+  expect(endings(parts)).toEqual(["accepted", "accepted"]);
   expect(deliveries(parts)).toEqual([]);
   expect(parts.connector("wms").attempts).toHaveLength(2);
 });

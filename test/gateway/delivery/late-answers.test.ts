@@ -1,13 +1,12 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import { Decisions } from "../../../gateway/delivery/decisions.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { type CloudEvent, type Document, makeEvent } from "../../../protocol/index.ts";
+import { type Document, makeEvent } from "../../../protocol/index.ts";
 import { type SettableClock, settableClock } from "../../support/clock.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
+import { deliveries, recorded } from "../../support/queue-on-disk.ts";
 
 /** Longer than the slowest machine takes for a step; a test that wants it to be over says so. */
 const withinMs = 60_000;
@@ -36,21 +35,14 @@ const answer = async (parts: Parts, accepted = true): Promise<void> => {
   const body = Buffer.from(JSON.stringify({ order: "hq-mo-1", accepted }));
   await parts.connector("wms").inlet.accept([{ origin, body, receivedAt: 1 }]);
 };
-function onDisk<Value>({ dataDir }: Parts, read: (reader: QueueReader) => Value): Value {
-  using reader = new QueueReader(join(dataDir, "queue.sqlite"));
-  return read(reader);
-}
-const rows = (parts: Parts) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
 const ended = (parts: Parts): string[] =>
-  onDisk(parts, (reader) =>
-    [...reader.messages("transaction")]
-      .map((message) => JSON.parse(message.line) as CloudEvent)
-      .filter((event) => event.type === "mfg.delivery.completed.v1"),
-  ).map(({ data }) => `${String(data.messageId)} ${String(data.outcome)}`);
+  recorded(parts)
+    .filter(({ type }) => type === "mfg.delivery.completed.v1")
+    .map(({ data }) => `${String(data.messageId)} ${String(data.outcome)}`);
 const sends = (parts: Parts): string[] => parts.connector("wms").attempts.map(({ event }) => event.id);
 const sent = (parts: Parts, ids: readonly string[]) =>
   until(
-    () => [sends(parts), rows(parts)[0]?.state] as const,
+    () => [sends(parts), deliveries(parts)[0]?.state] as const,
     ([found, state]) => found.length === ids.length && state === "sent",
   );
 
@@ -91,7 +83,7 @@ it("does not take the late answer to a message that was parked and decided for o
   const [parked] = await until(
     () => {
       clock.pass(withinMs / 4);
-      return rows(parts);
+      return deliveries(parts);
     },
     ([first]) => first?.state === "parked",
   );

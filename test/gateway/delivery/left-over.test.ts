@@ -1,14 +1,13 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Outbound } from "../../../gateway/connector/connector.ts";
 import { Decisions } from "../../../gateway/delivery/decisions.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { type Bundle, type ConnectorConfig, type Document, makeEvent, systemClock } from "../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../support/documents.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
+import { deadLetters, deliveries } from "../../support/queue-on-disk.ts";
 
 /** A plant with a scheduler, or without; the warehouse's address tells the revision. */
 function revision(of: number, scheduler: "with" | "without"): Promise<Bundle> {
@@ -53,13 +52,7 @@ async function waiting(parts: Parts): Promise<void> {
   );
 }
 
-function onDisk<Value>(parts: Parts, read: (reader: QueueReader) => Value): Value {
-  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
-  return read(reader);
-}
-const deliveries = (parts: Parts) => onDisk(parts, (reader) => [...reader.deliveries.each()]);
 const states = (parts: Parts): string[] => deliveries(parts).map(({ state }) => state);
-const deadLetters = (parts: Parts) => onDisk(parts, (reader) => reader.deadLetters.search({ limit: 100 }));
 async function expectGivenUp(parts: Parts): Promise<void> {
   const letters = await until(
     () => deadLetters(parts),

@@ -1,15 +1,14 @@
-import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Input } from "../../../gateway/connector/connector.ts";
 import { Changeover } from "../../../gateway/flow/changeover.ts";
 import { Intake, type IntakeDeps } from "../../../gateway/flow/intake.ts";
 import type { MapResult } from "../../../gateway/flow/mapping.ts";
-import { QueueReader } from "../../../gateway/queue/read.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { type CloudEvent, PlantgateError, queuePolicy, systemClock } from "../../../protocol/index.ts";
+import { PlantgateError, queuePolicy, systemClock } from "../../../protocol/index.ts";
 import { pickMap, pickPayload, plantDocuments } from "../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../support/gateway-parts.ts";
 import { until } from "../../support/process.ts";
+import { deadLetters, recorded } from "../../support/queue-on-disk.ts";
 
 const silent = openLogger({ level: "silent", site: "lyon" });
 const lyon = () => bundleOf(plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" }), "lyon");
@@ -22,13 +21,7 @@ const pick = (body: string | Uint8Array, more: Partial<Input> = {}): Input => ({
   ...more,
 });
 
-function onDisk(parts: Parts) {
-  using reader = new QueueReader(join(parts.dataDir, "queue.sqlite"));
-  return {
-    events: [...reader.messages("transaction")].map((message) => JSON.parse(message.line) as CloudEvent),
-    dead: reader.deadLetters.search({ limit: 100 }),
-  };
-}
+const onDisk = (parts: Parts) => ({ events: recorded(parts), dead: deadLetters(parts) });
 
 it("makes one message a line of a pick, with its keys, and is done when they are on disk", async () => {
   await using parts = await openParts();

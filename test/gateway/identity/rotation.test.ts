@@ -1,35 +1,17 @@
-import { rmSync } from "node:fs";
 import { expect, it } from "vitest";
-import { Identity, type KeyDisk } from "../../../gateway/identity/identity.ts";
+import { Identity } from "../../../gateway/identity/identity.ts";
 import { KeyRotation } from "../../../gateway/identity/rotation.ts";
 import type { OnlineLink, Session } from "../../../gateway/link/session.ts";
 import { type LinkAnswer, type LinkRequest, Transport } from "../../../gateway/link/transport.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { writeFlushed } from "../../../gateway/write-flushed.ts";
 import { type KeyNotice, systemClock } from "../../../protocol/index.ts";
 import { eventually, startTestCentral } from "../../support/central.ts";
 import { settableClock } from "../../support/clock.ts";
+import { cuttingDisk } from "../../support/cutting-disk.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
 const get: LinkRequest = { method: "GET", path: "/v1/sites/lyon/enrollment", silenceMs: 5000 };
 const log = openLogger({ level: "silent", site: "lyon" });
-
-/** Stops at its n-th step for good, before it or behind it, as a power cut does. */
-function cuttingDisk(at: number): KeyDisk & { readonly steps: number } {
-  let steps = 0;
-  const step = (work: () => void): void => {
-    if (steps++ >= at) throw new Error("cut");
-    work();
-    if (steps++ >= at) throw new Error("cut");
-  };
-  return {
-    get steps() {
-      return steps;
-    },
-    write: (file, content) => step(() => writeFlushed(file, content)),
-    remove: (file) => step(() => rmSync(file, { force: true })),
-  };
-}
 
 it("signs with a key that central takes after a cut at any step, also once the overlap is over", {
   timeout: 120_000,

@@ -110,6 +110,14 @@ it("has stopped when it notes that it was fenced, as a full disk may keep that w
   expect(open.session.state.kind).toBe("fenced");
 });
 
+it("is fenced in the middle of a session as well, where central says that another gateway is the site's by now", async () => {
+  const problem = toProblem("key-unknown", "another gateway was enrolled", { moved: true });
+  await using open = await openSession(() => ({ kind: "problem", problem, retryAfterMs: undefined }));
+  const online = await open.session.online(open.signal);
+  await expect(open.session.send(online!.session, poll, open.signal)).rejects.toMatchObject({ code: "LINK_FENCED" });
+  expect(open.fenced).toEqual(["fenced"]);
+});
+
 it("stays off and tries again when central denies it, and the plant's side is not told", async () => {
   const denied: LinkAnswer = { kind: "problem", problem: toProblem("site-revoked"), retryAfterMs: undefined };
   await using open = await openSession(() => denied);
@@ -143,6 +151,27 @@ it.each([
     await systemClock.sleep(1);
   }
   expect(open.hellos()).toBeLessThan(most);
+});
+
+it("P7: says hello ever more rarely where somebody answers, and lets nobody in", async () => {
+  const clock = paced(40);
+  let turnsAway = true;
+  await using open = await openSession(
+    () => fence,
+    () => {
+      if (turnsAway) throw unreachable(true);
+    },
+    clock,
+  );
+  await until(
+    () => open.hellos(),
+    (count) => count >= 3,
+  );
+  const end = clock.monotonic() + 60_000;
+  while (clock.monotonic() < end) await systemClock.sleep(10);
+  expect(open.hellos()).toBeLessThan(25);
+  turnsAway = false;
+  await open.session.online(open.signal);
 });
 
 it("waits for as long as central asks for that has just ended a session", async () => {

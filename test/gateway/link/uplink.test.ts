@@ -52,6 +52,7 @@ async function openUplink(
     session,
     seen,
     progress,
+    queue,
     async [Symbol.asyncDispose](): Promise<void> {
       stopping.abort();
       await Promise.all(loops);
@@ -73,6 +74,37 @@ it("asks a new session at once, however long the last one was told to wait", asy
   await until(
     () => open.seen.batches,
     (count) => count === 2,
+  );
+});
+
+it("is not stalled while nothing waits, however long, nor by the first message after that", async () => {
+  const clock = settableClock();
+  const second = Promise.withResolvers<LinkAnswer>();
+  await using open = await openUplink((batch) => (batch === 1 ? acknowledged : second.promise), clock);
+  await until(
+    () => open.queue.position("transaction"),
+    ({ acknowledged }) => acknowledged === 1,
+  );
+  clock.pass(3_600_000);
+  // its loop may not have looked again yet
+  await until(
+    () => open.progress.stalled("transaction"),
+    (reason) => reason === undefined,
+  );
+  clock.pass(3_600_000);
+  expect(open.progress.stalled("transaction")).toBeUndefined();
+  await open.queue.commit({ messages: [{ lane: "transaction", line: "{}" }] });
+  await until(
+    () => open.seen.batches,
+    (count) => count === 2,
+  );
+  expect(open.progress.stalled("transaction")).toBeUndefined();
+  clock.pass(21_000);
+  expect(open.progress.stalled("transaction")).toMatch(/^central does not answer the batches that are under way/);
+  second.resolve({ kind: "ok", status: 200, body: { watermark: 2, incarnation: "i" }, text: "" });
+  await until(
+    () => open.progress.stalled("transaction"),
+    (reason) => reason === undefined,
   );
 });
 

@@ -169,3 +169,17 @@ it("keeps the newest dead letter, however large it is", () => {
   expect(deadLettersIn(store).map(({ id }) => id)).toEqual(["wms-in-2", "discarded/in/wms"]);
   store.close();
 });
+
+it("P6: what waits for local systems counts for the budget of what central sends, which waits there meanwhile", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.configure(small);
+  const order = { messages: [{ lane: "inbound" as const, line: "{}" }] };
+  expect(store.commit([waiting("wms", 1000), order]).at(-1)).toMatchObject({ appended: 1 });
+  store.commit([waiting("press", 100)]);
+  expect(() => store.commit([order])).toThrow("lane inbound has used up its budget");
+  const heads = store.deliveryHeads("wms", 1000).map(({ id }) => id);
+  store.commit([{ doneDeliveries: heads.slice(0, 200) }]);
+  expect(store.commit([order])).toMatchObject([{ appended: 1 }]);
+  store.close();
+});

@@ -104,6 +104,8 @@ it("refuses batch data and transactions past their budgets, each by itself, and 
     return undefined;
   };
   expect(refuse()).toMatchObject({ code: "QUEUE_FULL", disposition: "shed" });
+  // with the one that crossed it
+  expect(laneOf(store, "transaction").waitingBytes).toBeLessThan(9 * 1024);
   expect(store.commitGroup([{ change: append("transaction", "x") }, { change: append("bulk", "b") }])).toMatchObject([
     { code: "QUEUE_FULL" },
     { appended: 1 },
@@ -191,5 +193,35 @@ it("gives the file's space back after a drain, in steps", () => {
   while (store.maintain());
   expect(pages()).toBeLessThan(full / 2);
   expect(pages() * 4096).toBeLessThan(10 * 1024 * 1024);
+  store.close();
+});
+
+it("P6: keeps of raw inputs beside one frame no more than 4 MiB, so that reading one takes so much memory at most", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  const inputs = Array.from({ length: 6 }, () => new Uint8Array(1024 * 1024));
+  store.commit([{ messages: inputs.map((_, input) => ({ lane: "transaction" as const, line: "{}", input })), inputs }]);
+  const frames = store.frames("transaction", 0, { frames: 10, bytes: 1e9 });
+  expect(frames.map(({ first, count }) => [first, count])).toEqual([
+    [1, 4],
+    [5, 2],
+  ]);
+  store.close();
+});
+
+it("P2: deletes nothing that its local destinations have not got yet, however long central has had it", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  store.keepAcknowledged(0);
+  const lines = ["a", "b", "c"].map((name) => noise(name));
+  for (const line of lines) store.commit([{ messages: [{ lane: "transaction", line }] }]);
+  const { epoch } = laneOf(store, "transaction");
+  store.commit([{ dispatched: { lane: "transaction", upTo: 1 } }]);
+  store.commit([{ acknowledged: { lane: "transaction", epoch, watermark: 3 } }]);
+  store.maintain();
+  expect(linesIn(store)).toEqual(lines.slice(1));
+  store.commit([{ dispatched: { lane: "transaction", upTo: 3 } }]);
+  store.maintain();
+  expect(linesIn(store)).toEqual([]);
   store.close();
 });

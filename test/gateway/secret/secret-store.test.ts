@@ -1,5 +1,5 @@
 import { createPublicKey } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CompactEncrypt, CompactSign, exportSPKI, generateKeyPair, importJWK } from "jose";
 import { describe, expect, it } from "vitest";
@@ -30,13 +30,14 @@ type TestCentral = Awaited<ReturnType<typeof makeCentral>>;
 async function openStore(
   dataDir: string,
   central: TestCentral,
-  options: { now?: () => number | undefined; identity?: Identity } = {},
+  options: { now?: () => number | undefined; identity?: Identity; credentialsDir?: string } = {},
 ) {
   const identity = options.identity ?? Identity.open(dataDir);
   const centralKeys = CentralKeys.open({ dataDir, handedOver: createPublicKey(central.pem) });
   const store = await SecretStore.open({
     site: "lyon",
     dataDir,
+    credentialsDir: options.credentialsDir,
     centralKeys,
     sealingKeys: () => identity.sealingKeys,
     clock: systemClock,
@@ -66,6 +67,19 @@ async function setOf(
 }
 
 describe("the gateway's secrets", () => {
+  it("come from its service's credentials or its folder where central has none of that name", async () => {
+    using folder = temporaryFolder();
+    using credentials = temporaryFolder();
+    const central = await makeCentral();
+    mkdirSync(join(folder.path, "secrets"));
+    for (const name of ["wms", "mes", "erp"]) writeFileSync(join(folder.path, "secrets", name), `${name} of the folder\n`);
+    for (const name of ["wms", "mes"]) writeFileSync(join(credentials.path, `secrets_${name}`), `${name} of the service\n`);
+    const { store, identity } = await openStore(folder.path, central, { credentialsDir: credentials.path });
+    await store.accept(await setOf(central, identity.sealing.publicJwk, [[planted, 1]]));
+    const all = ["wms", "mes", "erp"].map((secret) => store.get({ secret }));
+    expect(all).toEqual([planted, "mes of the service", "erp of the folder"]);
+  });
+
   it("are unsealed in memory alone: what lies on disk is as central sealed it, also after a restart", async () => {
     using folder = temporaryFolder();
     const central = await makeCentral();

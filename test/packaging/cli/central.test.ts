@@ -42,6 +42,7 @@ describe("plantgate central", () => {
       recoveryPointSeconds: 3600,
       leaseSeconds: 15,
       maxBacklogMessages: 5_000_000,
+      maxReleasesMiB: 4096,
       trustedProxies: ["127.0.0.1", "::1"],
     });
   });
@@ -54,11 +55,13 @@ describe("plantgate central", () => {
     expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining("an address or a network such as 10.0.0.0/8") });
   });
 
-  it("takes recovery point, lease and backlog from its command line", async () => {
-    expect(await settingsOf("--recovery-point", "60", "--lease", "30", "--max-backlog", "10000")).toMatchObject({
+  it("takes recovery point, lease, backlog and room for packages from its command line", async () => {
+    const said = ["--recovery-point", "60", "--lease", "30", "--max-backlog", "10000", "--max-releases", "1024"];
+    expect(await settingsOf(...said)).toMatchObject({
       recoveryPointSeconds: 60,
       leaseSeconds: 30,
       maxBacklogMessages: 10_000,
+      maxReleasesMiB: 1024,
     });
   });
 });

@@ -2,12 +2,12 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { httpKind } from "../../../../gateway/connector/http/kind.ts";
-import { QueueReader } from "../../../../gateway/queue/read.ts";
 import { type Document, makeEvent } from "../../../../protocol/index.ts";
 import { orderPayload, plantDocuments } from "../../../support/documents.ts";
 import { bundleOf, openParts, type Parts } from "../../../support/gateway-parts.ts";
 import { startHttpPeer } from "../../../support/http-peer.ts";
 import { until } from "../../../support/process.ts";
+import { deadLetters, deliveries } from "../../../support/queue-on-disk.ts";
 
 function plant(url: string): Document[] {
   const documents = plantDocuments({ site: "lyon", wmsUrl: "mqtt://127.0.0.1:1" });
@@ -34,13 +34,6 @@ async function receive(parts: Parts, ids: readonly number[]): Promise<void> {
   await parts.queue.commit({ messages: events.map((event) => ({ lane: "inbound", line: JSON.stringify(event) })) });
 }
 
-const reading = <Value>({ dataDir }: Parts, read: (reader: QueueReader) => Value): Value => {
-  using reader = new QueueReader(join(dataDir, "queue.sqlite"));
-  return read(reader);
-};
-const rows = (parts: Parts) => reading(parts, (reader) => [...reader.deliveries.each()]);
-const letters = (parts: Parts) => reading(parts, (reader) => reader.deadLetters.search({ limit: 10 }));
-
 it("keeps the backlog of a peer whose token has expired, and sends it with the next one", { timeout: 40_000 }, async () => {
   await using peer = await startHttpPeer((call, response) =>
     response.writeHead(call.headers.authorization === "Bearer new" ? 202 : 401).end(),
@@ -50,15 +43,15 @@ it("keeps the backlog of a peer whose token has expired, and sends it with the n
   await parts.apply(await bundleOf(plant(peer.url), "lyon"));
   await receive(parts, [1, 2, 3]);
   await until(
-    () => rows(parts),
+    () => deliveries(parts),
     (found) => found.length === 3 && found.some(({ attempts }) => attempts > 0),
   );
   expect(parts.host.reports().find(({ name }) => name === "scheduler")).toMatchObject({ state: "down" });
   putToken(parts, "new");
   await until(
-    () => rows(parts),
+    () => deliveries(parts),
     (found) => found.length === 0,
     25_000,
   );
-  expect(letters(parts)).toEqual([]);
+  expect(deadLetters(parts)).toEqual([]);
 });

@@ -189,7 +189,7 @@ export function startPlantGateway({ store, dataDir, clock, peers, centralNow }: 
   const webhooks = { mount: () => () => {} };
   const host = new ConnectorHost({
     ...{ site, dataDir, secrets: fileSecrets(dataDir), kinds, queue, intake, attempts, expectations, webhooks, clock, log },
-    inOrder: () => dispatcher.caughtUp,
+    inOrder: () => dispatcher.caughtUp.then(() => true),
   });
   const dispatcher = new Dispatcher({
     queue,
