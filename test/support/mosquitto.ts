@@ -1,8 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
+import { claimPort } from "../fault/plant/ports.ts";
 import { temporaryFolder } from "./folder.ts";
 import { requireService } from "./services.ts";
 
@@ -101,14 +102,8 @@ export async function startMosquitto({ port, users, acl, config = [] }: Mosquitt
   };
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address ? address.port : 0;
-}
+/** For who binds it later, or leaves it for a while and comes back. */
+export const freePort = claimPort;
 
 async function listening(port: number, child: ChildProcess, output: () => string): Promise<void> {
   const end = performance.now() + 60_000;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Deed } from "../../packaging/demo/simulators/press/truth-log.ts";
+import { claimPort } from "../fault/plant/ports.ts";
 
 const main = fileURLToPath(new URL("../../packaging/demo/simulators/press/main.ts", import.meta.url));
 
@@ -49,7 +50,7 @@ export async function startPressProcess(options: { namespaces?: readonly string[
     child.kill(signal);
     await exited;
   };
-  await launch(options.port ?? 0, options.namespaces ?? []);
+  await launch(options.port ?? (await claimPort()), options.namespaces ?? []);
   return {
     get endpoint() {
       return endpoint;

@@ -11,11 +11,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import pg from "pg";
 import { inject } from "vitest";
+import { claimPort } from "../fault/plant/ports.ts";
 import { requireService } from "./services.ts";
 
 /** A database of its own on this run's server, gone with the test. */
@@ -124,7 +124,7 @@ async function startServer(binaries: string, folder: string, more = ""): Promise
   run(as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"));
   writeFileSync(join(folder, "stop"), JSON.stringify(as("pg_ctl", "stop", "-D", data, "-m", "immediate")));
   for (let tries = 1; ; tries++) {
-    const port = await freePort();
+    const port = await claimPort();
     try {
       run(startCommand(binaries, folder, port, more));
       return { url: `postgres://postgres@127.0.0.1:${port}`, port };
@@ -153,14 +153,4 @@ function run([command = "", ...args]: readonly string[]): void {
   // nothing of the server's keeps a pipe of ours open
   const { status, stderr } = spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"], encoding: "utf8" });
   if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed: ${stderr ?? ""}`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 }
