@@ -8,7 +8,7 @@ import { opcuaKind } from "../../../../gateway/connector/opcua/kind.ts";
 import type { Sample } from "../../../../gateway/connector/opcua/sample.ts";
 import type { Logger } from "../../../../gateway/telemetry/logger.ts";
 import { opcuaConnector } from "../../../../protocol/connector/opcua.ts";
-import { type ConnectorReport, PlantgateError, systemClock } from "../../../../protocol/index.ts";
+import { type Clock, type ConnectorReport, PlantgateError, systemClock } from "../../../../protocol/index.ts";
 
 /** What came through the inlet, in order, and the cursors that were flushed with it. */
 export class Recorder implements Inlet {
@@ -84,6 +84,7 @@ export async function startConnector(
     items?: readonly string[];
     recorder?: Recorder;
     folder?: string;
+    clock?: Clock;
   } = {},
 ): Promise<Harness> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "plantgate-opcua-")));
@@ -106,7 +107,7 @@ export async function startConnector(
     secrets: () => ["secret"],
     webhooks: { mount: () => () => {} },
     folder: () => folder,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     log: quiet,
   });
   await connector.start(new AbortController().signal);
