@@ -29,12 +29,14 @@ describe("passwords", () => {
   it("take as long where there is none", async () => {
     const passwords = new Passwords();
     const stored = (await passwords.hash(password)) as string;
+    // of the processor, as others have it meanwhile
     const leastMs = async (against: string | null): Promise<number> => {
       const took: number[] = [];
       for (let i = 0; i < 7; i++) {
-        const began = performance.now();
+        const before = process.cpuUsage();
         expect(await passwords.verify("something else", against)).toBe(false);
-        took.push(performance.now() - began);
+        const { user, system } = process.cpuUsage(before);
+        took.push((user + system) / 1000);
       }
       return Math.min(...took);
     };
