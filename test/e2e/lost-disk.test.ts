@@ -26,7 +26,7 @@ const orders = async (central: TestCentral): Promise<string[]> =>
   );
 
 describe.each(await storages())("a gateway whose disk died, with central on %s", (storage) => {
-  it("is enrolled anew, goes on, and what was lost is stated, listed and sent again", { timeout: 180_000 }, async () => {
+  it("is enrolled anew, goes on, and what was lost is stated, listed and sent again", async () => {
     using folder = temporaryFolder();
     await using central = await startCentralAt(storage);
     await using erp = await startErp();

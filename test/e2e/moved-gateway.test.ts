@@ -32,7 +32,7 @@ const numbered = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => `hq-mo-${from + index}`);
 
 describe.each(await storages())("a gateway that moves to new hardware, with central on %s", (storage) => {
-  it("sends and delivers what waited once and in order, and what is left behind is stopped", { timeout: 180_000 }, async () => {
+  it("sends and delivers what waited once and in order, and what is left behind is stopped", async () => {
     using folder = temporaryFolder();
     await using central = await startCentralAt(storage);
     await using erp = await startErp();

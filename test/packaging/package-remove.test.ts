@@ -43,7 +43,7 @@ function openMachine() {
       const text = readFileSync(join(install, script), "utf8").replaceAll(places, (place) => at(place));
       put("archive/script", text.replaceAll("@ROLE@", role).replaceAll("@VERSION@", "1.0.0"), 0o755);
       const env = { PATH: `${at("fakes")}:/usr/sbin:/usr/bin:/sbin:/bin` };
-      return spawnSync("dash", [at("archive/script"), ...args], { env, encoding: "utf8", timeout: 20_000 });
+      return spawnSync("dash", [at("archive/script"), ...args], { env, encoding: "utf8", timeout: 120_000 });
     },
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };

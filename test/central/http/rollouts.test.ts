@@ -59,7 +59,7 @@ it("a rollout is listed, looked at, and decided upon by who may", async () => {
     ({ state }) => state === "done",
   );
   expect(done).toMatchObject({ waves: 0, summary: "no site gets anything else" });
-}, 60_000);
+});
 
 it("an aborted rollout puts its site back, and nothing of it is in force", async () => {
   await using central = await startTestCentral();
@@ -93,7 +93,7 @@ it("an aborted rollout puts its site back, and nothing of it is in force", async
   expect(JSON.parse(status.out)).toMatchObject({ number, state: "aborted", summary: "1 put back" });
   expect((await cli("list")).out).toMatch(/ aborted +1 put back[\s\S]* done +1 done/);
   expect((await cli("list", "--environment", "prod")).out).toBe("none\n");
-}, 60_000);
+});
 
 async function roll(who: Caller, purpose: string, sites: readonly string[], options: object): Promise<number> {
   const files = sites.flatMap((site) =>

@@ -75,7 +75,7 @@ describe.each(await storages())("on %s", (kind) => {
       }),
       { numRuns: kind === "sqlite" ? 300 : 80, endOnFailure: true },
     );
-  }, 120_000);
+  });
 });
 
 interface Scene {

@@ -144,7 +144,7 @@ describe.each(await storages())("packages of gateways on %s", (storage) => {
       expect((await lyon.fetchPackage(deb, range)).status, range).toBe(422);
     expect(await turin.fetchPackage(deb)).toMatchObject({ status: 404 });
     expect(await lyon.fetchPackage("..%2f..%2fadmin.token")).toMatchObject({ status: 422 });
-  }, 90_000);
+  });
 
   it("that somebody begins are listed, bounded for each person, and given up when nothing of them comes", async () => {
     await using central = await startTestCentral({ storage });
@@ -208,7 +208,7 @@ describe.each(await storages())("packages of gateways on %s", (storage) => {
     });
     expect(JSON.stringify((await central.admin("GET", "/v1/audit?limit=50")).body)).toContain("release.uploadDropped");
     expect(await central.admin("DELETE", `/v1/releases/${third?.version}`)).toMatchObject({ status: 200 });
-  }, 90_000);
+  });
 
   it("take no more of the ledger than its settings allow", async () => {
     await using central = await startTestCentral({ storage, settings: { maxReleasesMiB: 256 } });

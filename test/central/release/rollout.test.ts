@@ -53,7 +53,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
       ["c", "0.1.0", null, null],
       ["d", "0.1.0", "tar", null],
     ]);
-  }, 60_000);
+  });
 
   it("is put back everywhere when the machine of one site gave it back", async () => {
     await using central = await startTestCentral({ storage });
@@ -74,7 +74,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     const audit = await central.admin<object>("GET", "/v1/audit?limit=200");
     for (const action of ["change.created", "rollout.began", "rollout.siteFailed", "rollout.putBack", "rollout.ended"])
       expect(JSON.stringify(audit.body)).toContain(action);
-  }, 60_000);
+  });
 
   it("leads nobody back who was upgraded by hand since, and goes back from it once that is said", async () => {
     await using central = await startTestCentral({ storage });
@@ -96,7 +96,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     // and nobody meant that one
     await fleet.says("a", "0.2.2", { state: "kept", version: "0.2.2" });
     expect(await fleet.offer("a")).not.toMatchObject({ older: true });
-  }, 60_000);
+  });
 
   it("leaves alone who is ahead of it and never ran it, as a machine goes back to what it knows alone", async () => {
     await using central = await startTestCentral({ storage });
@@ -113,7 +113,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     expect(await view(central, back)).toMatchObject({ summary: "1 done" });
     expect(fleet.taken.get("a")).toMatchObject([{ version: "0.2.0" }, { version: "0.1.0", older: true }]);
     expect(fleet.taken.has("b")).toBe(false);
-  }, 60_000);
+  });
 
   it("is not held up by characters in a gateway's words that a database does not take", async () => {
     await using central = await startTestCentral({ storage });
@@ -138,7 +138,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
       () => view(central, number),
       ({ state }) => state !== "running",
     );
-  }, 60_000);
+  });
 
   it("says of a site which cannot be brought back from here what to do", async () => {
     await using central = await startTestCentral({ storage });
@@ -153,7 +153,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
       /^version 0\.1\.0 is not in effect again after \d s; central has no package of it for this site: install it there$/,
     );
     expect(await fleet.offer("a")).toBeUndefined();
-  }, 60_000);
+  });
 
   it("reaches a site that was out of reach when it returns, after the rollout has ended", async () => {
     await using central = await startTestCentral({ storage, leaseSeconds: 2 });
@@ -174,7 +174,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
       status: 409,
       body: { detail: "0.2.0 is wanted: 2 sites run it" },
     });
-  }, 60_000);
+  });
 
   it("stays while sites run it, or would go back to it, and is taken away by whoever looks after all environments", async () => {
     await using central = await startTestCentral({ storage });
@@ -195,7 +195,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     }
     expect(await remove("0.2.0")).toMatchObject({ status: 409 });
     expect(await remove("0.1.0")).toMatchObject({ status: 200 });
-  }, 60_000);
+  });
 
   it("waits, where its environment asks for review, for somebody else than who wrote it", async () => {
     await using central = await startTestCentral({ storage });
@@ -227,7 +227,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     await fleet.until(async () => (await view(central, rollout)).state === "done");
     const entries = JSON.stringify((await central.admin("GET", "/v1/audit?limit=200")).body);
     expect(entries).toContain("change.approved");
-  }, 60_000);
+  });
 
   it("is told beside central's own, and what a later gateway says of an upgrade costs nothing else of its report", async () => {
     await using central = await startTestCentral({ storage, parts: { version: "0.2.3" } });
@@ -300,7 +300,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     await goes(prod, written.body.number);
     const entries = JSON.stringify((await central.admin("GET", "/v1/audit?limit=200")).body);
     expect(entries).toContain('"untested":"dev has no gateway"');
-  }, 60_000);
+  });
 
   it("is carried on from test by the packages that ran there, and others under its name are another version", async () => {
     await using central = await startTestCentral({ storage });
@@ -326,7 +326,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     expect(
       await emil.call("POST", "/v1/changes", { title: "again", environment: "test", release: "0.2.0", strategy: quick }),
     ).toMatchObject({ status: 409, body: { detail: expect.stringContaining("held its gate at a site of dev") } });
-  }, 60_000);
+  });
 
   it("and a configuration go to an environment one after the other", async () => {
     await using central = await startTestCentral({ storage });
@@ -347,7 +347,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     await fleet.until(async () => (await view(central, number)).state === "done");
     await fleet.until(async () => (await view(central, second)).state === "done");
     expect(await view(central, second)).toMatchObject({ release: null, summary: "1 done" });
-  }, 60_000);
+  });
 
   it("is started, watched and aborted from the command line", async () => {
     await using central = await startTestCentral({ storage });
@@ -370,7 +370,7 @@ describe.each(await storages())("a version of gateways on %s", (storage) => {
     expect((await cli("release", "list")).out).toMatch(/a +dev +linux-x64 +0\.2\.0 +0\.2\.0 +kept/);
     expect((await cli("rollout", "abort", String(number), "--reason", "not today")).code).toBe(0);
     await fleet.until(async () => (await view(central, number)).state === "aborted");
-  }, 60_000);
+  });
 });
 
 async function rollOut(central: TestCentral, release: string, more: object = {}): Promise<number> {

@@ -77,7 +77,7 @@ const known = (identity: Identity): ReadonlySet<string> =>
   new Set([identity.current, ...identity.others].map(({ fingerprint }) => fingerprint));
 
 describe.each(await storages())("the keys of a gateway that moved, with central on %s", (storage) => {
-  it("are left at once, whatever cuts that off, and who has the old ones is told", { timeout: 120_000 }, async () => {
+  it("are left at once, whatever cuts that off, and who has the old ones is told", async () => {
     await using central = await startTestCentral({ storage });
     for (let at = 0; ; at++) {
       const site = `plant-${at}`;

@@ -13,9 +13,7 @@ import { temporaryFolder } from "../../support/folder.ts";
 const get: LinkRequest = { method: "GET", path: "/v1/sites/lyon/enrollment", silenceMs: 5000 };
 const log = openLogger({ level: "silent", site: "lyon" });
 
-it("signs with a key that central takes after a cut at any step, also once the overlap is over", {
-  timeout: 120_000,
-}, async () => {
+it("signs with a key that central takes after a cut at any step, also once the overlap is over", async () => {
   const clock = settableClock();
   await using central = await startTestCentral({ parts: { clock } });
   let sites = 0;

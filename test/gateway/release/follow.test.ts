@@ -308,7 +308,7 @@ describe("an upgrade that central wants", () => {
 });
 
 async function until(is: () => boolean): Promise<void> {
-  await untilJudged(is, Boolean, 20_000);
+  await untilJudged(is, Boolean);
 }
 
 function offerOf({ file, size, sha256, signature }: TestPackage, version: string): ReleaseOffer {

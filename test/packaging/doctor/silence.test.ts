@@ -45,7 +45,7 @@ describe("a central", () => {
   it.each([
     ["that accepts and says nothing", "", /it accepts, and is silent/],
     ["behind a balancer that says that it is away", "HTTP/1.1 503 Away\r\ncontent-length: 0\r\n\r\n", /HTTP 503 to GET/],
-  ])("%s is a fault, and is looked for there", { timeout: 30_000 }, async (_, answer, seen) => {
+  ])("%s is a fault, and is looked for there", async (_, answer, seen) => {
     using folder = temporaryFolder();
     const server = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.write(answer)));
     server.listen(0, "127.0.0.1");

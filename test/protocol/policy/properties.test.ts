@@ -103,7 +103,7 @@ it("gives the same bytes for the same documents, in whatever order files and key
     ),
     { numRuns: 60 },
   );
-}, 120_000);
+});
 
 it("says of every value once where it comes from, and it is the value that the bundle has", async () => {
   await fc.assert(
@@ -142,7 +142,7 @@ it("says of every value once where it comes from, and it is the value that the b
     }),
     { numRuns: 60 },
   );
-}, 120_000);
+});
 
 it("never throws for what is written, and names a place in the file", async () => {
   const anything = fc.oneof(
@@ -173,7 +173,7 @@ it("never throws for what is written, and names a place in the file", async () =
       ],
     },
   );
-}, 120_000);
+});
 
 function* leaves(value: unknown, path: string): Generator<[string, unknown]> {
   if (typeof value !== "object" || value === null) {

@@ -55,12 +55,9 @@ const ended = (parts: Parts) =>
   until(
     () => recorded(parts).map(({ data }) => data.outcome as string),
     (found) => found.length > 0,
-    25_000,
   );
 
-it("keeps what is to be booked while the key's file is missing, says so, and books it once the key is there", {
-  timeout: 40_000,
-}, async () => {
+it("keeps what is to be booked while the key's file is missing, says so, and books it once the key is there", async () => {
   await using odoo = await startScrapServer();
   await using parts = await open();
   await parts.apply(await bundleOf(erpSite(odoo.url), "lyon"));
@@ -69,7 +66,6 @@ it("keeps what is to be booked while the key's file is missing, says so, and boo
   const [row] = await until(
     () => deliveries(parts),
     ([found]) => (found?.attempts ?? 0) > 0 && Boolean(found?.reason),
-    20_000,
   );
   expect(row).toMatchObject({ failures: 0, reason: expect.stringContaining('the secret "odoo" is missing') });
   expect(parts.host.reports()).toMatchObject([{ state: "down", reason: expect.stringContaining("put it into") }]);
@@ -77,7 +73,7 @@ it("keeps what is to be booked while the key's file is missing, says so, and boo
   expect(await ended(parts)).toEqual(["delivered"]);
 });
 
-it("books once what Odoo commits long after its answer was lost, and asks nobody", { timeout: 40_000 }, async () => {
+it("books once what Odoo commits long after its answer was lost, and asks nobody", async () => {
   await using odoo = await startScrapServer();
   odoo.onValidate((commit) => {
     let looks = 0;
