@@ -2,12 +2,15 @@ import { expect, it } from "vitest";
 import { packetLimits } from "../../../../gateway/connector/mqtt/intake-stream.ts";
 import { type Clock, systemClock } from "../../../../protocol/index.ts";
 import { until } from "../../../support/process.ts";
+import { RecordingInlet } from "../../../support/recording-inlet.ts";
 import { pingresp, puback, publish, startScriptedBroker, suback } from "../../../support/scripted-broker.ts";
 import { never, order, pick, startConnector, toStop, up } from "./harness.ts";
 
 /** Forty seconds are one. */
 const hasty: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 40, signal) };
 const config = { version: "3.1.1" } as const;
+/** For the answer to SUBSCRIBE, or something else in its place. */
+const subscribeMs = 15_000;
 
 async function brokerOf(...script: Parameters<typeof startScriptedBroker>) {
   const broker = await startScriptedBroker(...script);
@@ -20,7 +23,10 @@ it("dials again when a broker does not answer SUBSCRIBE, and says so", async () 
     if (packet.name === "pingreq") socket.write(pingresp);
     if (packet.name === "subscribe" && connection > 2) socket.write(suback(packet));
   });
-  const { connector } = await startConnector(broker.url, { config, clock: hasty });
+  // who answers has the whole time for it
+  const sleep: Clock["sleep"] = (ms, signal) =>
+    (ms === subscribeMs && broker.connections > 2 ? systemClock : hasty).sleep(ms, signal);
+  const { connector } = await startConnector(broker.url, { config, clock: { ...hasty, sleep } });
   const report = await until(
     () => connector.report(),
     ({ state }) => state === "down",
@@ -42,18 +48,31 @@ it("stops at once, also while SUBSCRIBE is not answered", async () => {
 });
 
 it("waits for the answer to SUBSCRIBE while messages come that were due before it", async () => {
-  const count = 60;
+  const count = 5;
+  const waits: (() => void)[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, signal) => (ms === subscribeMs ? new Promise((resolve) => waits.push(resolve)) : systemClock.sleep(ms, signal)),
+  };
+  const inlet = new RecordingInlet();
   const broker = await brokerOf(async (packet, socket) => {
     if (packet.name !== "subscribe") return;
     for (let n = 1; n <= count; n++) {
+      await until(
+        () => waits.length,
+        (begun) => begun === n,
+      );
       socket.write(publish(pick, Buffer.from(String(n)), n));
-      await systemClock.sleep(40);
+      await until(
+        () => inlet.bodies.length,
+        (taken) => taken === n,
+      );
+      // its time is over, and something came in it
+      waits[n - 1]?.();
     }
     socket.write(suback(packet));
   });
-  // an eighth of its patience, and in all more than that
-  const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 8, signal) };
-  const { connector, inlet } = await startConnector(broker.url, { config, clock });
+  const { connector } = await startConnector(broker.url, { config, clock, inlet });
   await up(connector);
   expect(inlet.bodies).toHaveLength(count);
   expect(broker.connections).toBe(1);
