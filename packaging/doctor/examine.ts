@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { CentralFacts, centralChecks } from "../../central/doctor/doctor.ts";
 import { refusedSettings as refusedByCentral } from "../../central/settings/refused.ts";
 import { Facts, gatewayChecks } from "../../gateway/doctor/doctor.ts";
+import { askNameServers } from "../../gateway/doctor/name-servers.ts";
 import { refusedSettings as refusedByGateway } from "../../gateway/settings/refused.ts";
 import { version } from "../../gateway/version.ts";
 import {
@@ -175,6 +176,7 @@ export function prepare(subject: Subject): { readonly machine: Machine; readonly
             documents: readPlain(join(dataDir, "agent.db"), mostDocumentBytes),
             machineSecrets: machineSecrets(here, pid),
             authorities: authoritiesOf(pid),
+            nameServers: (names) => askNameServers(names),
           }),
         }
       : { role, facts: new CentralFacts({ ...place, consoleDir: builtConsole() }) };
