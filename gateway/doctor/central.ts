@@ -67,8 +67,9 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
   const seen = await lookAt({ host: hostOf(centralUrl), port, secure: url.protocol === "https:" }, dial);
   if (seen.kind === "closed") {
     const way = proxy === undefined ? "" : ` through the proxy ${new URL(proxy).host}`;
-    const advice =
-      proxy === undefined
+    const advice = seen.isPlain
+      ? `Is this central's address? Another server may stand there; one that speaks plain HTTP is named as http://${url.host}`
+      : proxy === undefined
         ? `Is central up, and does a firewall let this machine out to ${url.host}? Only outbound HTTPS is needed`
         : "Is this the right proxy, and may this machine use it for central's address? The settings name it (proxy)";
     return { findings: [fault(`${url.host} is not reached${way}: ${seen.reason}`, advice)], why: "central is not reached" };
@@ -93,8 +94,9 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
       };
     if (answer.kind === "failed") {
       const why = `${url.host} does not answer as central does: ${answer.reason}`;
+      const scheme = url.protocol === "http:" ? `. Where HTTPS is spoken there, its address is https://${url.host}` : "";
       const advice = answer.isAway
-        ? "Central hangs or is down behind what answers there: look at central, its log and what stands before it"
+        ? `Central hangs or is down behind what answers there: look at central, its log and what stands before it${scheme}`
         : "Is this central's address? A proxy or another server may stand there";
       return { findings: [fault(why, advice)], why };
     }

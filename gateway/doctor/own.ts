@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { type Finding, fault, ok, stopping, unchecked, warning } from "../../protocol/index.ts";
 import { readMovedOut } from "../move/marks.ts";
@@ -130,12 +130,18 @@ export async function checkSecrets(facts: Facts): Promise<Finding[]> {
   for (const [name, value] of values) {
     if (value?.[0] === "") findings.push(fault("it is empty", whereToPut(facts.place.dataDir, name), name));
     else if (value !== undefined) findings.push(ok("is there", name));
+    else if (isFolder(join(facts.place.dataDir, "secrets", name)))
+      findings.push(fault("a folder lies in the place of its file", whereToPut(facts.place.dataDir, name), name));
     else if (existsSync(join(facts.place.dataDir, "secrets", name)))
       findings.push(unchecked("its file cannot be read by the gateway's user: a matter of permissions", name));
     else if (damaged === undefined)
       findings.push(fault("the configuration names it, and it is missing", whereToPut(facts.place.dataDir, name), name));
   }
   return findings.length > 0 ? findings : [ok("the configuration names none")];
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function whereToPut(dataDir: string, name: string): string {

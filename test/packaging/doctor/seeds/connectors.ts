@@ -171,8 +171,8 @@ export const connectorSeeds: readonly Seed[] = [
     says: /is not reached|no TLS/,
     sow: ({ broker: { plain } }) => plain(),
   }),
+  // by a clock by which its certificate is no good, the gateway itself would get no further than that
   broker("the broker wants a password", {
-    needs: [],
     named: "fault connectors wms",
     says: /the gateway says that it is down: .*(not allow this user|closed)/,
     sow: async ({ broker: { present } }) => present(undefined, { somebody: "known" }),
