@@ -5,7 +5,7 @@ import pg from "pg";
 import { describeError, type Finding, fault, ok, stopping, unchecked } from "../../protocol/index.ts";
 import { migrations } from "../storage/migrations.ts";
 import { clientConfig } from "../storage/pool.ts";
-import { describeDatabase } from "../storage/postgres.ts";
+import { describeDatabase, halfRestored, restoringMark, schemaMark } from "../storage/postgres.ts";
 import type { CentralFacts } from "./facts.ts";
 
 /** Whether the ledger is there, is one that this program knows, and keeps what it confirms. */
@@ -99,7 +99,7 @@ async function checkServer(facts: CentralFacts, url: string): Promise<Finding[]>
     await client.connect();
     const settings = ["fsync", "full_page_writes", "synchronous_commit", "server_version"];
     const { rows } = await client.query<Record<string, string>>(
-      `SELECT ${settings.map((name) => `current_setting('${name}') AS ${name}`).join(", ")}, pg_is_in_recovery()::text AS standby`,
+      `SELECT ${settings.map((name) => `current_setting('${name}') AS ${name}`).join(", ")}, pg_is_in_recovery()::text AS standby, ${schemaMark} AS mark`,
     );
     const [row = {}] = rows;
     const loose = settings.slice(0, 3).filter((name) => row[name] === "off");
@@ -113,18 +113,15 @@ async function checkServer(facts: CentralFacts, url: string): Promise<Finding[]>
       );
     if (row.standby === "true")
       findings.push(fault(`${where} is a standby, and takes no writes`, "Give central the address of the primary"));
-    const steps = await client.query<{ name: string }>("SELECT name FROM kysely_migration ORDER BY name").catch(() => undefined);
-    const kids = await client.query<{ kid: string }>("SELECT kid FROM signing_keys ORDER BY number").catch(() => undefined);
-    const foreign = await otherKey(facts, kids?.rows.map(({ kid }) => kid) ?? [], where);
+    if (row.mark === restoringMark)
+      return [...findings, stopping(`${where}: ${halfRestored().message}`, "plantgate restore --help")];
+    const shut = await withoutRights(client, where);
+    if (shut) return [...findings, shut];
+    const steps = await namesAt(client, "SELECT name FROM kysely_migration ORDER BY name");
+    const kids = await namesAt(client, "SELECT kid AS name FROM signing_keys ORDER BY number");
+    const foreign = await otherKey(facts, kids ?? [], where);
     if (foreign) findings.push(foreign);
-    findings.push(
-      steps
-        ? await judgeSteps(
-            steps.rows.map(({ name }) => name),
-            `${where}, PostgreSQL ${row.server_version}`,
-          )
-        : ok(`${where} has no ledger yet`),
-    );
+    findings.push(steps ? await judgeSteps(steps, `${where}, PostgreSQL ${row.server_version}`) : noLedger(facts, where));
     return findings.filter(({ level }, _, all) => level !== "ok" || all.length === 1);
   } catch (error) {
     return [
@@ -136,6 +133,43 @@ async function checkServer(facts: CentralFacts, url: string): Promise<Finding[]>
   } finally {
     void client.end().catch(() => {});
   }
+}
+
+/** Undefined: there is no such table yet. */
+async function namesAt(client: pg.Client, query: string): Promise<string[] | undefined> {
+  try {
+    return (await client.query<{ name: string }>(query)).rows.map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === undefinedTable) return undefined;
+    throw error;
+  }
+}
+const undefinedTable = "42P01";
+
+/** Of what lies in central's schema: all that it does there. A dump that was put back without its owners takes them away. */
+async function withoutRights(client: pg.Client, where: string): Promise<Finding | undefined> {
+  const all = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+    .map((right) => `has_table_privilege(pg_class.oid, '${right}')`)
+    .join(" AND ");
+  const { rows } = await client.query<{ name: string; role: string }>(
+    `SELECT relname AS name, current_user AS role FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE nspname = current_schema() AND relkind = 'r' AND NOT (${all}) ORDER BY relname`,
+  );
+  const [first] = rows;
+  if (!first) return undefined;
+  const more = rows.length > 1 ? ` and ${rows.length - 1} more of its tables` : "";
+  return stopping(
+    `${where}: the user ${first.role} may not read and write ${first.name}${more}`,
+    `As the owner of these tables, or as the database's administrator: GRANT ALL ON ALL TABLES IN SCHEMA … TO "${first.role}"; better still, make that user their owner`,
+  );
+}
+
+function noLedger({ hasRun, place }: CentralFacts, where: string): Finding {
+  if (!hasRun) return ok(`${where} has no ledger yet`);
+  return stopping(
+    `${where} holds no ledger, and central ran with ${place.dataDir} before: it would begin anew, and its gateways would not know it`,
+    "Is it the right database, and may this user use the schema that the tables lie in? Else restore the newest backup: plantgate restore",
+  );
 }
 
 async function judgeSteps(done: readonly string[], where: string): Promise<Finding> {

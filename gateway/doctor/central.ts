@@ -56,7 +56,7 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
   const host = hostOf(proxy ?? centralUrl);
   if (!(await facts.resolves(host))) return notAsked(`the name ${host} does not resolve`);
   const url = new URL(centralUrl);
-  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+  const port = portOf(url);
   let dial: ReturnType<typeof readDial>;
   try {
     dial = readDial(settings.value);
@@ -67,8 +67,9 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
   const seen = await lookAt({ host: hostOf(centralUrl), port, secure: url.protocol === "https:" }, dial);
   if (seen.kind === "closed") {
     const way = proxy === undefined ? "" : ` through the proxy ${new URL(proxy).host}`;
-    const advice =
-      proxy === undefined
+    const advice = seen.isPlain
+      ? `Is this central's address? Another server may stand there; one that speaks plain HTTP is named as http://${url.host}`
+      : proxy === undefined
         ? `Is central up, and does a firewall let this machine out to ${url.host}? Only outbound HTTPS is needed`
         : "Is this the right proxy, and may this machine use it for central's address? The settings name it (proxy)";
     return { findings: [fault(`${url.host} is not reached${way}: ${seen.reason}`, advice)], why: "central is not reached" };
@@ -93,8 +94,9 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
       };
     if (answer.kind === "failed") {
       const why = `${url.host} does not answer as central does: ${answer.reason}`;
+      const scheme = url.protocol === "http:" ? `. Where HTTPS is spoken there, its address is https://${url.host}` : "";
       const advice = answer.isAway
-        ? "Central hangs or is down behind what answers there: look at central, its log and what stands before it"
+        ? `Central hangs or is down behind what answers there: look at central, its log and what stands before it${scheme}`
         : "Is this central's address? A proxy or another server may stand there";
       return { findings: [fault(why, advice)], why };
     }
@@ -104,7 +106,9 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
     const now = after + (skewMs ?? 0);
     if (shown.certificate && isDateObjection(objection)) {
       const isRight = skewMs === undefined ? await facts.isKept() : Math.abs(skewMs) <= wrongClockMs;
-      return { ...clock, ...shown, findings: [judgeChainDates(isOver || isOutOfDate(shown.certificate, now), isRight)] };
+      const dates = judgeChainDates(isOver || isOutOfDate(shown.certificate, now), isRight);
+      const another = await askForChain(facts, settings.value);
+      return { ...clock, ...shown, findings: another ? [dates, another] : [dates], isAnother: another !== undefined };
     }
     const asked = await askAsOurselves(facts, settings.value, skewMs ?? 0);
     const older = await judgeVersion(facts, answer.version);
@@ -113,6 +117,10 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
   } finally {
     socket.destroy();
   }
+}
+
+function portOf({ port, protocol }: URL): number {
+  return Number(port || (protocol === "https:" ? 443 : 80));
 }
 
 /** By what calls itself central: of one that nobody vouches for it is better than nothing, as a clock is not set by it. */
@@ -169,6 +177,15 @@ async function getHealth(socket: Socket, url: URL): Promise<HealthAnswer> {
   return { kind: "failed", reason: `HTTP ${got.status} to GET /health`, isAway: isAwayStatus(got.status) };
 }
 
+/** Its chain of signing keys is for everybody: it needs no token, and none is said where a date is in doubt. */
+async function askForChain(facts: Facts, settings: GatewaySettings): Promise<Finding | undefined> {
+  const url = new URL("/v1/signing-keys", settings.centralUrl);
+  const seen = await lookAt({ host: hostOf(settings.centralUrl), port: portOf(url), secure: true }, readDial(settings));
+  if (seen.kind === "closed") return undefined;
+  const got = await get(seen.socket, url);
+  return got.kind === "answer" && got.status === 200 ? judgeChain(await facts.centralKeys(), parseJson(got.text)) : undefined;
+}
+
 /** Whether our key counts there, and its signing key is the one that is pinned here: two calls that only read. */
 async function askAsOurselves(
   facts: Facts,
@@ -190,13 +207,16 @@ async function askAsOurselves(
     const limits = { method: "GET", silenceMs: 5000, longestMs: 7000 } as const;
     const path = `/v1/sites/${encodeURIComponent(site)}/enrollment`;
     const answer = await transport.send({ ...limits, path }, signal);
-    if (answer.kind === "problem") {
-      const isStranger = ["site-unknown", "key-unknown"].includes(answer.problem.code);
-      return { findings: [refused(answer.problem, site, skewMs)], isStranger };
-    }
-    const state = enrollmentState.safeParse(answer.body).data?.state;
     const chain = await transport.send({ ...limits, path: "/v1/signing-keys" }, signal);
     const another = chain.kind === "ok" ? await judgeChain(centralKeys, chain.body) : undefined;
+    const isAnother = another !== undefined;
+    if (answer.kind === "problem") {
+      const isStranger = ["site-unknown", "key-unknown"].includes(answer.problem.code);
+      const refusal = refused(answer.problem, site, skewMs);
+      // a central that was set up anew knows us as little as we know it
+      return { findings: another && !isStranger ? [refusal, another] : [refusal], isStranger, isAnother };
+    }
+    const state = enrollmentState.safeParse(answer.body).data?.state;
     const findings = [another];
     if (state === "pending")
       findings.push(
@@ -207,7 +227,6 @@ async function askAsOurselves(
       );
     findings.push(await judgeLink(facts));
     const wrong = findings.filter((each) => each !== undefined);
-    const isAnother = another !== undefined;
     if (wrong.length > 0) return { findings: wrong, isAnother };
     return { findings: [ok(`${centralUrl} answers, and knows this gateway as ${site}`)] };
   } catch (error) {

@@ -33,6 +33,7 @@ import { type CentralProbe, probeCentral, wrongClockMs } from "./central.ts";
 import { addressOf, type ConnectorProbe, probeConnector } from "./connector-probe.ts";
 import { diskIsFull } from "./disk.ts";
 import { hostOf } from "./look.ts";
+import type { NameServers } from "./name-servers.ts";
 import { resolves } from "./names.ts";
 import { lookIntoQueue } from "./queue.ts";
 import { findRunning, type Running } from "./running.ts";
@@ -64,6 +65,8 @@ export interface Place {
   readonly clock: Clock;
   /** What keeps the machine's clock. */
   readonly ntp: () => Promise<Ntp | undefined>;
+  /** What the machine's name servers make of names that do not resolve; undefined: that cannot be told. */
+  readonly nameServers: (names: readonly string[]) => Promise<NameServers | undefined>;
 }
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
@@ -184,6 +187,17 @@ export class Facts {
       } catch {
         return undefined;
       }
+    });
+  }
+
+  /** The key that is pinned here is none of the central that sent what lies on disk: nothing that it signed can be judged. */
+  isPinnedAnother(): Promise<boolean> {
+    return this.#once("pinned", async () => {
+      if ((await this.central()).isAnother) return true;
+      const centralKeys = await this.centralKeys();
+      // what cannot be read is said elsewhere
+      const jws = await this.#runningBundle().catch(() => undefined);
+      return centralKeys.known && jws !== undefined && !centralKeys.value.knowsSignerOf(jws);
     });
   }
 

@@ -13,7 +13,8 @@ export type Seen =
       /** What a client that judges would say of it: OpenSSL's code, or Node's for a name that does not fit. */
       readonly objection: string | undefined;
     }
-  | { readonly kind: "closed"; readonly reason: string };
+  /** `isPlain`: it answers, and what it says is no TLS. */
+  | { readonly kind: "closed"; readonly reason: string; readonly isPlain: boolean };
 
 export interface Address {
   readonly host: string;
@@ -38,8 +39,16 @@ export async function lookAt({ host, port, secure }: Address, options: DialOptio
       objection: objection ? String(objection) : undefined,
     };
   } catch (error) {
-    return { kind: "closed", reason: reasonOf(error) };
+    // OpenSSL's own words for that are a line of its source
+    if (isPlain(error)) return { kind: "closed", reason: "what answers there speaks no TLS", isPlain: true };
+    return { kind: "closed", reason: reasonOf(error), isPlain: false };
   }
+}
+
+function isPlain(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause)
+    if ((each as NodeJS.ErrnoException).code === "ERR_SSL_WRONG_VERSION_NUMBER") return true;
+  return false;
 }
 
 /** An attempt at several addresses has no text of its own. */

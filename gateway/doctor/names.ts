@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
-import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { type Finding, fault, ok, unchecked } from "../../protocol/index.ts";
 import type { Facts } from "./facts.ts";
+import type { NameServers } from "./name-servers.ts";
 
 const limitMs = 5000;
 
@@ -28,53 +28,45 @@ export async function resolves(host: string): Promise<boolean> {
   );
 }
 
+type Name = readonly [host: string, users: readonly string[]];
+
 export async function checkNames(facts: Facts): Promise<Finding[]> {
   const hosts = await facts.hosts();
   if (hosts.size === 0) return [unchecked("it is not known which names this gateway uses")];
   const names = [...hosts].filter(([host]) => isIP(host) === 0);
   if (names.length === 0) return [ok("only addresses are used")];
-  const own = ownNames();
-  const asked = names.filter(([host]) => !own.has(host.toLowerCase()));
-  const resolving = await Promise.all(asked.map(([host]) => facts.resolves(host)));
-  // that is no matter of one name; those that need no name server say nothing of it
-  const isNone = asked.length > 1 && !resolving.includes(true);
-  const single = isNone ? names.filter((each) => !asked.includes(each)) : names;
-  const each = await Promise.all(
-    single.map(async ([host, users]): Promise<Finding> => {
-      const who = users.join(", ");
-      if (await facts.resolves(host)) return ok(`resolves (${who})`, host);
-      return fault(
-        `the name does not resolve (${who})`,
-        `${nameServers()}Correct the name, or add it to /etc/hosts; try: getent hosts ${host}`,
-        host,
-      );
-    }),
-  );
-  return isNone ? [noneOf(asked, single.length === 0), ...each] : each;
+  const resolving = await Promise.all(names.map(([host]) => facts.resolves(host)));
+  const failing = names.filter((_, index) => !resolving[index]);
+  const servers = failing.length > 0 ? await facts.place.nameServers(failing.map(([host]) => host)) : undefined;
+  const held = servers ? heldUp(failing, servers) : [];
+  const each = names
+    .filter((name) => !held.includes(name))
+    .map((name) => (failing.includes(name) ? unknown(name) : ok(`resolves (${name[1].join(", ")})`, name[0])));
+  return servers && held.length > 0 ? [silence(held, servers), ...each] : each;
 }
 
-/** Names that this machine answers by itself, in lower case: its own, and those of its hosts' file. */
-function ownNames(): ReadonlySet<string> {
-  const always = ["localhost", hostname().toLowerCase()];
-  try {
-    return new Set([...always, ...namesIn(readFileSync("/etc/hosts", "utf8"))]);
-  } catch {
-    // whoever resolves cannot read it either
-    return new Set(always);
-  }
+/** Those that are no matter of one name: no name server answers at all, or one that answers knows them, and comes after one that does not. */
+function heldUp(failing: readonly Name[], { answering, silent, found }: NameServers): readonly Name[] {
+  if (silent.length === 0) return [];
+  return answering.length === 0 ? failing : failing.filter(([host]) => found.has(host));
 }
 
-/** The names of a hosts' file, in lower case. */
-export function namesIn(hostsFile: string): string[] {
-  return hostsFile.split("\n").flatMap((line) => line.replace(/#.*/, "").trim().toLowerCase().split(/\s+/).slice(1));
-}
-
-function noneOf(names: readonly (readonly [host: string, users: readonly string[]])[], areAll: boolean): Finding {
-  const [[first] = [""]] = names;
-  const each = names.map(([host, users]) => `${host} (${users.join(", ")})`).join(", ");
+function unknown([host, users]: Name): Finding {
   return fault(
-    `none of the names${areAll ? "" : " that need a name server"} resolves: ${each}`,
-    `${nameServers()}Does that answer? Else name them in /etc/hosts; try: getent hosts ${first}`,
+    `the name does not resolve (${users.join(", ")})`,
+    `${nameServers()}Correct the name, or add it to /etc/hosts; try: getent hosts ${host}`,
+    host,
+  );
+}
+
+function silence(held: readonly Name[], { answering, silent }: NameServers): Finding {
+  const [[first] = [""]] = held;
+  const each = held.map(([host, users]) => `${host} (${users.join(", ")})`).join(", ");
+  const who = `${answering.length === 0 ? "no name server answers" : "not every name server answers"} (${silent.join(", ")})`;
+  return fault(
+    `${who}, and so does not resolve: ${each}`,
+    `${nameServers()}Does a firewall let this machine through to that? Name another one there, or these names in /etc/hosts; try: getent hosts ${first}`,
+    held.length === 1 ? first : undefined,
   );
 }
 

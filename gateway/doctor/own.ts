@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { type Finding, fault, ok, stopping, unchecked, warning } from "../../protocol/index.ts";
 import { readMovedOut } from "../move/marks.ts";
@@ -80,6 +80,13 @@ export async function checkConfiguration(facts: Facts): Promise<Finding[]> {
     if ((await facts.central()).isStranger) return [unchecked(seen)];
     return [fault(seen, "Correct the site in gateway.json or in the settings' file; each site has a folder of its own")];
   }
+  if (!configuration.known && (await facts.isPinnedAnother()))
+    return [
+      fault(
+        "the configuration on disk is signed by a central whose key is not the one that is pinned here (identity/central-keys.json)",
+        "Restore that file from a copy if it was changed; if central was set up anew, enroll this gateway again",
+      ),
+    ];
   if (!configuration.known) return [fault(`the configuration on disk does not serve: ${configuration.why}`, refetch)];
   const { bundle, state } = configuration.value;
   const running = await facts.running();
@@ -108,7 +115,7 @@ export async function checkSecrets(facts: Facts): Promise<Finding[]> {
   if (!secrets.known) return [unchecked(secrets.why)];
   const { values, damaged } = secrets.value;
   const findings: Finding[] = [];
-  if (damaged !== undefined && (await facts.central()).isAnother)
+  if (damaged !== undefined && (await facts.isPinnedAnother()))
     findings.push(unchecked("their signature cannot be judged by the key that is pinned here, which is not central's"));
   else if (damaged !== undefined)
     findings.push(
@@ -123,12 +130,18 @@ export async function checkSecrets(facts: Facts): Promise<Finding[]> {
   for (const [name, value] of values) {
     if (value?.[0] === "") findings.push(fault("it is empty", whereToPut(facts.place.dataDir, name), name));
     else if (value !== undefined) findings.push(ok("is there", name));
+    else if (isFolder(join(facts.place.dataDir, "secrets", name)))
+      findings.push(fault("a folder lies in the place of its file", whereToPut(facts.place.dataDir, name), name));
     else if (existsSync(join(facts.place.dataDir, "secrets", name)))
       findings.push(unchecked("its file cannot be read by the gateway's user: a matter of permissions", name));
     else if (damaged === undefined)
       findings.push(fault("the configuration names it, and it is missing", whereToPut(facts.place.dataDir, name), name));
   }
   return findings.length > 0 ? findings : [ok("the configuration names none")];
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function whereToPut(dataDir: string, name: string): string {

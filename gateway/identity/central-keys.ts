@@ -75,6 +75,12 @@ export class CentralKeys {
     return this.#keys.at(-1)?.kid ?? "";
   }
 
+  /** Whether what was signed names a key that is pinned here. */
+  knowsSignerOf(jws: string): boolean {
+    const kid = kidIn(jws) ?? this.newest;
+    return this.#keys.some((key) => key.kid === kid);
+  }
+
   /** Central names this key as its newest one. @throws PlantgateError KEY_UNKNOWN, SIGNATURE_INVALID: it cannot show how it came to it */
   async expect(kid: string): Promise<void> {
     if (this.#keys.some((key) => key.kid === kid) || !this.#deps.fetchChain) return;

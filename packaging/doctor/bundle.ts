@@ -6,7 +6,9 @@ import { machineRoot } from "../cli/installed.ts";
 import { collect, type Part } from "./collect.ts";
 import { type ExamineOptions, examine, prepare, subjectOf } from "./examine.ts";
 import { LeakGuard } from "./leaks.ts";
+import { listed } from "./named.ts";
 import { knownSecrets } from "./secrets.ts";
+import { specialFiles } from "./special-files.ts";
 
 export interface Guarded {
   readonly parts: readonly Part[];
@@ -18,10 +20,17 @@ export interface Guarded {
 
 /**
  * All parts of a support bundle, searched for secrets.
+ * @throws PlantgateError CONFIG_INVALID where something in the data folder cannot be read without an end
  * @throws PlantgateError INVARIANT where a secret stands in one: it names the part and the spelling, never the value
  */
 export async function guardedParts(options: ExamineOptions, without: readonly string[]): Promise<Guarded> {
   const subject = subjectOf(options);
+  const special = specialFiles(subject.dataDir);
+  if (special.length > 0)
+    throw new PlantgateError(
+      "CONFIG_INVALID",
+      `nothing was written: ${listed(special)} in ${subject.dataDir} is no file, but a pipe, a socket or a device, and would be waited for; move it away first`,
+    );
   const prepared = prepare(subject);
   const examined = await examine(subject, prepared);
   const collected = (await collect(subject, prepared, examined)).filter(({ name }) => !without.includes(name));

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { rootCertificates } from "node:tls";
@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { CentralFacts, centralChecks } from "../../central/doctor/doctor.ts";
 import { refusedSettings as refusedByCentral } from "../../central/settings/refused.ts";
 import { Facts, gatewayChecks } from "../../gateway/doctor/doctor.ts";
+import { askNameServers } from "../../gateway/doctor/name-servers.ts";
 import { refusedSettings as refusedByGateway } from "../../gateway/settings/refused.ts";
 import { version } from "../../gateway/version.ts";
 import {
@@ -19,6 +20,7 @@ import {
   notKnown,
   PlantgateError,
   runChecks,
+  stopping,
   systemClock,
   unchecked,
   warning,
@@ -30,8 +32,10 @@ import { machineChecks } from "./doctor.ts";
 import { listListeners, whyNotListen } from "./listeners.ts";
 import { lockHolder } from "./lock-holder.ts";
 import type { Machine } from "./machine.ts";
+import { listed } from "./named.ts";
 import { readNtp } from "./ntp.ts";
 import { readPlain } from "./plain-file.ts";
+import { specialFiles } from "./special-files.ts";
 import { withoutSymptoms } from "./symptoms.ts";
 import { runningTree } from "./versions.ts";
 
@@ -175,6 +179,7 @@ export function prepare(subject: Subject): { readonly machine: Machine; readonly
             documents: readPlain(join(dataDir, "agent.db"), mostDocumentBytes),
             machineSecrets: machineSecrets(here, pid),
             authorities: authoritiesOf(pid),
+            nameServers: (names) => askNameServers(names),
           }),
         }
       : { role, facts: new CentralFacts({ ...place, consoleDir: builtConsole() }) };
@@ -223,24 +228,41 @@ export async function examine(
   const ofRole = shared.role === "gateway" ? gatewayChecks(shared.facts) : centralChecks(shared.facts);
   const wanted = (checks: readonly Check[]): Check[] => checks.filter(({ name }) => only.length === 0 || only.includes(name));
   const trouble = await folderTrouble(dataDir);
+  const special = trouble === "none" ? specialFiles(dataDir) : [];
   const findings =
     trouble === "none" || trouble === "denied"
-      ? await runChecks(wanted(ofMachine.asCaller), systemClock)
+      ? // what runs is asked by what a file of the folder says
+        await runChecks(wanted(ofMachine.asCaller.filter(({ name }) => special.length === 0 || name !== "versions")), systemClock)
       : wanted(ofMachine.asCaller.filter(({ name }) => name === "service")).map(({ name }) => ({
           check: name,
           ...unchecked("the data folder has to be there first"),
         }));
-  if (trouble === "none") {
-    const inside = () => runChecks(wanted([...ofMachine.asOwner, ...ofRole]), systemClock);
-    findings.push(...(await asOwner(dataDir, [], inside)));
+  const inside = [...ofMachine.asOwner, ...ofRole];
+  if (special.length > 0) {
+    findings.push(
+      ...wanted(inside).map(({ name }) => ({
+        check: name,
+        ...unchecked(`${listed(special)} is no file, and is not waited for`),
+      })),
+    );
+    findings.push({ check: "permissions", ...noFiles(dataDir, special) });
+  } else if (trouble === "none") {
+    findings.push(...(await asOwner(dataDir, [], () => runChecks(wanted(inside), systemClock))));
   } else if (trouble === "denied") {
     const why = `only root and its owner can look into ${dataDir}: run it with sudo`;
-    findings.push(...wanted([...ofMachine.asOwner, ...ofRole]).map(({ name }) => ({ check: name, ...unchecked(why) })));
+    findings.push(...wanted(inside).map(({ name }) => ({ check: name, ...unchecked(why) })));
   } else findings.push({ check: "disk", ...trouble });
   return {
     ...{ role, dataDir, version, at: new Date().toISOString(), findings: withoutSymptoms(findings) },
     isUnfinished: findings.some((each) => each.isUnfinished),
   };
+}
+
+function noFiles(dataDir: string, special: readonly string[]): Finding {
+  return stopping(
+    `neither files nor folders, but pipes, sockets or devices: ${listed(special)}`,
+    `Move them out of ${dataDir} (who made them? lsof names who has them open), and restore what belongs there from a copy`,
+  );
 }
 
 /** A disk that hangs holds up whoever looks at it: that it answers is seen first. */
@@ -277,9 +299,11 @@ function machineSecrets(here: Installed | undefined, pid: number | undefined): R
 function filledIn(folder: string): Map<string, "filled" | "empty"> {
   try {
     return new Map(
-      readdirSync(folder).map((name) => {
-        const isEmpty = readFileSync(join(folder, name), "utf8").trim() === "";
-        return [name, isEmpty ? "empty" : "filled"];
+      readdirSync(folder).flatMap((name): [string, "filled" | "empty"][] => {
+        const file = join(folder, name);
+        // systemd hands over what lies in a folder under another name, and a pipe would be waited for
+        if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return [];
+        return [[name, readFileSync(file, "utf8").trim() === "" ? "empty" : "filled"]];
       }),
     );
   } catch {

@@ -12,6 +12,7 @@ export const emptyPlace: Place = {
   whyNotListen: async () => undefined,
   authorities: undefined,
   clock: systemClock,
+  nameServers: async () => undefined,
   ntp: async () => undefined,
 };
 

@@ -20,7 +20,9 @@ const { asCaller, asOwner } = machineChecks({
   isReady: () => false,
   runningVersion: async () => undefined,
 });
-const gateway = gatewayChecks(new Facts({ ...place, machineSecrets: new Map(), authorities: undefined }));
+const gateway = gatewayChecks(
+  new Facts({ ...place, machineSecrets: new Map(), authorities: undefined, nameServers: async () => undefined }),
+);
 const central = centralChecks(new CentralFacts({ ...place, consoleDir: undefined }));
 
 it("has every check in its page, with what it looks at", () => {

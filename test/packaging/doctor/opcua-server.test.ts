@@ -24,6 +24,7 @@ class Told extends Facts {
       isService: false,
       machineSecrets: new Map(),
       listeners: undefined,
+      nameServers: async () => undefined,
       authorities: undefined,
     });
     this.#endpoint = endpoint;

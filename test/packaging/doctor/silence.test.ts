@@ -27,6 +27,7 @@ function factsOf(dataDir: string): Facts {
     isService: false,
     machineSecrets: new Map<string, "filled" | "empty">(),
     listeners: undefined,
+    nameServers: async () => undefined,
     authorities: undefined,
   });
 }

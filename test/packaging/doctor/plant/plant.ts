@@ -31,7 +31,7 @@ export async function openPlant(library: string) {
   mkdirSync(dataDir, { mode: 0o700 });
   chownSync(dataDir, serviceUid, serviceUid);
   const root = began.use(await openRoot(folder, "gateway", dataDir));
-  root.resolving(Object.values(hosts));
+  root.know(Object.values(hosts));
   const central = began.use(await startTestCentral());
   const authority = await makeAuthority();
   const ca = join(folder, "ca.pem");

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { version } from "../../../../gateway/version.ts";
 import type { Role } from "../../../../packaging/cli/installed.ts";
 
 import { freePort } from "../../../support/mosquitto.ts";
+import { type NameServer, startNameServer } from "../../../support/name-server.ts";
 
 /** Nobody else's number, on the machine that tests run on. */
 export const serviceUid = 64_123;
@@ -39,8 +41,14 @@ export async function openRoot(folder: string, role: Role, dataFolder: string) {
   execFileSync("cp", ["-a", "/etc", at("etc")]);
   appendFileSync(at("etc/passwd"), `plantgate-${role}:x:${serviceUid}:${serviceUid}::/nonexistent:/usr/sbin/nologin\n`);
 
-  const resolving = (names: readonly string[]): void =>
-    writeFileSync(at("etc/hosts"), ["127.0.0.1 localhost", ...names.map((name) => `127.0.0.1 ${name}`), ""].join("\n"));
+  const nameServer = await startOwnNameServer();
+  writeFileSync(at("etc/resolv.conf"), `nameserver ${nameServer.address.replace(/:53$/, "")}\n`);
+  writeFileSync(at("etc/nsswitch.conf"), "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n");
+  let names = new Set<string>();
+  const know = (known: Iterable<string>): void => {
+    names = new Set(known);
+    writeFileSync(at("etc/hosts"), ["127.0.0.1 localhost", ...[...names].map((name) => `127.0.0.1 ${name}`), ""].join("\n"));
+  };
 
   const top = at(`opt/plantgate/${role}`);
   const tree = join(top, "versions", version);
@@ -115,8 +123,11 @@ export async function openRoot(folder: string, role: Role, dataFolder: string) {
     tell,
     packaged,
     writeManifest,
-    /** Which names this machine knows. */
-    resolving,
+    /** Which names this machine knows; of all others its name server says that there are none. */
+    know,
+    forget: (name: string): void => know([...names].filter((each) => each !== name)),
+    recall: (name: string): void => know([...names, name]),
+    nameServer,
     putSecret(name: string, value: string, mode = 0o600): void {
       writeFileSync(at(`etc/plantgate/secrets/${name}`), value);
       chmodSync(at(`etc/plantgate/secrets/${name}`), mode);
@@ -135,7 +146,14 @@ export async function openRoot(folder: string, role: Role, dataFolder: string) {
       const ended = once(holder, "exit");
       holder.stdin?.end();
       await ended;
+      await nameServer.stop();
     },
   };
+}
+
+/** At an address of its own: the port is the same for all. */
+function startOwnNameServer(): Promise<NameServer> {
+  const [, , third, fourth] = randomBytes(4);
+  return startNameServer(`127.53.${third}.${((fourth ?? 0) % 254) + 1}`, { port: 53 });
 }
 export type Root = Awaited<ReturnType<typeof openRoot>>;

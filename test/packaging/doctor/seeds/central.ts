@@ -3,8 +3,6 @@ import { hosts, selfSigned } from "../plant/peers.ts";
 import type { Plant } from "../plant/plant.ts";
 import { changing, inData, merge, replace, type Seed } from "./seed.ts";
 
-const names = Object.values(hosts);
-
 /** What stands at central's address; the gateway's own link breaks by that. */
 const front = (
   name: string,
@@ -102,9 +100,10 @@ export const centralSeeds: readonly Seed[] = [
     name: "the name of central is not known",
     named: `fault names ${hosts.central}`,
     says: /does not resolve \(central\)/,
-    takes: ["link", "hosts"],
-    sow: ({ root }) => root.resolving(names.filter((name) => name !== hosts.central)),
-    mend: ({ root }) => root.resolving(names),
+    takes: ["link"],
+    needs: ["name server"],
+    sow: ({ root }) => root.forget(hosts.central),
+    mend: ({ root }) => root.recall(hosts.central),
   },
   told(
     "the proxy is away",
@@ -115,6 +114,7 @@ export const centralSeeds: readonly Seed[] = [
     "the proxy's name is not known",
     { named: "fault names proxy.invalid", says: /the proxy to central/ },
     merge({ proxy: "http://proxy.invalid:3128" }),
+    { needs: ["name server"] },
   ),
   told(
     "the pin is of another key",

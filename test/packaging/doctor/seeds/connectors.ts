@@ -11,10 +11,10 @@ const nameless = (connector: "wms" | "scheduler" | "press" | "erp"): Seed => ({
   name: `the name of ${connector} is not known`,
   named: `fault names ${hosts[connector]}`,
   says: /does not resolve \(\w+\).*getent hosts/,
-  takes: [connector, "hosts"],
-  needs: ["addresses"],
-  sow: ({ root }) => root.resolving(names.filter((name) => name !== hosts[connector])),
-  mend: ({ root }) => root.resolving(names),
+  takes: [connector],
+  needs: ["addresses", "name server"],
+  sow: ({ root }) => root.forget(hosts[connector]),
+  mend: ({ root }) => root.recall(hosts[connector]),
 });
 
 /** Of the warehouse's broker, which is then down for the gateway as well. */
@@ -111,13 +111,19 @@ const planned = (
 
 export const connectorSeeds: readonly Seed[] = [
   {
-    name: "no name is known",
+    name: "the name server is silent, and no name is known without",
     named: "fault names",
-    says: /none of the names resolves: .*central.*wms.*try: getent hosts/,
-    takes: ["link", "hosts", "wms", "scheduler", "press", "erp"],
+    says: /no name server answers \(127\.53\..*central.*wms.*This machine asks 127\.53\..*try: getent hosts/,
+    takes: ["link", "name server", "wms", "scheduler", "press", "erp"],
     needs: ["addresses"],
-    sow: ({ root }) => root.resolving([]),
-    mend: ({ root }) => root.resolving(names),
+    sow: async ({ root }) => {
+      await root.nameServer.stop();
+      root.know([]);
+    },
+    mend: async ({ root }) => {
+      root.know(names);
+      await root.nameServer.start();
+    },
   },
   nameless("wms"),
   nameless("scheduler"),
@@ -165,8 +171,8 @@ export const connectorSeeds: readonly Seed[] = [
     says: /is not reached|no TLS/,
     sow: ({ broker: { plain } }) => plain(),
   }),
+  // by a clock by which its certificate is no good, the gateway itself would get no further than that
   broker("the broker wants a password", {
-    needs: [],
     named: "fault connectors wms",
     says: /the gateway says that it is down: .*(not allow this user|closed)/,
     sow: async ({ broker: { present } }) => present(undefined, { somebody: "known" }),
