@@ -168,7 +168,7 @@ it.each([
   },
 );
 
-it("uses a link that returns at once, and does not take the time without one for a stall", async () => {
+it("TRAPS 22: uses a link that returns at once, and does not take the time without one for a stall", async () => {
   const clock = hasty(30);
   const answered = Promise.withResolvers<LinkAnswer>();
   let isReachable = true;
