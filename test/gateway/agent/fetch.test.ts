@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { Agent } from "../../../gateway/agent/agent.ts";
@@ -9,7 +10,7 @@ import type { Session } from "../../../gateway/link/session.ts";
 import type { LinkAnswer } from "../../../gateway/link/transport.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
 import { PlantgateError, systemClock, toProblem } from "../../../protocol/index.ts";
-import { clockOfWaits, openAgent } from "../../support/agent.ts";
+import { CentralOfBundles, clockOfWaits, openAgent } from "../../support/agent.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 
 /** How long an agent waited after each of the first `tries` answers to its fetching of a bundle. */
@@ -96,8 +97,39 @@ it("puts nothing into effect that central does not want any more when it is kept
   expect(opened.plant.applied).toEqual(["3:three"]);
 });
 
-async function openedOn(folder: string, documents?: DocumentsOptions) {
-  const opened = await openAgent({ file: join(folder, "agent.db"), clock: clockOfWaits(), ...(documents ? { documents } : {}) });
+it("P8: fetches a bundle anew that is damaged on disk, and refuses nothing for that", async () => {
+  using folder = temporaryFolder();
+  const central = new CentralOfBundles();
+  const one = await central.has(1, "one");
+  {
+    await using first = await openedOn(folder.path, {}, central);
+    await first.dealsWith(one);
+    await first.dealsWith(await central.has(2, "two"));
+  }
+  const file = join(folder.path, "agent.db");
+  const lines = readFileSync(file, "utf8").split("\n");
+  const damaged = lines.map((line) =>
+    line.includes('"bundle/1/') ? line.replace(/(?<=\.[\w-]{100})./, (byte) => (byte === "A" ? "B" : "A")) : line,
+  );
+  expect(damaged).not.toEqual(lines);
+  writeFileSync(file, damaged.join("\n"));
+  {
+    await using second = await openedOn(folder.path, {}, central);
+    second.agent.want(one);
+    await second.sees(({ reported, state }) => reported === 1 || state === "refused");
+    expect(second.agent.report.refused).toBeUndefined();
+    expect([second.plant.applied, central.fetched]).toEqual([
+      ["2:two", "1:one"],
+      [1, 2, 1],
+    ]);
+  }
+  // and has the whole one from then on, also while central is away
+  await using third = await openedOn(folder.path, {}, central);
+  expect(third.plant.applied).toEqual(["1:one"]);
+});
+
+async function openedOn(folder: string, documents: DocumentsOptions = {}, central = new CentralOfBundles()) {
+  const opened = await openAgent({ file: join(folder, "agent.db"), central, clock: clockOfWaits(), documents });
   await opened.start();
   return { ...opened, [Symbol.asyncDispose]: () => opened.stop() };
 }
