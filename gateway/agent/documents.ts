@@ -160,7 +160,8 @@ export class AgentDocuments {
   async saveBundle(stored: StoredRevision, jws: string): Promise<void> {
     // a bundle without a state would be taken for one that ran
     if (!this.#bytes.has("state")) await this.#put({ _id: "state", state: await this.state() });
-    if ((await this.bundle(stored)) === undefined) await this.#put({ _id: nameOf(stored), jws });
+    // what lies there under its name may be damaged
+    if ((await this.bundle(stored)) !== jws) await this.#put({ _id: nameOf(stored), jws });
   }
 
   async #put(document: Stored): Promise<void> {

@@ -63,7 +63,7 @@ export class Identity {
     const found = existsSync(file) ? readKeys(file) : undefined;
     const pairs = toPairs(found ?? [makeSigning(), makeSealing()], file);
     // a folder of before there were two
-    if (found?.length !== pairs.length * 2) files.write(file, toPem(pairs));
+    if (found === undefined || found.length === 1) files.write(file, toPem(pairs));
     chmodSync(file, 0o600);
     const newest = pairs as [KeyPair, ...KeyPair[]];
     const identity = new Identity(folder, files, newest, openNext(`${file}.next`, newest[0], files));
@@ -191,22 +191,31 @@ function makeSealing(): KeyObject {
   return generateKeyPairSync("x25519").privateKey;
 }
 
-function readKeys(file: string): KeyObject[] {
+/** Undefined stands for one that cannot be read. */
+function readKeys(file: string): (KeyObject | undefined)[] {
   const blocks = readFileSync(file, "utf8").match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
-  return blocks.map((block) => createPrivateKey(block));
+  return blocks.map((block) => {
+    try {
+      return createPrivateKey(block);
+    } catch {
+      return undefined;
+    }
+  });
 }
 
-/** @throws PlantgateError CONFIG_INVALID where they are not pairs of what signs and what unseals */
-function toPairs(keys: readonly KeyObject[], file: string): KeyPair[] {
+/**
+ * What is damaged behind the first pair is passed over: it is no reason for a plant to stand still.
+ * @throws PlantgateError CONFIG_INVALID where the first two are no pair of what signs and what unseals
+ */
+function toPairs(keys: readonly (KeyObject | undefined)[], file: string): KeyPair[] {
   const pairs: KeyPair[] = [];
-  for (let index = 0; index < keys.length; index += 2) {
-    const [privateKey, sealing = makeSealing()] = keys.slice(index, index + 2);
-    if (privateKey?.asymmetricKeyType !== "ed25519" || sealing.asymmetricKeyType !== "x25519")
-      throw new PlantgateError(
-        "CONFIG_INVALID",
-        `${file} does not hold the gateway's keys; restore it, or enroll the gateway anew`,
-      );
-    pairs.push(toPair(privateKey, sealing));
+  for (let index = 0; index < keys.length; index += 1) {
+    const privateKey = keys[index];
+    const sealing = keys.length === 1 ? makeSealing() : keys[index + 1];
+    if (privateKey?.asymmetricKeyType === "ed25519" && sealing?.asymmetricKeyType === "x25519") {
+      pairs.push(toPair(privateKey, sealing));
+      index += 1;
+    } else if (pairs.length === 0) break;
   }
   if (pairs.length > 0) return pairs;
   throw new PlantgateError("CONFIG_INVALID", `${file} does not hold the gateway's keys; restore it, or enroll the gateway anew`);

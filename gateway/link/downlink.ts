@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { backoff, type Clock, describeError, PlantgateError } from "../../protocol/index.ts";
+import { z } from "zod";
+import { backoff, type Clock, describeError, PlantgateError, parseJson } from "../../protocol/index.ts";
 import type { NewMessage } from "../queue/change.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -106,10 +107,8 @@ function understood(answer: LinkAnswer): ParsedDownlink {
   });
 }
 
-interface Position {
-  readonly epoch?: string;
-  readonly sequence: number;
-}
+const storedPosition = z.object({ epoch: z.string().optional(), sequence: z.int().min(0) });
+type Position = Readonly<z.infer<typeof storedPosition>>;
 
 async function record(deps: DownlinkDeps, position: Position, answer: ParsedDownlink): Promise<Position> {
   // another epoch: central counts anew
@@ -150,6 +149,12 @@ async function record(deps: DownlinkDeps, position: Position, answer: ParsedDown
   return next;
 }
 
+/** One that is damaged on disk counts as none: central then sends what was not acknowledged to it, and what came before is known as a repeat. */
 function parsePosition(stored: string | undefined): Position {
-  return stored === undefined ? { sequence: 0 } : (JSON.parse(stored) as Position);
+  const none = { sequence: 0 };
+  try {
+    return stored === undefined ? none : (storedPosition.safeParse(parseJson(stored)).data ?? none);
+  } catch {
+    return none;
+  }
 }

@@ -231,7 +231,7 @@ function requireEmpty(dataDir: string): void {
       return false;
     }
   };
-  const found = readdirSync(dataDir).filter((name) => isPart(name) && name !== "lost+found" && !isEmpty(name));
+  const found = readdirSync(dataDir).filter((name) => isPart(name) && !isEmpty(name));
   if (found.length === 0 && readMovedIn(dataDir) === undefined) return;
   throw new PlantgateError(
     "CONFIG_INVALID",

@@ -57,6 +57,8 @@ export async function moveOut(
     await requireOwn(dataDir, file, output);
     const { site, queueFormat } = withRoom(dataDir, () => facts(dataDir));
     const identity = withRoom(dataDir, () => Identity.open(dataDir));
+    // what cannot go is found before the mark: such a gateway may run on
+    const parts = partsOf(dataDir);
     // a try that ended before it wrote anything leaves the file of the one before to the next: all of them are one move
     const mark: MovedOut = {
       id: unfinished(dataDir)?.id ?? randomUUID(),
@@ -66,7 +68,6 @@ export async function moveOut(
       written: false,
     };
     withRoom(dataDir, () => write(dataDir, mark));
-    const parts = partsOf(dataDir);
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
     const told = { id: mark.id, site, at: mark.at, gatewayVersion: version, queueFormat, sizeBytes };
     const { bytes, key } = await sealHeader(told, identity.current, to);
@@ -124,9 +125,19 @@ function requireGateway(dataDir: string): void {
 
 function requireElsewhere(dataDir: string, file: string): void {
   const folder = realpathSync(dataDir);
-  const target = join(realpathSync(dirname(resolve(file))), basename(file));
-  if (target.startsWith(folder + sep))
+  const into = lookAt(dirname(resolve(file)));
+  if (into !== undefined && join(into, basename(file)).startsWith(folder + sep))
     throw new PlantgateError("USAGE", `${file} lies in the folder that it is made of: write it elsewhere, such as on a stick`);
+}
+
+/** Undefined: the folder's owner may not look there, as at a stick that is mounted for another user; into its own folder it may. */
+function lookAt(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES") return undefined;
+    throw error;
+  }
 }
 
 /** What is in the file is written over only where an earlier try of this very folder left it: it may hold all that is left of another gateway. */
@@ -182,7 +193,8 @@ function isFull(error: unknown, queuePath: string): boolean {
 function requireMovable(dataDir: string): void {
   if (existsSync(join(dataDir, moveFiles.staging)))
     throw new PlantgateError("FOLDER_MOVED", `a gateway is being moved into ${dataDir}: finish that first, with move-in`);
-  const before = readMovedOut(dataDir);
+  // where the mark was taken away by hand, the queue tells: what goes out of there could be taken in nowhere
+  const before = readMovedOut(dataDir) ?? (isShut(queueFile(dataDir)) ? "unreadable" : undefined);
   if (before === undefined || (before !== "unreadable" && !before.written)) return;
   // it may have been ended just before that
   if (before !== "unreadable") shutQueue(queueFile(dataDir));

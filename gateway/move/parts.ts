@@ -23,6 +23,9 @@ export interface PartSink {
 /** Of this machine alone, or made again; and what a move leaves. */
 const stays: readonly (string | RegExp)[] = [
   ...Object.values(moveFiles),
+  // of the file system, and root's
+  "lost+found",
+  ".snapshots",
   "lock.sqlite",
   "local.json",
   "reserve",

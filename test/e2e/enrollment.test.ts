@@ -182,7 +182,7 @@ const faketime = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
   .find((path) => existsSync(path));
 
 it.skipIf(faketime === undefined)(
-  "enrolls, starts and talks by the pinned TLS key while its clock says 1970, and says so without one",
+  "TRAPS 33: enrolls, starts and talks by the pinned TLS key while its clock says 1970, and says so without one",
   async () => {
     await using here = await office();
     const { folder, central, at } = here;

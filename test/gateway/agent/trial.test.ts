@@ -244,6 +244,35 @@ describe("a revision on trial", () => {
     expect(site.plant.running).toBe("1:one");
   });
 
+  it("P8: is on trial again, and becomes the last good one, where the next one cannot be put into effect", async () => {
+    await using site = await openSite();
+    site.plant.refuses = (content) =>
+      content === "three" ? new PlantgateError("CONFIG_INVALID", "three cannot start") : undefined;
+    const [two, three] = [await site.central.has(2, "two"), await site.central.has(3, "three")];
+    site.agent.want(two);
+    await site.sees(({ state }) => state === "watching");
+    const found: unknown[] = [];
+    const noted = async (): Promise<void> => {
+      const { good, trial } = await site.documents.state();
+      found.push([good?.revision, trial?.revision]);
+    };
+    site.plant.step = noted;
+    site.agent.want(three);
+    await site.sees(({ refused }) => refused?.revision === 3);
+    await noted();
+    expect(found).toEqual([
+      [1, 3],
+      [1, 2],
+    ]);
+    expect(await site.documents.bundle(two)).toBeDefined();
+    await site.sees(({ state }) => state === "refused");
+    await site.ends("stopped");
+    expect(await site.documents.state()).toMatchObject({ good: two, before: site.one, refused: three });
+    await site.starts();
+    expect(site.plant.running).toBe("2:two");
+    site.runs();
+  });
+
   it("that hangs while it is put into effect ends the process, so that it keeps no later one away", async () => {
     using folder = temporaryFolder();
     const central = new CentralOfBundles();

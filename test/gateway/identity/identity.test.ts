@@ -97,3 +97,29 @@ it("starts with a next pair that cannot be read, and makes another one in its pl
   expect(next).not.toBe(torn);
   expect(Identity.open(folder.path).next?.fingerprint).toBe(next);
 });
+
+it("P5: goes on with the pair in use wherever a bit of the ones before flips, and takes no other one for it where it is damaged itself", () => {
+  using folder = temporaryFolder();
+  const identity = Identity.open(folder.path);
+  for (let change = 0; change < 2; change++) {
+    identity.prepareNext();
+    identity.changeOver();
+  }
+  const whole = readFileSync(keyFile(folder.path));
+  const behind = identity.current.sealing.privateKey.export({ type: "pkcs8", format: "pem" }).length * 2;
+  for (let at = 0; at < whole.length; at += 3) {
+    const damaged = Buffer.from(whole);
+    damaged[at] = (damaged[at] as number) ^ 0x10;
+    writeFileSync(keyFile(folder.path), damaged);
+    const found = (() => {
+      try {
+        return Identity.open(folder.path).fingerprint;
+      } catch (error) {
+        return (error as { code?: string }).code;
+      }
+    })();
+    if (at >= behind) expect([at, found]).toEqual([at, identity.fingerprint]);
+    else expect([at, found]).toEqual([at, expect.stringMatching(/^CONFIG_INVALID$|^[0-9a-f]{64}$/)]);
+    expect(identity.others.map(({ fingerprint }) => fingerprint)).not.toContain(found);
+  }
+});

@@ -15,10 +15,11 @@ const origin = { id: "e1", site: "hq", connector: "erp", recordedAt: 0 };
 const order = (id: number) => makeEvent("production-order.released", orderPayload({ id }), { ...origin, id: `e${id}` });
 
 /** A downlink in a session whose polls are answered by the test; each poll says what it acknowledges. */
-async function openDownlink(bodies: readonly unknown[]) {
+async function openDownlink(bodies: readonly unknown[], position?: string) {
   const folder = temporaryFolder();
   const file = join(folder.path, "queue.sqlite");
   const queue = await Queue.open({ path: file, site: "lyon", onFailure: () => {} });
+  if (position !== undefined) await queue.commit({ cursors: [{ name: "downlink", value: position }] });
   const acknowledged: unknown[] = [];
   const said: string[] = [];
   const desired: unknown[] = [];
@@ -116,3 +117,20 @@ it("passes on what central wants with its digest, also under the number that is 
   );
   expect(open.desired.slice(0, answers.length)).toEqual([{ revision: 1, digest }, { revision: 1 }, { revision: 1 }]);
 });
+
+it.each([
+  ["is whole", '{"epoch":"e","sequence":7}', { epoch: "e", sequence: 7 }],
+  ["is damaged on disk", '{"epoch":"e"$"sequence":7}', { sequence: 0 }],
+  ["has another form", '{"epoch":"e","sequence":"7"}', { sequence: 0 }],
+])(
+  "acknowledges at its start what its note says, which %s: one that cannot be read is no reason to stand still",
+  async (_, position, first) => {
+    await using open = await openDownlink([{ ...rest, messages: [{ sequence: 8, event: order(8), waitedMs: 0 }] }], position);
+    await until(
+      () => open.acknowledged.length,
+      (polls) => polls >= 2,
+    );
+    expect(open.acknowledged.slice(0, 2)).toEqual([first, { epoch: "e", sequence: 8 }]);
+    expect(open.inbound()).toEqual(["e8"]);
+  },
+);

@@ -1,7 +1,10 @@
 import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createSilent, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { decodeJwt } from "jose";
 import { beforeAll, expect, it } from "vitest";
 import type { DialOptions } from "../../../gateway/link/dial.ts";
 import { type LinkRequest, Transport } from "../../../gateway/link/transport.ts";
@@ -58,6 +61,14 @@ function open(centralUrl: string, dial?: DialOptions) {
   });
   return { send: (request: LinkRequest = get) => transport.send(request, never), [Symbol.dispose]: () => transport.close() };
 }
+/** The certificate that a server shows now, PEM. */
+async function peerOf(port: number): Promise<string> {
+  const socket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const shown = socket.getPeerX509Certificate()?.toString() ?? "";
+  socket.destroy();
+  return shown;
+}
 const why = async (sent: Promise<unknown>): Promise<string> => {
   const error = (await sent.then(
     () => new Error("it was answered"),
@@ -75,12 +86,52 @@ it("accepts a certificate of a private authority that it was given, and not with
   expect(server.seen.requests).toBe(1);
 });
 
-it("accepts the pinned key whoever signed it and whatever its dates, as a gateway may boot in 1970", async () => {
+it("TRAPS 33: accepts the pinned key whoever signed it and whatever its dates, as a gateway may boot in 1970", async () => {
   await using server = await secure(-30);
   using pinned = open(`https://127.0.0.1:${server.port}`, { pin: server.pin });
   expect(await pinned.send()).toMatchObject({ kind: "ok" });
   using chain = open(`https://127.0.0.1:${server.port}`, { ca: authority.ca });
   expect(await why(chain.send())).toContain("certificate has expired");
+});
+
+it("TRAPS 31: goes on where the server's certificate is renewed, without a restart, over open connections and new ones", async () => {
+  const [before, after] = [await authority.issue(1), await authority.issue()];
+  const front = createTlsServer({ cert: before.cert, key: before.key });
+  await using server = await serve(front);
+  using transport = open(`https://127.0.0.1:${server.port}`, { ca: authority.ca });
+  expect(await transport.send()).toMatchObject({ kind: "ok" });
+  front.setSecureContext({ cert: after.cert, key: after.key });
+  expect(await transport.send()).toMatchObject({ kind: "ok" });
+  front.closeAllConnections();
+  expect(await transport.send()).toMatchObject({ kind: "ok" });
+  const seen = await peerOf(server.port);
+  expect(seen).toContain(after.cert.split("\n")[1]);
+});
+
+const dayMs = 86_400_000;
+it.each([
+  ["stands in 1970", 0],
+  ["is ten days behind", Date.now() - 10 * dayMs],
+  ["is a year ahead", Date.now() + 365 * dayMs],
+])("TRAPS 22, 33: is let in while its clock %s, as its tokens follow central's", async (_, wall) => {
+  await using server = await plain((request, response) => {
+    const { iat = 0, exp = 0 } = decodeJwt((request.headers.authorization ?? "").replace("Bearer ", ""));
+    const now = Date.now() / 1000;
+    const isGood = iat <= now + 5 && now < exp && exp - iat <= 600;
+    response.statusCode = isGood ? 200 : 401;
+    response.setHeader("content-type", "application/json").end(JSON.stringify(isGood ? {} : toProblem("token-expired")));
+  });
+  const transport = new Transport({
+    site: "lyon",
+    centralUrl: `http://127.0.0.1:${server.port}`,
+    keys: { current: { privateKey, fingerprint: "f" } },
+    clock: { ...systemClock, now: () => wall },
+  });
+  for (const requests of [2, 3]) {
+    expect(await transport.send(get, never)).toMatchObject({ kind: "ok" });
+    expect(server.seen.requests).toBe(requests);
+  }
+  transport.close();
 });
 
 it("says nothing, and no token, to a server that has not the pinned key", async () => {

@@ -9,7 +9,15 @@ import type { LinkAnswer, LinkRequest, Transport } from "../../../gateway/link/t
 import { runUplink } from "../../../gateway/link/uplink.ts";
 import { Queue } from "../../../gateway/queue/queue.ts";
 import { openLogger } from "../../../gateway/telemetry/logger.ts";
-import { type Clock, linkPolicy, PlantgateError, systemClock, toInstant, toProblem } from "../../../protocol/index.ts";
+import {
+  type Clock,
+  type Hello,
+  linkPolicy,
+  PlantgateError,
+  systemClock,
+  toInstant,
+  toProblem,
+} from "../../../protocol/index.ts";
 import { settableClock } from "../../support/clock.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { until } from "../../support/process.ts";
@@ -19,21 +27,28 @@ async function openUplink(
   answer: (batch: number) => LinkAnswer | Promise<LinkAnswer>,
   clock: Clock = systemClock,
   isReachable = (): boolean => true,
+  /** What central says at the beginning that it has of the lane; without it nothing. */
+  has?: number,
 ) {
   const folder = temporaryFolder();
   const queue = await Queue.open({ path: join(folder.path, "queue.sqlite"), site: "lyon", onFailure: () => {} });
-  const seen = { hellos: 0, batches: 0 };
+  const seen = { hellos: 0, batches: 0, firsts: [] as (string | undefined)[] };
   const transport = {
     close: () => {},
     send: async (request: LinkRequest): Promise<LinkAnswer> => {
-      if (!request.path.endsWith("/sessions")) return answer(++seen.batches);
+      if (!request.path.endsWith("/sessions")) {
+        seen.firsts.push(request.headers?.["plantgate-first-sequence"]);
+        return answer(++seen.batches);
+      }
       if (!isReachable()) throw new PlantgateError("PEER_UNREACHABLE", "nobody is there");
       const body = {
         session: `s${++seen.hellos}`,
         incarnation: "i",
         leaseSeconds: 15,
         serverTime: toInstant(0),
-        watermarks: [],
+        watermarks: (request.json as Hello).epochs.flatMap(({ lane, epoch }) =>
+          has === undefined || lane !== "transaction" ? [] : [{ lane, epoch, watermark: has }],
+        ),
         recoveryPointSeconds: 0,
       };
       return { kind: "ok", status: 200, body, text: "" };
@@ -108,6 +123,15 @@ it("is not stalled while nothing waits, however long, nor by the first message a
   );
 });
 
+it("P2, rule 4: sends what central never acknowledged to this disk, though it has more of the lane: that may be another's", async () => {
+  await using open = await openUplink(() => acknowledged, systemClock, undefined, 5);
+  await until(
+    () => open.queue.position("transaction"),
+    ({ acknowledged }) => acknowledged === 1,
+  );
+  expect(open.seen.firsts).toEqual(["1"]);
+});
+
 it("begins ever fewer epochs where each of them is called a fork", async () => {
   const fork: LinkAnswer = { kind: "problem", problem: { ...toProblem("fork"), watermark: 0 }, retryAfterMs: undefined };
   await using open = await openUplink(() => fork);
@@ -168,7 +192,7 @@ it.each([
   },
 );
 
-it("uses a link that returns at once, and does not take the time without one for a stall", async () => {
+it("TRAPS 22: uses a link that returns at once, and does not take the time without one for a stall", async () => {
   const clock = hasty(30);
   const answered = Promise.withResolvers<LinkAnswer>();
   let isReachable = true;

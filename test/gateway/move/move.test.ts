@@ -1,7 +1,20 @@
 import { hash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { judgeDeadline } from "../../../gateway/delivery/deadline.ts";
 import { lookIntoQueue } from "../../../gateway/doctor/queue.ts";
@@ -307,12 +320,66 @@ describe("a gateway that is moved", () => {
     const moved = await Queue.open({ path: join(fresh, "queue.sqlite"), ...options });
     expect((await moved.depth()).lanes.find(({ lane }) => lane === "transaction")?.last).toBe(2);
     await moved.close();
-    // whatever became of the mark
+    // whatever became of the mark: what would go out now could be taken in nowhere
     rmSync(join(old, "moved-out"));
+    const another = join(folder.path, "another.move");
+    await expect(outTo(old, another, { kind: "code", code })).rejects.toMatchObject({
+      code: "FOLDER_MOVED",
+      message: expect.stringContaining("--undo"),
+    });
+    expect([existsSync(join(old, "moved-out")), statSync(another).size]).toEqual([false, 0]);
     undoMoveOut(old);
     const back = await Queue.open({ path, ...options });
     expect((await back.depth()).lanes.find(({ lane }) => lane === "transaction")?.last).toBe(2);
     await back.close();
+  });
+
+  it("leaves behind what belongs to the disk that the folder is, and which only root may read", async () => {
+    using folder = temporaryFolder();
+    const [old, fresh, file] = ["old", "new", "gateway.move"].map((name) => join(folder.path, name)) as [string, string, string];
+    const code = makeCode();
+    await gatewayFolder(old, 1);
+    const before = moving(old);
+    for (const name of ["lost+found", ".snapshots"]) {
+      mkdirSync(join(old, name), { mode: 0o700 });
+      writeFileSync(join(old, name, "#12"), "of the file system");
+      mkdirSync(join(fresh, name), { recursive: true, mode: 0o700 });
+    }
+    await outTo(old, file, { kind: "code", code });
+    expect(await inFrom(fresh, file, { code })).toMatchObject({ kind: "moved" });
+    expect(moving(fresh)).toEqual(before);
+  });
+
+  it("runs on where something in its folder cannot go, which is named before the folder is marked", async () => {
+    using folder = temporaryFolder();
+    const [old, file] = ["old", "gateway.move"].map((name) => join(folder.path, name)) as [string, string];
+    await gatewayFolder(old, 1);
+    symlinkSync(folder.path, join(old, "elsewhere"));
+    await expect(outTo(old, file, { kind: "code", code: makeCode() })).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining("elsewhere"),
+    });
+    lockFolder(old)();
+  });
+
+  it.skipIf(process.getuid?.() !== 0)("goes to a stick that is mounted where its folder's owner may not look", async () => {
+    using folder = temporaryFolder();
+    const [old, stick] = [join(folder.path, "old"), join(folder.path, "media", "stick")];
+    await gatewayFolder(old, 1);
+    mkdirSync(stick, { recursive: true });
+    chmodSync(dirname(stick), 0o700);
+    chmodSync(folder.path, 0o711);
+    const owner = 12_345;
+    for (const name of ["", ...(readdirSync(old, { recursive: true }) as string[])]) chownSync(join(old, name), owner, owner);
+    await using output = await open(join(stick, "gateway.move"), "wx", 0o600);
+    process.seteuid?.(owner);
+    try {
+      const to: Recipient = { kind: "code", code: makeCode() };
+      const { site } = await moveOut({ dataDir: old, file: join(stick, "gateway.move"), output, to }, { clock, tell });
+      expect(site).toBe("lyon");
+    } finally {
+      process.seteuid?.(0);
+    }
   });
 
   it("is one finding of the doctor, who does not take the queue that stays for a fault", async () => {

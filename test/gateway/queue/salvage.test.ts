@@ -77,6 +77,25 @@ it("carries deliveries over from both sides of a damaged page, each key with its
   after.close();
 });
 
+it("rule 6: knows the epochs that a lane has left, which a restored central may have less of", () => {
+  using folder = temporaryFolder();
+  const store = openStore(folder.path);
+  append(store, 1, 5);
+  const { epoch } = store.position("transaction");
+  store.commit([{ acknowledged: { lane: "transaction", epoch, watermark: 3 }, control: true }]);
+  store.openEpoch("transaction");
+  const left = store.leftEpochs();
+  expect(left).toMatchObject([{ epoch, first: 1, last: 3 }]);
+  store.close();
+  harm(join(folder.path, "queue.sqlite"), "dead_letters", "root");
+  const after = openDamaged(folder.path);
+  expect(after.found.salvaged?.incomplete).toContain("dead_letters");
+  expect(after.leftEpochs()).toEqual(left);
+  const { frames } = after.nextLeft("transaction", epoch, 1, { frames: 10, bytes: 1e6 });
+  expect(frames.map(({ first, hole }) => [first, hole])).toEqual([2, 3].map((first) => [first, undefined]));
+  after.close();
+});
+
 it.each(["leaf", "first leaf"] as const)(
   "keeps the order of a key when deliveries of it are lost with a %s: what has its row stands behind what lost it",
   (which) => {
