@@ -236,6 +236,8 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       return closeServer(server, listening);
     });
     const address = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${listening.port}`;
+    await inviteFirst(people.signIn, address, log);
+    // last: whoever reads it may stop this process, which from here on ends well
     log.info(
       {
         event: "central.process.started",
@@ -252,7 +254,6 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
       },
       "central is up",
     );
-    await inviteFirst(people.signIn, address, log);
     return { url: address, failed: gate.failed, stop: () => scope.stop() };
   } catch (error) {
     stopping.abort();

@@ -36,6 +36,9 @@ export interface Place extends Omit<Installed, "version"> {
   readonly stop: string;
   /** It does not start with the machine any more. */
   readonly disable: string;
+  readonly restart: string;
+  /** Ends the trial of a version that nobody watches any more. */
+  readonly settle: string;
   /** Where it writes what it says. */
   readonly logs: string;
 }
@@ -56,6 +59,8 @@ export function placeOf(
       dataDir: win32.join(base, role),
       disable: `sc.exe config ${unit} start= disabled`,
       logs: win32.join(base, "logs", role),
+      restart: `net stop ${unit}, then net start ${unit}`,
+      settle: `run install.ps1 -Role ${role} of the version that is to stay, once more`,
     };
   }
   const root = environment.PLANTGATE_ROOT ?? "/";
@@ -63,6 +68,8 @@ export function placeOf(
   return {
     ...{ role, unit, start: `systemctl start ${unit}`, enable: `systemctl enable --now ${unit}` },
     ...{ stop: `systemctl stop ${unit}`, disable: `systemctl disable ${unit}`, logs: `journalctl -u ${unit}` },
+    restart: `systemctl restart ${unit}`,
+    settle: `plantgate upgrade --settle --role ${role}`,
     root: posix.join(root, "opt/plantgate", role),
     configFile: posix.join(root, "etc/plantgate", `${role}.yaml`),
     dataDir: posix.join(root, "var/lib/plantgate", role),

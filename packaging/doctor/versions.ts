@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } fro
 import { basename, join } from "node:path";
 import { version } from "../../gateway/version.ts";
 import { type Finding, fault, ok, parseJson, stopping, warning } from "../../protocol/index.ts";
-import type { Installed } from "../cli/installed.ts";
+import { type Installed, placeOf } from "../cli/installed.ts";
 import { trial as trialRecord } from "../upgrade/records.ts";
 import { startWithinMs } from "../upgrade/services.ts";
 import { output } from "./command.ts";
@@ -57,7 +57,7 @@ function judgeTree(here: Installed, tree: Tree, running: string | undefined): Fi
   if (tree.version !== tree.folder)
     findings.push(fault(`the tree versions/${tree.folder} says that it is ${tree.version}`, "Install the package again"));
   else if (running !== undefined && running !== tree.version && !existsSync(join(here.root, "trial.json")))
-    findings.push(fault(`version ${running} runs, ${tree.version} is installed`, `systemctl restart ${here.unit}`));
+    findings.push(fault(`version ${running} runs, ${tree.version} is installed`, placeOf(here.role).restart));
   findings.push(...missingParts(here.root));
   return findings;
 }
@@ -98,7 +98,7 @@ function treeOf(root: string): Tree | undefined {
 /** A trial that nobody ends: whoever watched it is gone. */
 function trialOf({ here, role, clock }: Machine, trial: Record<string, unknown> | undefined, current: string): Finding[] {
   if (!here || !existsSync(join(here.root, "trial.json"))) return [];
-  const advice = `plantgate upgrade --settle --role ${role}`;
+  const advice = placeOf(role).settle;
   const begun = Date.parse(String(trial?.begun));
   if (!trial || Number.isNaN(begun)) return [fault(`${join(here.root, "trial.json")} cannot be read`, advice)];
   if (trial.version !== current)

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { installFromDebian } from "./debian.ts";
 
 /** Programs that tests run as real peers and observers, by Debian package. */
@@ -20,6 +21,9 @@ const packages = {
 } as const;
 export type Service = keyof typeof packages;
 
+/** What shows that a program has beside it what a test asks of it, where Debian has that in a package of its own. */
+const beside: { readonly [name in Service]?: string } = { mcs: "/usr/lib/mono/4.5/System.ServiceProcess.dll" };
+
 const found = new Map<Service, string | undefined>();
 
 /**
@@ -36,7 +40,8 @@ export async function requireService(name: Service): Promise<string | undefined>
   return undefined;
 }
 
-function find(name: string): string | undefined {
+function find(name: Service): string | undefined {
+  if (!existsSync(beside[name] ?? "/")) return undefined;
   // daemons lie in /usr/sbin, PostgreSQL in a folder per version; neither is on an ordinary user's path
   const script = `PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/wine:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; command -v ${name}`;
   const { status, stdout } = spawnSync("sh", ["-c", script], { encoding: "utf8" });

@@ -1,5 +1,5 @@
 // The Windows service that runs one role, compiled by install.ps1 with the compiler of the machine that it installs on (C# 5); nothing is downloaded.
-// Not tried on Windows. What needs no Windows of it ran under Mono on Linux, with the real program as its child (test/packaging/windows-service.test.ts).
+// Not tried on Windows. What needs no Windows of it ran under Mono on Linux, with the real program as its child (test/windows/host.ts).
 //
 // It starts node.exe, writes what that says to a file that is turned at 10 MiB, and stops it by closing its input, which asks it for a clean end; the input
 // closes too when this host dies, so that no process is left behind that holds the data folder. When the child ends by itself, the host ends with an

@@ -43,7 +43,6 @@ $backups = Join-Path $base "$Role-before-upgrades"
 $trial = Join-Path $top 'trial.json'
 $service = "plantgate-$Role"
 $account = "NT SERVICE\$service"
-$port = if ($Role -eq 'gateway') { 8430 } else { 8420 }
 
 function Set-Current([string] $version) {
     # a junction needs no right of its own, unlike a link
@@ -68,6 +67,19 @@ function Get-SchemaStep([string] $of) {
     return ($facts | ConvertFrom-Json).schemaStep
 }
 
+# where its settings have it listen
+function Get-Address {
+    $name = '127.0.0.1'
+    $port = if ($Role -eq 'gateway') { '8430' } else { '8420' }
+    $text = Get-Content -Raw $settings
+    if ($text -match '(?m)^["'']?host["'']?:\s*["'']?([0-9A-Za-z.:-]+)') { $name = $Matches[1] }
+    if ($text -match '(?m)^["'']?port["'']?:\s*["'']?([0-9]+)') { $port = $Matches[1] }
+    if ($name -eq '0.0.0.0') { $name = '127.0.0.1' }
+    if ($name -eq '::') { $name = '::1' }
+    if ($name.Contains(':')) { $name = "[$name]" }
+    return "http://${name}:$port"
+}
+
 function Test-Well {
     $until = (Get-Date).AddSeconds($WatchSeconds)
     $answered = $false
@@ -75,7 +87,7 @@ function Test-Well {
         Start-Sleep -Seconds 2
         if ((Get-Service $service).Status -ne 'Running') { return $false }
         try {
-            $health = Invoke-RestMethod -UseBasicParsing -TimeoutSec 5 "http://127.0.0.1:$port/health"
+            $health = Invoke-RestMethod -UseBasicParsing -TimeoutSec 5 "$(Get-Address)/health"
             if ($health.PSObject.Properties['version'] -and $health.version -ne $version) { return $false }
             $answered = $true
         } catch { }
@@ -123,16 +135,25 @@ if ($existing -and $before -and $before -ne $version -and $Role -eq 'central') {
 if ($existing) { Stop-Service $service }
 if ($existing -and $before -and $before -ne $version) {
     # a gateway that reads this leaves its queue such that the version before can open it
-    $begun = (Get-Date).ToUniversalTime().ToString('yyyy-MM-ddTHH:mm:ss.fffZ')
+    # not as the calendar and the clocks of this country are written
+    $begun = [DateTime]::UtcNow.ToString('yyyy-MM-ddTHH:mm:ss.fffZ', [Globalization.CultureInfo]::InvariantCulture)
     $note = @{ version = $version; from = $before; starts = 0; mostStarts = 3; begun = $begun; watchMs = $WatchSeconds * 1000; goesBack = $goesBack; before = @{ online = $false; up = @() } }
     Write-Text $trial (ConvertTo-Json -Compress -Depth 3 $note)
+} elseif (Test-Path $trial) {
+    # of a trial that a power cut left open: whoever installs the version that is current wants it to stay
+    Remove-Item -Force $trial
 }
 Set-Current $version
 $command = '"{0}" "{1}" {2} "{3}" "{4}"' -f (Join-Path $current 'bin\PlantgateService.exe'), $current, $Role, $settings, $logs
 if (-not $existing) {
     New-Service -Name $service -BinaryPathName $command -DisplayName "Plantgate $Role" -Description "Plantgate $Role" -StartupType Automatic | Out-Null
     & sc.exe config $service obj= $account | Out-Null
-    if ($LASTEXITCODE -ne 0) { Fail "the service cannot be given its account: sc.exe config ended with $LASTEXITCODE" }
+    if ($LASTEXITCODE -ne 0) {
+        $code = $LASTEXITCODE
+        # left here, it would run with the rights of the whole system after the next try
+        & sc.exe delete $service | Out-Null
+        Fail "the service cannot be given its account: sc.exe config ended with $code"
+    }
     # again after 5, 30 and 60 seconds; a day without a failure begins anew
     & sc.exe failure $service reset= 86400 actions= restart/5000/restart/30000/restart/60000 | Out-Null
     & sc.exe failureflag $service 1 | Out-Null
@@ -146,6 +167,8 @@ $bin = Join-Path $current 'bin'
 if (($path -split ';') -notcontains $bin) { [Environment]::SetEnvironmentVariable('Path', "$path;$bin", 'Machine') }
 
 if ($Role -eq 'gateway' -and -not (Test-Path (Join-Path $data 'gateway.json'))) {
+    # what does not run is not on trial
+    Remove-Item -Force $trial -ErrorAction SilentlyContinue
     Write-Host "plantgate: next, once, in a new window of an administrator:"
     Write-Host "  plantgate enroll --central URL --token T"
     exit 0
@@ -159,7 +182,7 @@ if (Test-Well) {
     exit 0
 }
 if (-not $goesBack) {
-    Fail "$version is not well, and its database is one that $before does not open. What it said is in $logs. By hand: Stop-Service $service; install.ps1 of $before once more; plantgate restore $backup --replace; Start-Service $service"
+    Fail "$version is not well, and its database is one that $before does not open. What it said is in $logs. By hand: Stop-Service $service; cmd /c rmdir '$current'; New-Item -ItemType Junction -Path '$current' -Target '$top\versions\$before'; Remove-Item '$trial'; plantgate restore '$backup' --replace; Start-Service $service"
 }
 Stop-Service $service -ErrorAction SilentlyContinue
 Set-Current $before

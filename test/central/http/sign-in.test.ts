@@ -92,6 +92,13 @@ describe.each(await storages())("signing in on %s", (storage) => {
       expect(again.firstLink()).toBeUndefined();
     });
 
+    it("says that central is up once nothing of it is left to do: who reads that may stop it", async () => {
+      const { log, lines } = listeningLog();
+      await using _central = await startTestCentral({ storage, parts: { log } });
+      const told = lines.map(({ event }) => event).filter((event) => /firstLink.made|process.started/.test(String(event)));
+      expect(told).toEqual(["central.firstLink.made", "central.process.started"]);
+    });
+
     it("takes the link of a start before, but not once somebody else was added, and not after a day", async () => {
       const clock = settableClock();
       const heard = listeningLog();

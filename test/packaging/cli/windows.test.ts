@@ -1,14 +1,17 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempDisposableSync } from "node:fs";
+import { mkdirSync, mkdtempDisposableSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { placeOf } from "../../../packaging/cli/installed.ts";
 import { withSlashes } from "../../../packaging/cli/sources.ts";
+import type { Machine } from "../../../packaging/doctor/machine.ts";
+import { checkVersions } from "../../../packaging/doctor/versions.ts";
 import { stateOf } from "../../../packaging/doctor/windows-service.ts";
+import { systemClock } from "../../../protocol/index.ts";
 import { launcher } from "../../support/command.ts";
 
 describe("an installed Windows machine", () => {
@@ -25,6 +28,8 @@ describe("an installed Windows machine", () => {
       stop: "net stop plantgate-gateway",
       disable: "sc.exe config plantgate-gateway start= disabled",
       logs: "D:\\Data\\Plantgate\\logs\\gateway",
+      restart: "net stop plantgate-gateway, then net start plantgate-gateway",
+      settle: "run install.ps1 -Role gateway of the version that is to stay, once more",
     });
   });
 });
@@ -37,6 +42,34 @@ describe("the doctor", () => {
       ...["running", "stopped", "changing", "changing"],
     ]);
     expect(stateOf("[SC] EnumQueryServicesStatus:OpenService FEHLER 1060:")).toBeUndefined();
+  });
+});
+
+describe("the doctor of a Windows machine", () => {
+  const { platform } = process;
+  const pretend = (value: NodeJS.Platform): unknown => Object.defineProperty(process, "platform", { value });
+  beforeEach(() => void pretend("win32"));
+  afterEach(() => void pretend(platform));
+
+  it("names Windows' own ways out of a trial that a power cut left, and of a version that is not the installed one", async () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), "plantgate-"));
+    const [root, tree] = [folder.path, join(folder.path, "versions/0.2.0")];
+    mkdirSync(join(tree, "app"), { recursive: true });
+    writeFileSync(join(tree, "manifest.json"), JSON.stringify({ version: "0.2.0", node: "26" }));
+    symlinkSync("versions/0.2.0", join(root, "current"));
+    const machine: Machine = {
+      ...{ role: "gateway", dataDir: root, root: "elsewhere", pid: undefined, clock: systemClock, isReady: () => true },
+      here: { ...placeOf("gateway"), root, version: "0.2.0" },
+      runningVersion: async () => "0.1.0",
+    };
+    const adviceOf = async (fault: string): Promise<string | undefined> =>
+      (await checkVersions(machine)).find(({ seen }) => seen.includes(fault))?.advice;
+    expect(await adviceOf("version 0.1.0 runs, 0.2.0 is installed")).toBe(
+      "net stop plantgate-gateway, then net start plantgate-gateway",
+    );
+    const begun = "2026-11-27T08:00:00.000Z";
+    writeFileSync(join(root, "trial.json"), JSON.stringify({ version: "0.2.0", from: "0.1.0", begun, watchMs: 1000 }));
+    expect(await adviceOf("nobody ends it")).toBe("run install.ps1 -Role gateway of the version that is to stay, once more");
   });
 });
 
