@@ -124,6 +124,17 @@ describe("dpkg, at work beside a version that runs", () => {
   });
 });
 
+describe("a program that somebody deleted by hand", () => {
+  it.each(["-r", "-i"])("is no reason for dpkg to fail: %s", async (way) => {
+    using machine = await installed("0.1.0");
+    rmSync(machine.at("opt/plantgate"), { recursive: true });
+    const ended = await machine.dpkg(way, way === "-r" ? "plantgate-gateway" : machine.package("0.2.0"));
+    expect(ended.code, ended.said).toBe(0);
+    expect(machine.known).toBe(way === "-r" ? "0.1.0 config-files" : "0.2.0 installed");
+    if (way === "-i") expect(isWhole(machine.top("current"), "0.2.0")).toBe(true);
+  });
+});
+
 describe("after a version was taken back, dpkg", () => {
   it("is told by the package of the version that runs, which is older than what it knows", async () => {
     using machine = await takenBack();
