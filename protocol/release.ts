@@ -36,28 +36,42 @@ function named(version: string | undefined, platform: string | undefined, kind: 
   return version === undefined || platform === undefined ? undefined : { version, platform, kind };
 }
 
-/** Negative: `one` is older. By numbers, as semantic versions are; what comes before a release (`1.2.3-rc.1`) is older than it. */
+/**
+ * Negative: `one` is older. By numbers, as semantic versions are; what comes before a release (`1.2.3-rc.1`) is older than it. What stands behind a
+ * plus counts last, as for dpkg.
+ */
 export function compareVersions(one: string, other: string): number {
   const [a, b] = [parts(one), parts(other)];
   for (const [index, number] of a.numbers.entries()) {
     const difference = number - (b.numbers[index] ?? 0);
     if (difference !== 0) return difference;
   }
-  if (a.before.length === 0 || b.before.length === 0) return b.before.length - a.before.length;
-  for (const [index, word] of a.before.entries()) {
-    const than = b.before[index];
+  const isRelease = Number(a.before.length === 0) - Number(b.before.length === 0);
+  return isRelease || compareLists(a.before, b.before) || compareLists(a.build, b.build);
+}
+
+interface Parts {
+  readonly numbers: readonly number[];
+  readonly before: readonly string[];
+  readonly build: readonly string[];
+}
+
+function parts(version: string): Parts {
+  const [said = "", build = ""] = version.split("+");
+  const dash = said.indexOf("-");
+  const [core, before] = dash === -1 ? [said, ""] : [said.slice(0, dash), said.slice(dash + 1)];
+  const words = (text: string): string[] => (text === "" ? [] : text.split("."));
+  return { numbers: core.split(".").map(Number), before: words(before), build: words(build) };
+}
+
+function compareLists(one: readonly string[], other: readonly string[]): number {
+  for (const [index, word] of one.entries()) {
+    const than = other[index];
     if (than === undefined) return 1;
     const difference = compareWords(word, than);
     if (difference !== 0) return difference;
   }
-  return a.before.length - b.before.length;
-}
-
-function parts(version: string): { readonly numbers: readonly number[]; readonly before: readonly string[] } {
-  const [said = ""] = version.split("+");
-  const dash = said.indexOf("-");
-  const [core, before] = dash === -1 ? [said, ""] : [said.slice(0, dash), said.slice(dash + 1)];
-  return { numbers: core.split(".").map(Number), before: before === "" ? [] : before.split(".") };
+  return one.length - other.length;
 }
 
 function compareWords(one: string, other: string): number {

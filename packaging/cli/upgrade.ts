@@ -88,7 +88,7 @@ async function act(layout: Layout, file: string | undefined, flags: UpgradeFlags
     throw new PlantgateError("USAGE", `no ${layout.role} is installed here: ${layout.top} is not there`);
   // another one's watch may be under way; whoever gave a file is told, all others wait for it
   const waits = file === undefined && !flags.back;
-  const unlock = lockUpgrades(layout.lock, waits ? lockWithinMs : momentMs);
+  const unlock = lockUpgrades(layout.lock, waits ? lockWithinMs : momentMs, tell);
   try {
     if (flags.begin !== undefined) {
       const begun = await begin(deps, flags.begin, watchMs);

@@ -60,7 +60,7 @@ export interface Services {
   unpackedBytes(file: string, kind: PackageKind): Promise<number>;
   /** Puts a package's files below a folder that is new. */
   unpack(file: string, kind: PackageKind, folder: string): Promise<void>;
-  /** The version of the package `plantgate-ROLE` that dpkg has installed, as a release is named; undefined where it has none. */
+  /** The version of the package `plantgate-ROLE` that dpkg has installed, half or whole, as a release is named; undefined where it has none. */
   debianVersion(role: string): Promise<string | undefined>;
 }
 

@@ -63,8 +63,10 @@ export function machineServices(layout: Layout): Services {
     async debianVersion(role) {
       const asked = ["--show", "--showformat=${db:Status-Status} ${Version}", `plantgate-${role}`];
       const [status = "", version] = (await call("dpkg-query", asked).catch(() => "")).split(" ");
+      // one that a power cut left half-installed is dpkg's as well: installing it again is what repairs that
+      if (["", "not-installed", "config-files"].includes(status)) return undefined;
       // Debian writes 1.0.0~rc.1 for 1.0.0-rc.1
-      return ["installed", "unpacked", "half-configured"].includes(status) ? version?.replaceAll("~", "-") : undefined;
+      return version?.replaceAll("~", "-");
     },
   };
 }

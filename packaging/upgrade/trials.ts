@@ -74,6 +74,21 @@ export function putAside({ layout, machine }: TrialDeps, version: string): void 
   else machine.removeTree(tree);
 }
 
+/** Takes a version out: first its name, so that half a tree is never called whole; its files go with {@link settleAside}. */
+export function takeOut({ layout, machine }: TrialDeps, version: string): void {
+  const tree = join(layout.versions, version);
+  if (!machine.exists(tree)) return;
+  const gone = join(layout.versions, `.${version}.gone`);
+  machine.removeTree(gone);
+  try {
+    machine.rename(tree, gone);
+  } catch (error) {
+    // not even for a name: this makes room
+    if (!isNoRoom(error)) throw error;
+    machine.removeTree(tree);
+  }
+}
+
 /** Ends what {@link putAside} began, once nothing is on trial in its place: what is current stays, else the tree of before comes back. */
 export function settleAside(deps: TrialDeps): void {
   const { layout, machine } = deps;
@@ -111,6 +126,8 @@ export async function settle(deps: TrialDeps): Promise<Outcome | undefined> {
       machine.remove(layout.trial);
     }
     settleAside(deps);
+    // of an upgrade that was cut off before it began; a package that the last one names is for a person to install
+    if (!readLast(deps)?.reason.includes(layout.work)) machine.removeTree(layout.work);
     return undefined;
   }
   const { version } = found;
@@ -193,12 +210,13 @@ async function keep(deps: TrialDeps, found: Trial, reason = ""): Promise<Outcome
       reason: [reason, missing].filter((each) => each !== "").join("; "),
       begun: found.begun,
     });
-  machine.remove(layout.trial);
-  settleAside(deps);
+  // all of it as long as the note is there, by which a power cut is gone on with
   for (const name of machine.names(layout.versions))
     if (versionName.safeParse(name).success && name !== version && name !== from && compareVersions(name, version) < 0)
-      machine.removeTree(join(layout.versions, name));
+      takeOut(deps, name);
   if (missing === undefined) machine.removeTree(layout.work);
+  machine.remove(layout.trial);
+  settleAside(deps);
   return { kind: "kept", version, from };
 }
 
@@ -226,11 +244,11 @@ export async function goBack(deps: TrialDeps, found: Trial, reason: string): Pro
   // whoever carried this out before may have been cut off just here: what runs may be either
   if (wasStarted) tell(`version ${from} is started again`);
   const unready = wasStarted ? await whyUnready(machine.restart(layout.unit)) : undefined;
-  machine.remove(layout.trial);
   // one that a package manager brought is its own
-  if (found.package !== undefined) machine.removeTree(join(layout.versions, version));
-  settleAside(deps);
+  if (found.package !== undefined) takeOut(deps, version);
   machine.removeTree(layout.work);
+  machine.remove(layout.trial);
+  settleAside(deps);
   const differs = await disagreement(deps, from);
   if (differs) tell(differs.sentence);
   if (unready !== undefined) return { kind: "stuck", version, reason: `${reason}; version ${from} was put back, and ${unready}` };

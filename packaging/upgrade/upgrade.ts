@@ -23,6 +23,7 @@ import {
   settle,
   settleAside,
   type TrialDeps,
+  takeOut,
 } from "./trials.ts";
 import { compareVersions } from "./versions.ts";
 
@@ -58,19 +59,19 @@ export async function upgrade(deps: TrialDeps, given: Package, options: UpgradeO
   const from = await settledVersion(deps);
   requireSigned(given.bytes, given.signature, trustedKeys(deps));
   tell(`${given.name}: the signature holds`);
-  let target: string | undefined;
+  let placed: string | undefined;
   try {
     const { version, tree, file } = await unpack(deps, given, from, options);
     await machine.flushTree(tree);
     putAside(deps, version);
-    target = join(layout.versions, version);
-    machine.rename(tree, target);
+    placed = version;
+    machine.rename(tree, join(layout.versions, version));
     await check(deps, version);
     return await bring(deps, version, from, { ...options, package: basename(file) });
   } catch (error) {
     // refused, or no room for it; what failed later than that is on trial, or was
     if (machine.exists(layout.trial)) throw error;
-    if (target !== undefined && currentVersion(deps) === from) machine.removeTree(target);
+    if (placed !== undefined && currentVersion(deps) === from) takeOut(deps, placed);
     settleAside(deps);
     machine.removeTree(layout.work);
     throw error;

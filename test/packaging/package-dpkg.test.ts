@@ -11,6 +11,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { machineDisk } from "../../packaging/upgrade/disk.ts";
+import { layoutOf } from "../../packaging/upgrade/layout.ts";
+import { makeOfficial } from "../../packaging/upgrade/official.ts";
+import { machineServices } from "../../packaging/upgrade/services.ts";
+import { systemClock } from "../../protocol/index.ts";
 import { DpkgMachine } from "../support/dpkg-machine.ts";
 
 const inode = (file: string): number => lstatSync(file).ino;
@@ -84,6 +89,31 @@ describe("dpkg, at work beside a version that runs", () => {
     expect(readdirSync(machine.top("versions"))).toEqual(["0.1.0", "0.2.0"]);
   });
 
+  it("is cut off while the updater has it unpack: the version is its package's all the same, and never an archive's", async () => {
+    using machine = await installed("0.1.0");
+    machine.tree("0.2.0", machine.top("versions/0.2.0"));
+    machine.write("opt/plantgate/gateway/versions/0.2.0/install/refresh.sh", `#!/bin/sh\ntouch ${machine.at("refreshed")}\n`);
+    rmSync(machine.top("current"));
+    symlinkSync("versions/0.2.0", machine.top("current"));
+    cpSync(machine.package("0.2.0"), machine.top("upgrade/package.deb"));
+    await machine.cutWhileUnpacking(machine.top("upgrade/package.deb"));
+    expect(machine.known).toBe("0.1.0 half-installed");
+    const trial = {
+      version: "0.2.0",
+      from: "0.1.0",
+      starts: 1,
+      mostStarts: 3,
+      begun: "2026-01-01T00:00:00.000Z",
+      watchMs: 60_000,
+    };
+    const missing = await machine.within(async () => {
+      const layout = layoutOf("gateway");
+      const deps = { layout, machine: { clock: systemClock, ...machineDisk, ...machineServices(layout) }, tell: () => {} };
+      return makeOfficial(deps, { ...trial, goesBack: true, before: { online: true, up: [] }, package: "package.deb" });
+    });
+    expect([missing, machine.known, existsSync(machine.at("refreshed"))]).toEqual([undefined, "0.2.0 installed", false]);
+  });
+
   it("takes away on removal all that was made", async () => {
     using machine = await installed("0.1.0", "0.2.0");
     const removed = await machine.dpkg("-r", "plantgate-gateway");
@@ -91,6 +121,17 @@ describe("dpkg, at work beside a version that runs", () => {
     expect(existsSync(machine.at("opt/plantgate"))).toBe(false);
     expect((await machine.dpkg("-P", "plantgate-gateway")).code).toBe(0);
     expect(existsSync(machine.at("etc/plantgate"))).toBe(false);
+  });
+});
+
+describe("a program that somebody deleted by hand", () => {
+  it.each(["-r", "-i"])("is no reason for dpkg to fail: %s", async (way) => {
+    using machine = await installed("0.1.0");
+    rmSync(machine.at("opt/plantgate"), { recursive: true });
+    const ended = await machine.dpkg(way, way === "-r" ? "plantgate-gateway" : machine.package("0.2.0"));
+    expect(ended.code, ended.said).toBe(0);
+    expect(machine.known).toBe(way === "-r" ? "0.1.0 config-files" : "0.2.0 installed");
+    if (way === "-i") expect(isWhole(machine.top("current"), "0.2.0")).toBe(true);
   });
 });
 

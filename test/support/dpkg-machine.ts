@@ -136,6 +136,26 @@ export class DpkgMachine {
     return this.#run("dpkg", args, env);
   }
 
+  /** As `dpkg -i`, and dpkg is gone at once when it has begun to unpack, as in a power cut. */
+  async cutWhileUnpacking(file: string): Promise<void> {
+    const killing = 'case "$1" in --fsys-tarfile) kill -KILL $PPID; exit 1;; esac';
+    this.write("fakes/dpkg-deb", `#!/bin/sh\n${killing}\nexec /usr/bin/dpkg-deb "$@"\n`, 0o755);
+    await this.dpkg("-i", file);
+    rmSync(this.at("fakes/dpkg-deb"));
+  }
+
+  /** Runs what calls this machine's programs itself, as the updater does. */
+  async within<Value>(run: () => Promise<Value>): Promise<Value> {
+    const { PATH } = process.env;
+    Object.assign(process.env, { ...this.#env, PLANTGATE_ROOT: this.path });
+    try {
+      return await run();
+    } finally {
+      process.env.PATH = PATH;
+      for (const name of ["DEBIAN_FRONTEND", "PLANTGATE_ROOT"]) delete process.env[name];
+    }
+  }
+
   /** Installs a version from an archive. */
   async install(version: string): Promise<{ readonly code: number; readonly said: string }> {
     const folder = mkdtempSync(this.at("archive-"));

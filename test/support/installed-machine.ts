@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -190,8 +191,11 @@ export class InstalledMachine {
     return { layout: this.layout, machine, tell: (line) => this.said.push(line) };
   }
 
-  /** A machine whose power is cut at the `at`th step that changes something, before or after it happened. */
-  cutAt(at: number, side: "before" | "after"): TrialDeps & { readonly isCut: () => boolean } {
+  /**
+   * A machine whose power is cut at the `at`th step that changes something, before or after it happened; or amidst the `at`th deletion of a tree,
+   * which leaves half of it.
+   */
+  cutAt(at: number, side: "before" | "amidst" | "after"): TrialDeps & { readonly isCut: () => boolean } {
     const whole = this.deps().machine;
     let steps = 0;
     let isCut = false;
@@ -216,8 +220,15 @@ export class InstalledMachine {
         if (typeof call !== "function") return call;
         return (...args: unknown[]) => {
           if (isCut) throw new Cut();
-          if (!changing.has(name)) return (call as (...given: unknown[]) => unknown).apply(target, args);
+          const counts = side === "amidst" ? name === "removeTree" && existsSync(String(args[0])) : changing.has(name);
+          if (!counts) return (call as (...given: unknown[]) => unknown).apply(target, args);
           const isHere = ++steps === at;
+          if (isHere && side === "amidst") {
+            for (const part of readdirSync(String(args[0])))
+              if (part !== "bin") rmSync(join(String(args[0]), part), { recursive: true });
+            isCut = true;
+            throw new Cut();
+          }
           if (isHere && side === "before") {
             isCut = true;
             throw new Cut();

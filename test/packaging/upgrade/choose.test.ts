@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { deedsOf } from "../../support/deeds.ts";
 import { InstalledMachine } from "../../support/installed-machine.ts";
@@ -130,6 +130,17 @@ describe("what each start runs first", () => {
     chmodSync(join(other.layout.versions, "0.3.0.part/bin/plantgate"), 0o755);
     rmSync(join(other.layout.versions, "0.1.0"), { recursive: true });
     expect(choose(other)).toBe("0.0.9");
+  });
+
+  it.each(["versions/0.2.0/", "TOP/versions/0.2.0", "TOP/ours"])("stays with what somebody linked by hand: %s", (target) => {
+    using machine = onTrial();
+    const { trial: note, last, top, current } = machine.layout;
+    rmSync(note);
+    writeFileSync(last, JSON.stringify({ ...trial, outcome: "kept", reason: "", at: begun }));
+    machine.tree("0.2.0", join(top, "ours"));
+    rmSync(current);
+    symlinkSync(target.replace("TOP", top), current);
+    expect(choose(machine)).toBe(basename(target));
   });
 
   it("takes the gateway's mark for a file alone: no link, no pipe", () => {

@@ -24,6 +24,7 @@ function requireSettled(machine: InstalledMachine, conduct: Conduct): void {
   if (machine.current === "0.2.0") expect(machine.record("last")).toMatchObject({ version: "0.2.0", outcome: "kept" });
   else expect(machine.record("last")?.outcome).not.toBe("kept");
   expect(existsSync(join(machine.layout.versions, "0.1.0/bin/plantgate"))).toBe(true);
+  expect(existsSync(machine.layout.work)).toBe(false);
 }
 
 /** Cuts an upgrade at one step. @returns whether there was such a step */
@@ -102,6 +103,36 @@ it.each(["well", "connector down"] as const)("settles in the end, cut at any ste
     expect(readdirSync(machine.layout.versions).filter((name) => /part|kept/.test(name))).toEqual([]);
   }
 });
+
+it.each(["well", "connector down"] as const)(
+  "calls no half tree a version, though the power went amidst any deletion (%s)",
+  async (conduct) => {
+    let deletions = 0;
+    for (let at = 1; at <= mostSteps; at++) {
+      using machine = new InstalledMachine();
+      machine.boot();
+      await upgrade(machine.deps(), machine.tar("0.2.0"), options);
+      machine.conduct.set("0.3.0", conduct);
+      const deps = machine.cutAt(at, "amidst");
+      const given = machine.tar("0.3.0");
+      try {
+        await upgrade(deps, given, options);
+      } catch (error) {
+        if (!(error instanceof Cut)) throw error;
+      }
+      if (!deps.isCut()) break;
+      deletions = at;
+      machine.boot();
+      const { versions } = machine.layout;
+      for (const name of readdirSync(versions).filter((each) => !each.startsWith(".")))
+        expect(existsSync(join(versions, name, "manifest.json")), name).toBe(true);
+      await settle(machine.deps());
+      expect(readdirSync(versions).toSorted()).toEqual(machine.current === "0.3.0" ? ["0.2.0", "0.3.0"] : ["0.1.0", "0.2.0"]);
+      expect(existsSync(machine.layout.work)).toBe(false);
+    }
+    expect(deletions).toBeGreaterThan(1);
+  },
+);
 
 it("goes back without any updater: the machine is switched off and on, and the version never comes up", async () => {
   using machine = new InstalledMachine();

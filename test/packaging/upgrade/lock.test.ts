@@ -15,6 +15,20 @@ it("lets one updater in at a time, and says so to the next", () => {
   lockUpgrades(file)();
 });
 
+it("says for what it waits, to whoever waits longer than a moment", () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, "upgrade.lock");
+  const unlock = lockUpgrades(file);
+  const told: string[] = [];
+  expect(() => lockUpgrades(file, 2001, (line) => told.push(line))).toThrow(/another upgrade is under way/);
+  expect(told).toEqual([expect.stringContaining("it is waited for")]);
+  expect(() => lockUpgrades(file, 100, (line) => told.push(line))).toThrow(/another upgrade is under way/);
+  expect(told).toHaveLength(1);
+  unlock();
+  lockUpgrades(file, 2001, (line) => told.push(line))();
+  expect(told).toHaveLength(1);
+});
+
 it("is nobody else's to hold: not even whoever may read root's other files can keep an upgrade waiting", () => {
   using folder = temporaryFolder();
   const file = join(folder.path, "upgrade.lock");
