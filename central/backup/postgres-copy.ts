@@ -1,8 +1,9 @@
 import { Kysely, sql } from "kysely";
 import pg from "pg";
-import { PlantgateError } from "../../protocol/index.ts";
+import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { LedgerGate } from "../storage/gate.ts";
 import { writeMeta } from "../storage/incarnation.ts";
+import { LedgerClient } from "../storage/password-file.ts";
 import { clientConfig } from "../storage/pool.ts";
 import { describeDatabase, halfRestored, postgresDialect, restoringMark, schemaMark } from "../storage/postgres.ts";
 import type { Schema } from "../storage/schema.ts";
@@ -90,9 +91,13 @@ export async function noteInDatabase(url: string, note: BackupNote): Promise<voi
  * @returns whether there was something to move
  */
 export async function asideInDatabase(url: string, aside: string, fill: (schema: string) => Promise<void>): Promise<boolean> {
-  const client = new pg.Client(clientConfig(url));
-  await client.connect();
+  const client = new LedgerClient(clientConfig(url));
+  // one that ends while nothing is asked of it is told of by the next question
+  client.on("error", () => {});
   try {
+    await client.connect();
+    // filling may take hours, in which nothing comes over this connection
+    await client.query("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'");
     const { rows } = await client.query<{ schema: string | null; taken: boolean; held: boolean }>(
       `SELECT current_schema() AS schema, pg_try_advisory_lock(${restoreLock}) AS held,
         ${tablesThere} AS taken`,
@@ -109,7 +114,12 @@ export async function asideInDatabase(url: string, aside: string, fill: (schema:
     try {
       await fill(schema);
     } catch (error) {
-      if (taken) await client.query(`BEGIN; DROP SCHEMA ${own} CASCADE; ALTER SCHEMA ${other} RENAME TO ${own}; COMMIT`);
+      if (taken)
+        await client
+          .query(`BEGIN; DROP SCHEMA ${own} CASCADE; ALTER SCHEMA ${other} RENAME TO ${own}; COMMIT`)
+          .catch((cause: unknown) => {
+            throw notBack(error, aside, cause);
+          });
       else if (!(await hasTables(client))) await unmark(client, own);
       throw error;
     }
@@ -119,8 +129,16 @@ export async function asideInDatabase(url: string, aside: string, fill: (schema:
     if (error instanceof PlantgateError) throw error;
     throw new PlantgateError("PEER_UNREACHABLE", `the database ${describeDatabase(url)} cannot be prepared`, { cause: error });
   } finally {
-    await client.end();
+    await client.end().catch(() => {});
   }
+}
+
+function notBack(error: unknown, aside: string, cause: unknown): PlantgateError {
+  return new PlantgateError(
+    "PEER_UNREACHABLE",
+    `${describeError(error)}; and what was there could not be put back: it lies in the schema ${aside}. Run the restore again, with --replace`,
+    { cause },
+  );
 }
 
 async function hasTables(client: pg.Client): Promise<boolean> {

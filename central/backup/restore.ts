@@ -99,9 +99,9 @@ async function restoreFrom(source: number, given: SecretKeys | undefined, option
       await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
         await refill(databaseUrl, schema, dump);
         await inDatabase(databaseUrl, (db) => begin(db, manifest, clock));
-      }).catch((error: unknown) => {
-        // what was there is back in its place, and nothing of the folder was moved yet
-        if (!interrupted) rmSync(join(dataDir, restoringFile));
+      }).catch(async (error: unknown) => {
+        // where what was there is back in its place: nothing of the folder was moved yet
+        if (!interrupted && (await isBack(databaseUrl, stamp))) rmSync(join(dataDir, restoringFile));
         throw error;
       });
       for (const aside of await schemasThere(databaseUrl, stamps.map(schemaBefore)))
@@ -192,6 +192,14 @@ async function requireDatabase(url: string, replace: boolean, manifest: Manifest
     );
   await requireTool("pg_restore", Math.max(from, to));
   await judgeDump(dump);
+}
+
+/** Whether nothing of a database lies aside; one that does not answer cannot tell. */
+async function isBack(url: string, stamp: string): Promise<boolean> {
+  return schemasThere(url, [schemaBefore(stamp)]).then(
+    (there) => there.length === 0,
+    () => false,
+  );
 }
 
 function schemaBefore(stamp: string): string {

@@ -4,6 +4,7 @@ import { zstdDecompressSync } from "node:zlib";
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { backUp, restore } from "../../../central/backup/main.ts";
+import { asideInDatabase } from "../../../central/backup/postgres-copy.ts";
 import { Identity } from "../../../gateway/identity/identity.ts";
 import { proveEnrollment } from "../../../gateway/identity/proofs.ts";
 import { systemClock } from "../../../protocol/index.ts";
@@ -113,6 +114,49 @@ describe.skipIf(!kinds.includes("postgres"))("a restore that a database refuses"
     await central.restart();
     const { body } = await central.admin<{ sites: { name: string }[] }>("GET", "/v1/sites");
     expect(body.sites.map(({ name }) => name)).toEqual(["plant-a", "plant-b"]);
+  });
+});
+
+describe.skipIf(!kinds.includes("postgres"))("a restore whose database goes away while it is filled", () => {
+  it("says so, and leaves the remark with which no central starts", async () => {
+    await using database = await createDatabase();
+    await database.query("CREATE TABLE theirs (n int)");
+    const filled = asideInDatabase(database.url, "before_20261127t120000000z", async () => {
+      await database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+      );
+    });
+    await expect(filled).rejects.toMatchObject({ code: "PEER_UNREACHABLE", message: expect.stringContaining(database.name) });
+    expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
+      { mark: "plantgate: a restore fills this schema" },
+    ]);
+  });
+
+  it("keeps the mark in the folder where what was there could not be put back, and the next run names what lies aside", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    using folder = temporaryFolder();
+    await central.addSite("plant-a");
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    const { dataDir, database } = central;
+    await database!.query(`CREATE FUNCTION cut() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'plantgate-central';
+      RAISE EXCEPTION 'cut off'; END $$`);
+    await database!.query("CREATE EVENT TRIGGER cutting ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION cut()");
+    const options = { file, dataDir, databaseUrl: database!.url, replace: true, clock: systemClock };
+    await expect(restore(options)).rejects.toMatchObject({
+      code: "PEER_UNREACHABLE",
+      message: expect.stringMatching(
+        /cut off.*could not be put back: it lies in the schema before_\d{8}t\d{9}z\. Run the restore again/,
+      ),
+    });
+    await database!.query("DROP EVENT TRIGGER cutting");
+    await expect(central.restart()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    const { movedTo } = await restore(options);
+    expect(movedTo.filter((name) => name.startsWith("schema before_"))).toHaveLength(1);
+    await central.restart();
+    expect((await central.admin<{ sites: unknown[] }>("GET", "/v1/sites")).body.sites).toHaveLength(1);
   });
 });
 
