@@ -11,6 +11,7 @@ import type { Storage } from "../storage/storage.ts";
 import { readFacts } from "./facts.ts";
 import type { LedgerFacts } from "./manifest.ts";
 import { type BackupNote, noteName } from "./note.ts";
+import { giveRights } from "./postgres-rights.ts";
 import { dump, judgeDump, requireTool } from "./postgres-tools.ts";
 import { requireRoom } from "./room.ts";
 
@@ -88,9 +89,13 @@ export async function noteInDatabase(url: string, note: BackupNote): Promise<voi
 /**
  * Makes room in a database for another ledger: what is there moves aside, into a schema of another name, and back if `fill` fails. Central does not
  * start on it meanwhile, nor after a restore that was cut off: the schema bears a mark of its own, which replicas see that have other folders.
- * @returns whether there was something to move
+ * @returns rights of before that could not be given again; undefined: nothing was there before
  */
-export async function asideInDatabase(url: string, aside: string, fill: (schema: string) => Promise<void>): Promise<boolean> {
+export async function asideInDatabase(
+  url: string,
+  aside: string,
+  fill: (schema: string) => Promise<void>,
+): Promise<readonly string[] | undefined> {
   const client = new LedgerClient(clientConfig(url));
   // one that ends while nothing is asked of it is told of by the next question
   client.on("error", () => {});
@@ -123,8 +128,9 @@ export async function asideInDatabase(url: string, aside: string, fill: (schema:
       else if (!(await hasTables(client))) await unmark(client, own);
       throw error;
     }
+    const notGiven = taken ? await giveRights(client, schema, aside) : undefined;
     await unmark(client, own);
-    return taken;
+    return notGiven;
   } catch (error) {
     if (error instanceof PlantgateError) throw error;
     throw new PlantgateError("PEER_UNREACHABLE", `the database ${describeDatabase(url)} cannot be prepared`, { cause: error });

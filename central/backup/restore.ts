@@ -95,8 +95,9 @@ async function restoreFrom(source: number, given: SecretKeys | undefined, option
     const movedTo: string[] = [];
     const stamps = [...cutOff, stamp];
     writeFlushed(join(dataDir, restoringFile), stamps.map((each) => `${each}\n`).join(""));
+    const ofRights: string[] = [];
     if (databaseUrl !== undefined) {
-      await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
+      const notGiven = await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
         await refill(databaseUrl, schema, dump);
         await inDatabase(databaseUrl, (db) => begin(db, manifest, clock));
       }).catch(async (error: unknown) => {
@@ -104,13 +105,14 @@ async function restoreFrom(source: number, given: SecretKeys | undefined, option
         if (!interrupted && (await isBack(databaseUrl, stamp))) rmSync(join(dataDir, restoringFile));
         throw error;
       });
+      ofRights.push(...rightsWords(notGiven));
       for (const aside of await schemasThere(databaseUrl, stamps.map(schemaBefore)))
         movedTo.push(`schema ${aside} of the database`);
       rmSync(dump);
     }
     place(dataDir, stage, before, asideOf(dataDir, stamp));
     movedTo.unshift(...stamps.map((each) => asideOf(dataDir, each)).filter((folder) => existsSync(folder)));
-    return { manifest, movedTo, kept, warnings: warningsOf(manifest, missing, clock) };
+    return { manifest, movedTo, kept, warnings: [...ofRights, ...warningsOf(manifest, missing, clock)] };
   } catch (error) {
     rmSync(stage, { recursive: true, force: true });
     if (made && !existsSync(join(dataDir, restoringFile))) rmSync(dataDir, { recursive: true, force: true });
@@ -204,6 +206,17 @@ async function isBack(url: string, stamp: string): Promise<boolean> {
 
 function schemaBefore(stamp: string): string {
   return `before_${stamp.toLowerCase()}`;
+}
+
+/** @param notGiven undefined: the database was empty, so nobody knows who had rights on the one before */
+function rightsWords(notGiven: readonly string[] | undefined): string[] {
+  if (notGiven === undefined)
+    return [
+      "Rights of other roles are not in a backup: where something else reads this database, such as a report, give its role its rights again (GRANT).",
+    ];
+  if (notGiven.length === 0) return [];
+  const shown = notGiven.length > 20 ? [...notGiven.slice(0, 20), `and ${notGiven.length - 20} more`] : notGiven;
+  return [`Rights that were given before could not be given again; let the server's administrator do it: ${shown.join("; ")}`];
 }
 
 function warningsOf({ ledger, takenAt }: Manifest, missing: readonly string[], clock: Clock): string[] {

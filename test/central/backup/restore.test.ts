@@ -12,7 +12,7 @@ import { backupOf } from "../../support/backups.ts";
 import { startTestCentral } from "../../support/central.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { signInAs } from "../../support/people.ts";
-import { createDatabase } from "../../support/postgres.ts";
+import { createDatabase, once } from "../../support/postgres.ts";
 import { kinds } from "./plant.ts";
 
 describe.skipIf(!kinds.includes("postgres"))("a database", () => {
@@ -62,6 +62,58 @@ describe.skipIf(!kinds.includes("postgres"))("a database", () => {
     await central.stop();
     await restore({ ...options, dataDir: join(folder.path, "new"), databaseUrl: empty.url, replace: false });
     expect(await empty.query('SELECT name FROM "Plant ""gate""".sites')).toEqual([{ name: "plant-a" }]);
+  });
+
+  it("is everybody's who had rights on it before, and nobody's else", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    await using empty = await createDatabase();
+    using folder = temporaryFolder();
+    const { dataDir, database } = central;
+    const [owner, reader] = [`owner of ${database!.name}`, `reader of ${database!.name}`];
+    const [ofOwner, ofReader] = [owner, reader].map((name) => pg.escapeIdentifier(name));
+    await database!.query(`CREATE ROLE ${ofOwner}; CREATE ROLE ${ofReader}; ALTER TABLE sites OWNER TO ${ofOwner};
+      GRANT SELECT ON sites TO ${ofReader} WITH GRANT OPTION; GRANT SELECT (name), UPDATE (name) ON users TO ${ofReader};
+      ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO ${ofReader}`);
+    const rights = (of: NonNullable<typeof database>) =>
+      of.query(
+        `SELECT has_schema_privilege($1, 'public', 'USAGE') AS usage, has_table_privilege($1, 'sites', 'SELECT WITH GRANT OPTION') AS sites,
+          has_any_column_privilege($1, 'users', 'SELECT, INSERT') AS users, has_column_privilege($1, 'users', 'password', 'SELECT') AS passwords,
+          has_table_privilege($1, 'audit', 'SELECT') AS audit,
+          (SELECT relowner::regrole::text FROM pg_class WHERE oid = 'sites'::regclass) AS owner,
+          (SELECT nspowner::regrole::text FROM pg_namespace WHERE oid = 'public'::regnamespace) AS schema`,
+        [reader],
+      );
+    const before = await rights(database!);
+    expect(before).toMatchObject([{ usage: true, sites: true, users: true, passwords: false, audit: false, owner: ofOwner }]);
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    const options = { file, clock: systemClock };
+    const { warnings } = await restore({ ...options, dataDir, databaseUrl: database!.url, replace: true });
+    expect([await rights(database!), warnings]).toEqual([before, []]);
+    await database!.query("CREATE TABLE later (n int)");
+    expect(await database!.query("SELECT has_table_privilege($1, 'later', 'SELECT') AS later", [reader])).toEqual([
+      { later: true },
+    ]);
+    await central.restart();
+    // whose rights those were is not in a backup
+    const elsewhere = await restore({ ...options, dataDir: join(folder.path, "new"), databaseUrl: empty.url, replace: false });
+    expect(elsewhere.warnings).toEqual([expect.stringContaining("Rights of other roles are not in a backup")]);
+  });
+
+  it("is filled also by a role that may not give all of them again, which is told", async () => {
+    await using database = await createDatabase();
+    const [own, other] = [`filler_${database.name}`, `other_${database.name}`];
+    await database.query(`CREATE ROLE ${own} LOGIN; CREATE ROLE ${other}; ALTER DATABASE ${database.name} OWNER TO ${own};
+      ALTER SCHEMA public OWNER TO ${own}; CREATE TABLE theirs (n int); ALTER TABLE theirs OWNER TO ${other}`);
+    const url = new URL(database.url);
+    url.username = own;
+    const notGiven = await asideInDatabase(url.href, "aside", async () => {
+      await once(url.href, `CREATE TABLE theirs (n int); GRANT SELECT ON theirs TO ${other}`);
+    });
+    expect(notGiven).toEqual([expect.stringMatching(`^ALTER TABLE public.theirs OWNER TO ${other} \\(.*must be`)]);
+    expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
+      { mark: null },
+    ]);
   });
 
   it("whose restore was cut off is not started on, nor backed up; the next run fills it and names what lies aside", async () => {
