@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Clock, PlantgateError, toInstant } from "../../protocol/index.ts";
 import { Audit } from "../audit/audit.ts";
@@ -6,7 +6,7 @@ import { writeFlushed } from "../storage/files.ts";
 import { lockBackups, lockFolder, restoringFile } from "../storage/folder.ts";
 import { restoredFrom, writeMeta } from "../storage/incarnation.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { Progress } from "./archive.ts";
+import { openBackup, type Progress } from "./archive.ts";
 import { readFacts } from "./facts.ts";
 import { missingKeys, readKeysFile, readSecretKeys, type SecretKeys } from "./keys-file.ts";
 import type { LedgerFacts, Manifest } from "./manifest.ts";
@@ -50,7 +50,7 @@ export interface Restored {
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const given = options.keysFile === undefined ? undefined : readKeysFile(options.keysFile);
-  const source = openSync(options.file, "r");
+  const source = openBackup(options.file);
   try {
     options.becomeOwner?.();
     return await restoreFrom(source, given, options);
