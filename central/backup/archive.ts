@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, createReadStream, createWriteStream, constants as files, fstatSync, openSync, readSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
@@ -75,7 +75,7 @@ export function gistOf({ takenAt, ledger: { incarnation, positions, audit } }: M
 export async function readGist(path: string): Promise<Gist | undefined> {
   let found: Gist | undefined;
   try {
-    const file = openSync(path, "r");
+    const file = openBackup(path);
     try {
       const said = readSealedGist(file);
       if (said !== undefined) return gist.safeParse(JSON.parse(said)).data;
@@ -141,12 +141,17 @@ export type Sink = (part: PartName) => { write(piece: Buffer): void | Promise<vo
  */
 export async function readArchive(source: string | number, options: ReadOptions = {}): Promise<Manifest> {
   if (typeof source === "number") return read(source, options);
-  const file = openSync(source, "r");
+  const file = openBackup(source);
   try {
     return await read(file, options);
   } finally {
     closeSync(file);
   }
+}
+
+/** Without waiting for whoever may write into it, where it is a pipe: that is no backup. */
+export function openBackup(path: string): number {
+  return openSync(path, files.O_RDONLY | (files.O_NONBLOCK ?? 0));
 }
 
 interface ReadOptions {
@@ -161,6 +166,7 @@ const pieceBytes = 1024 * 1024;
 async function read(file: number, options: ReadOptions): Promise<Manifest> {
   const is = fstatSync(file);
   if (is.isDirectory()) throw new PlantgateError("INPUT_INVALID", "it is a folder: name one of the backups in it");
+  if (!is.isFile()) throw new PlantgateError("INPUT_INVALID", "it is no file: name the backup itself");
   const all = is.size;
   let done = 0;
   // not by a stream: one that is left early closes the file behind its owner's back, in another thread, when its number may be another file's

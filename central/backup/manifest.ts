@@ -61,7 +61,13 @@ export function parseManifest(text: string): Manifest {
       `this backup is of format ${head.data.format}, made by Plantgate ${head.data.version}; this program reads up to ${backupFormat}: use that version or a newer one`,
     );
   const parsed = manifest.safeParse(content);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { storage, parts } = parsed.data;
+    const needed = [storage === "sqlite" ? "ledger.db" : "ledger.pgdump", "signing-key.json"];
+    const lacking = needed.find((name) => !parts.some((part) => part.name === name));
+    if (lacking === undefined) return parsed.data;
+    throw new PlantgateError("INPUT_INVALID", `it is no whole backup: ${lacking} is not in it`);
+  }
   const [issue] = parsed.error.issues;
   throw new PlantgateError(
     "INPUT_INVALID",

@@ -1,8 +1,9 @@
 import { Kysely, sql } from "kysely";
 import pg from "pg";
-import { PlantgateError } from "../../protocol/index.ts";
+import { describeError, PlantgateError } from "../../protocol/index.ts";
 import { LedgerGate } from "../storage/gate.ts";
 import { writeMeta } from "../storage/incarnation.ts";
+import { LedgerClient } from "../storage/password-file.ts";
 import { clientConfig } from "../storage/pool.ts";
 import { describeDatabase, halfRestored, postgresDialect, restoringMark, schemaMark } from "../storage/postgres.ts";
 import type { Schema } from "../storage/schema.ts";
@@ -10,6 +11,7 @@ import type { Storage } from "../storage/storage.ts";
 import { readFacts } from "./facts.ts";
 import type { LedgerFacts } from "./manifest.ts";
 import { type BackupNote, noteName } from "./note.ts";
+import { giveRights } from "./postgres-rights.ts";
 import { dump, judgeDump, requireTool } from "./postgres-tools.ts";
 import { requireRoom } from "./room.ts";
 
@@ -87,12 +89,20 @@ export async function noteInDatabase(url: string, note: BackupNote): Promise<voi
 /**
  * Makes room in a database for another ledger: what is there moves aside, into a schema of another name, and back if `fill` fails. Central does not
  * start on it meanwhile, nor after a restore that was cut off: the schema bears a mark of its own, which replicas see that have other folders.
- * @returns whether there was something to move
+ * @returns rights of before that could not be given again; undefined: nothing was there before
  */
-export async function asideInDatabase(url: string, aside: string, fill: (schema: string) => Promise<void>): Promise<boolean> {
-  const client = new pg.Client(clientConfig(url));
-  await client.connect();
+export async function asideInDatabase(
+  url: string,
+  aside: string,
+  fill: (schema: string) => Promise<void>,
+): Promise<readonly string[] | undefined> {
+  const client = new LedgerClient(clientConfig(url));
+  // one that ends while nothing is asked of it is told of by the next question
+  client.on("error", () => {});
   try {
+    await client.connect();
+    // filling may take hours, in which nothing comes over this connection
+    await client.query("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'");
     const { rows } = await client.query<{ schema: string | null; taken: boolean; held: boolean }>(
       `SELECT current_schema() AS schema, pg_try_advisory_lock(${restoreLock}) AS held,
         ${tablesThere} AS taken`,
@@ -109,18 +119,32 @@ export async function asideInDatabase(url: string, aside: string, fill: (schema:
     try {
       await fill(schema);
     } catch (error) {
-      if (taken) await client.query(`BEGIN; DROP SCHEMA ${own} CASCADE; ALTER SCHEMA ${other} RENAME TO ${own}; COMMIT`);
+      if (taken)
+        await client
+          .query(`BEGIN; DROP SCHEMA ${own} CASCADE; ALTER SCHEMA ${other} RENAME TO ${own}; COMMIT`)
+          .catch((cause: unknown) => {
+            throw notBack(error, aside, cause);
+          });
       else if (!(await hasTables(client))) await unmark(client, own);
       throw error;
     }
+    const notGiven = taken ? await giveRights(client, schema, aside) : undefined;
     await unmark(client, own);
-    return taken;
+    return notGiven;
   } catch (error) {
     if (error instanceof PlantgateError) throw error;
     throw new PlantgateError("PEER_UNREACHABLE", `the database ${describeDatabase(url)} cannot be prepared`, { cause: error });
   } finally {
-    await client.end();
+    await client.end().catch(() => {});
   }
+}
+
+function notBack(error: unknown, aside: string, cause: unknown): PlantgateError {
+  return new PlantgateError(
+    "PEER_UNREACHABLE",
+    `${describeError(error)}; and what was there could not be put back: it lies in the schema ${aside}. Run the restore again, with --replace`,
+    { cause },
+  );
 }
 
 async function hasTables(client: pg.Client): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Clock, PlantgateError, toInstant } from "../../protocol/index.ts";
 import { Audit } from "../audit/audit.ts";
@@ -6,7 +6,7 @@ import { writeFlushed } from "../storage/files.ts";
 import { lockBackups, lockFolder, restoringFile } from "../storage/folder.ts";
 import { restoredFrom, writeMeta } from "../storage/incarnation.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { Progress } from "./archive.ts";
+import { openBackup, type Progress } from "./archive.ts";
 import { readFacts } from "./facts.ts";
 import { missingKeys, readKeysFile, readSecretKeys, type SecretKeys } from "./keys-file.ts";
 import type { LedgerFacts, Manifest } from "./manifest.ts";
@@ -50,7 +50,7 @@ export interface Restored {
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const given = options.keysFile === undefined ? undefined : readKeysFile(options.keysFile);
-  const source = openSync(options.file, "r");
+  const source = openBackup(options.file);
   try {
     options.becomeOwner?.();
     return await restoreFrom(source, given, options);
@@ -95,22 +95,24 @@ async function restoreFrom(source: number, given: SecretKeys | undefined, option
     const movedTo: string[] = [];
     const stamps = [...cutOff, stamp];
     writeFlushed(join(dataDir, restoringFile), stamps.map((each) => `${each}\n`).join(""));
+    const ofRights: string[] = [];
     if (databaseUrl !== undefined) {
-      await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
+      const notGiven = await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
         await refill(databaseUrl, schema, dump);
         await inDatabase(databaseUrl, (db) => begin(db, manifest, clock));
-      }).catch((error: unknown) => {
-        // what was there is back in its place, and nothing of the folder was moved yet
-        if (!interrupted) rmSync(join(dataDir, restoringFile));
+      }).catch(async (error: unknown) => {
+        // where what was there is back in its place: nothing of the folder was moved yet
+        if (!interrupted && (await isBack(databaseUrl, stamp))) rmSync(join(dataDir, restoringFile));
         throw error;
       });
+      ofRights.push(...rightsWords(notGiven));
       for (const aside of await schemasThere(databaseUrl, stamps.map(schemaBefore)))
         movedTo.push(`schema ${aside} of the database`);
       rmSync(dump);
     }
     place(dataDir, stage, before, asideOf(dataDir, stamp));
     movedTo.unshift(...stamps.map((each) => asideOf(dataDir, each)).filter((folder) => existsSync(folder)));
-    return { manifest, movedTo, kept, warnings: warningsOf(manifest, missing, clock) };
+    return { manifest, movedTo, kept, warnings: [...ofRights, ...warningsOf(manifest, missing, clock)] };
   } catch (error) {
     rmSync(stage, { recursive: true, force: true });
     if (made && !existsSync(join(dataDir, restoringFile))) rmSync(dataDir, { recursive: true, force: true });
@@ -194,8 +196,27 @@ async function requireDatabase(url: string, replace: boolean, manifest: Manifest
   await judgeDump(dump);
 }
 
+/** Whether nothing of a database lies aside; one that does not answer cannot tell. */
+async function isBack(url: string, stamp: string): Promise<boolean> {
+  return schemasThere(url, [schemaBefore(stamp)]).then(
+    (there) => there.length === 0,
+    () => false,
+  );
+}
+
 function schemaBefore(stamp: string): string {
   return `before_${stamp.toLowerCase()}`;
+}
+
+/** @param notGiven undefined: the database was empty, so nobody knows who had rights on the one before */
+function rightsWords(notGiven: readonly string[] | undefined): string[] {
+  if (notGiven === undefined)
+    return [
+      "Rights of other roles are not in a backup: where something else reads this database, such as a report, give its role its rights again (GRANT).",
+    ];
+  if (notGiven.length === 0) return [];
+  const shown = notGiven.length > 20 ? [...notGiven.slice(0, 20), `and ${notGiven.length - 20} more`] : notGiven;
+  return [`Rights that were given before could not be given again; let the server's administrator do it: ${shown.join("; ")}`];
 }
 
 function warningsOf({ ledger, takenAt }: Manifest, missing: readonly string[], clock: Clock): string[] {

@@ -1,9 +1,9 @@
 import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import pg from "pg";
 import { describeError, type Finding, fault, ok, stopping, unchecked } from "../../protocol/index.ts";
 import { migrations } from "../storage/migrations.ts";
+import { LedgerClient } from "../storage/password-file.ts";
 import { clientConfig } from "../storage/pool.ts";
 import { describeDatabase, halfRestored, restoringMark, schemaMark } from "../storage/postgres.ts";
 import type { CentralFacts } from "./facts.ts";
@@ -93,7 +93,7 @@ async function checkServer(facts: CentralFacts, url: string): Promise<Finding[]>
   const where = describeDatabase(url);
   const host = facts.databaseHost();
   if (host !== undefined && !(await facts.resolves(host))) return [unchecked(`the name ${host} does not resolve`)];
-  const client = new pg.Client({ ...clientConfig(url), statement_timeout: 3000, query_timeout: 5000 });
+  const client = new LedgerClient({ ...clientConfig(url), statement_timeout: 3000, query_timeout: 5000 });
   client.on("error", () => {});
   try {
     await client.connect();

@@ -11,7 +11,7 @@ import { lookAfter } from "./aftermath.ts";
 import type { SiteFacts } from "./facts.ts";
 import { type AffectedSite, limitsOf, oneWave, planWaves } from "./planner.ts";
 import { readSites, toRollout, writeOutcome } from "./records.ts";
-import type { Opened, Rollouts } from "./rollouts.ts";
+import { type Opened, type Rollouts, standsStill } from "./rollouts.ts";
 import { type RolloutPlan, type SiteRecord, terminalStates, toSiteRecord } from "./state.ts";
 import { step } from "./step.ts";
 
@@ -50,6 +50,8 @@ export class RolloutEngine {
   /** When this process looked at each of its rollouts, by running time. */
   readonly #lookedAt = new Map<number, number>();
   readonly #failing = new Map<number, string>();
+  /** Those that it has driven: of others a process before it may have said that they stand still. */
+  readonly #driven = new Set<number>();
   readonly #working = new Set<number>();
   #lookedAfterAt = Number.NEGATIVE_INFINITY;
 
@@ -88,12 +90,11 @@ export class RolloutEngine {
   }
 
   async #drive({ number, state }: { readonly number: number; readonly state: string }): Promise<void> {
-    const { alarms, storage } = this.#deps;
     this.#working.add(number);
     try {
       if (state === "queued") await this.#begin(number);
       else await this.#step(number);
-      if (this.#failing.delete(number)) await alarms.end(storage, standsStill(number));
+      await this.#tellMoving(number);
     } catch (error) {
       if (isOutage(error)) throw error;
       await this.#tellFailure(number, error);
@@ -102,15 +103,25 @@ export class RolloutEngine {
     }
   }
 
+  /** It can be looked at, whoever could not before; what another replica drives, that one tells. */
+  async #tellMoving(number: number): Promise<void> {
+    const { alarms, storage } = this.#deps;
+    const failed = this.#failing.delete(number);
+    if (!failed && (this.#driven.has(number) || !this.#lookedAt.has(number))) return;
+    await alarms.end(storage, standsStill(number));
+    this.#driven.add(number);
+  }
+
   /** One rollout cannot be looked at: those of other environments go on, and a person is told. */
   async #tellFailure(number: number, error: unknown): Promise<void> {
     const { alarms, storage, log } = this.#deps;
     const reason = describeError(error);
     if (this.#failing.get(number) === reason) return;
-    this.#failing.set(number, reason);
     log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
     const alarm = { ...standsStill(number), count: 1, reason: `rollout ${number} stands still: ${reason}`.slice(0, 1000) };
     alarms.log(await alarms.raise(storage, [alarm]));
+    // told once: not before it is
+    this.#failing.set(number, reason);
   }
 
   /** Of each environment the one that runs, else the one that is next: urgent ones first, then in the order they were started. */
@@ -320,10 +331,6 @@ export class RolloutEngine {
     });
     alarms.log(raised);
   }
-}
-
-function standsStill(number: number) {
-  return { site: "", kind: "rollout-waits", target: `rollout ${number} stands still` } as const;
 }
 
 function look(state: string, site: SiteRecord, facts: ReadonlyMap<string, Parameters<typeof lookAfter>[2]>) {

@@ -140,6 +140,8 @@ export class Rollouts implements RolloutQueue {
     const waits: Alarm = { site: "", kind: "rollout-waits", target: `rollout ${row.number}`, count: 1, reason: reason ?? "" };
     if (state === "paused" && row.state !== "paused" && actor === central) raised.push(...(await alarms.raise(tx, [waits])));
     if (state !== "paused" && row.state === "paused") await alarms.end(tx, waits);
+    // nobody looks at it any more, who would see that it moves
+    if (outcomeOfChange) await alarms.end(tx, standsStill(row.number));
     if (outcomeOfChange) await changes.ended(tx, row.change, outcomeOfChange, reason);
     await this.note(tx, row, outcome.events, actor);
     return () => {
@@ -224,6 +226,7 @@ export class Rollouts implements RolloutQueue {
     await alarms.raise(tx, [
       { site: "", kind: "rollout-refused", target, count: 1, reason: `${target} (change ${row.change}): ${reason}` },
     ]);
+    await alarms.end(tx, standsStill(row.number));
     await changes.ended(tx, row.change, "aborted", reason);
     await audit.append(tx, {
       actor: central,
@@ -241,6 +244,11 @@ export class Rollouts implements RolloutQueue {
     if (now === undefined) throw new PlantgateError("INVARIANT", "the database told no time");
     return Number(now);
   }
+}
+
+/** The alarm of a rollout that cannot be looked at. */
+export function standsStill(number: number) {
+  return { site: "", kind: "rollout-waits", target: `rollout ${number} stands still` } as const;
 }
 
 function isOutcome(state: RolloutRecord["state"]): state is ChangeOutcome {

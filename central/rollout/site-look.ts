@@ -1,3 +1,4 @@
+import { compareVersions } from "../../protocol/index.ts";
 import type { SiteFacts, SiteReport } from "./facts.ts";
 import { forgiveRestart, judgeHealth, recall, remember } from "./health.ts";
 import type { RolloutLimits } from "./planner.ts";
@@ -58,6 +59,8 @@ export class SiteLook {
 
   tell(site: SiteRecord): SiteRecord {
     const facts = this.#of(site);
+    if (isAhead(site, facts.report))
+      return this.#leave(site, `runs ${describeRunning(facts.report, site.to)}, which is newer: somebody upgraded it meanwhile`);
     this.desires.push({ site: site.site, to: site.to });
     this.say(site.site, "told", `is to run ${nameOf(site.to)}`);
     // since the rollout was planned a person may have pushed: what is desired now is what it goes back to
@@ -80,7 +83,7 @@ export class SiteLook {
         return reason === undefined ? site : this.#fail(site, reason);
       }
       case "pending":
-        if (this.isMoved(site) || facts.link !== "reachable") return site;
+        if (this.isMoved(site) || facts.link !== "reachable" || isAhead(site, facts.report)) return site;
         this.say(site.site, "returned", "is within reach again");
         return { ...entering(site, "told", null), memory: site.memory && { ...site.memory, isStale: true } };
       case "failed":
@@ -223,6 +226,12 @@ export class SiteLook {
   #of({ site }: SiteRecord): SiteFacts {
     return this.#facts.get(site) ?? gone;
   }
+}
+
+/** Whether a machine runs a later version than it is to get, and another one than the rollout was planned with: it would refuse to go back (ADR 0157). */
+function isAhead({ from, to }: SiteRecord, report: SiteReport | null): boolean {
+  if (report === null || !isVersion(to) || !isVersion(from)) return false;
+  return report.version !== from.version && compareVersions(report.version, to.version) > 0;
 }
 
 function movedWords(facts: SiteFacts, to: Target): string {

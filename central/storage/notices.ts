@@ -1,8 +1,8 @@
 import { sql } from "kysely";
-import pg from "pg";
 import { z } from "zod";
 import { type Clock, type Lane, lanes } from "../../protocol/index.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { LedgerClient } from "./password-file.ts";
 import { clientConfig } from "./pool.ts";
 import type { Storage } from "./storage.ts";
 
@@ -79,7 +79,7 @@ async function listen(
   heard: (payload: string) => void,
 ): Promise<void> {
   while (!signal.aborted) {
-    const client = new pg.Client(clientConfig(url));
+    const client = new LedgerClient(clientConfig(url));
     try {
       const ended = new Promise<void>((resolve) => {
         client.on("error", () => resolve());

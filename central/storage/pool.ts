@@ -3,6 +3,7 @@ import type { PostgresPool, PostgresPoolClient } from "kysely";
 import pg from "pg";
 import { PlantgateError } from "../../protocol/index.ts";
 import { type LedgerGate, serverIdentity } from "./gate.ts";
+import { LedgerClient } from "./password-file.ts";
 
 /**
  * What connections are for. `work`: what gateways call, and projection; `reading`: people and their tools, whose long queries must not
@@ -65,6 +66,7 @@ export function openPool(url: string, use: PoolUse, gate: LedgerGate): PostgresP
   const pool = new pg.Pool({
     ...clientConfig(url),
     ...limits,
+    Client: LedgerClient,
     max: connections,
     idle_in_transaction_session_timeout: idleInTransactionMs,
     onConnect: ((client: pg.ClientBase) => inspect(client, gate)) as (client: pg.ClientBase) => void,

@@ -1,8 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
-import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { type Part, readArchive, writeArchive } from "../../../central/backup/archive.ts";
 import { backUp, restore, verify } from "../../../central/backup/main.ts";
 import { systemClock } from "../../../protocol/index.ts";
 import { backupOf } from "../../support/backups.ts";
@@ -92,6 +94,42 @@ describe("a backup file", () => {
       code: "INPUT_INVALID",
       message: expect.stringContaining("is not the one that its manifest describes"),
     });
+    expect(existsSync(dataDir)).toBe(false);
+  });
+
+  it("that is no file is refused at once, also what nobody writes into", { timeout: 30_000 }, async () => {
+    using folder = temporaryFolder();
+    const pipe = join(folder.path, "pipe");
+    const refused = { code: "INPUT_INVALID", message: "it is no file: name the backup itself" };
+    const dataDir = join(folder.path, "new");
+    for (const file of process.platform === "win32" || spawnSync("mkfifo", [pipe]).status !== 0 ? [] : [pipe, "/dev/null"]) {
+      await expect(verify({ file }), file).rejects.toMatchObject(refused);
+      await expect(restore({ file, dataDir, replace: false, clock: systemClock }), file).rejects.toMatchObject(refused);
+    }
+    expect(existsSync(dataDir)).toBe(false);
+  });
+
+  it("that lacks ledger or signing key is none, however well it was made", async () => {
+    await using central = await startTestCentral();
+    using folder = temporaryFolder();
+    const { file, manifest } = await backUp(backupOf(central, folder.path));
+    const dataDir = join(folder.path, "new");
+    const parts: Part[] = [];
+    const sink = (name: Part["name"]) => {
+      const part = join(folder.path, name);
+      writeFileSync(part, "");
+      parts.push({ name, file: part });
+      return { write: (piece: Buffer) => appendFileSync(part, piece), end: () => {} };
+    };
+    await readArchive(file, { sink });
+    for (const lacking of ["ledger.db", "signing-key.json"]) {
+      const made = join(folder.path, `without-${lacking}`);
+      const kept = <Each extends { readonly name: string }>(each: readonly Each[]) => each.filter(({ name }) => name !== lacking);
+      await writeArchive(made, { ...manifest, parts: kept(manifest.parts) }, kept(parts), {});
+      const refused = { code: "INPUT_INVALID", message: `it is no whole backup: ${lacking} is not in it` };
+      await expect(verify({ file: made })).rejects.toMatchObject(refused);
+      await expect(restore({ file: made, dataDir, replace: false, clock: systemClock })).rejects.toMatchObject(refused);
+    }
     expect(existsSync(dataDir)).toBe(false);
   });
 

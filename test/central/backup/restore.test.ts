@@ -4,6 +4,7 @@ import { zstdDecompressSync } from "node:zlib";
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { backUp, restore } from "../../../central/backup/main.ts";
+import { asideInDatabase } from "../../../central/backup/postgres-copy.ts";
 import { Identity } from "../../../gateway/identity/identity.ts";
 import { proveEnrollment } from "../../../gateway/identity/proofs.ts";
 import { systemClock } from "../../../protocol/index.ts";
@@ -11,7 +12,7 @@ import { backupOf } from "../../support/backups.ts";
 import { startTestCentral } from "../../support/central.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { signInAs } from "../../support/people.ts";
-import { createDatabase } from "../../support/postgres.ts";
+import { createDatabase, once } from "../../support/postgres.ts";
 import { kinds } from "./plant.ts";
 
 describe.skipIf(!kinds.includes("postgres"))("a database", () => {
@@ -61,6 +62,58 @@ describe.skipIf(!kinds.includes("postgres"))("a database", () => {
     await central.stop();
     await restore({ ...options, dataDir: join(folder.path, "new"), databaseUrl: empty.url, replace: false });
     expect(await empty.query('SELECT name FROM "Plant ""gate""".sites')).toEqual([{ name: "plant-a" }]);
+  });
+
+  it("is everybody's who had rights on it before, and nobody's else", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    await using empty = await createDatabase();
+    using folder = temporaryFolder();
+    const { dataDir, database } = central;
+    const [owner, reader] = [`owner of ${database!.name}`, `reader of ${database!.name}`];
+    const [ofOwner, ofReader] = [owner, reader].map((name) => pg.escapeIdentifier(name));
+    await database!.query(`CREATE ROLE ${ofOwner}; CREATE ROLE ${ofReader}; ALTER TABLE sites OWNER TO ${ofOwner};
+      GRANT SELECT ON sites TO ${ofReader} WITH GRANT OPTION; GRANT SELECT (name), UPDATE (name) ON users TO ${ofReader};
+      ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO ${ofReader}`);
+    const rights = (of: NonNullable<typeof database>) =>
+      of.query(
+        `SELECT has_schema_privilege($1, 'public', 'USAGE') AS usage, has_table_privilege($1, 'sites', 'SELECT WITH GRANT OPTION') AS sites,
+          has_any_column_privilege($1, 'users', 'SELECT, INSERT') AS users, has_column_privilege($1, 'users', 'password', 'SELECT') AS passwords,
+          has_table_privilege($1, 'audit', 'SELECT') AS audit,
+          (SELECT relowner::regrole::text FROM pg_class WHERE oid = 'sites'::regclass) AS owner,
+          (SELECT nspowner::regrole::text FROM pg_namespace WHERE oid = 'public'::regnamespace) AS schema`,
+        [reader],
+      );
+    const before = await rights(database!);
+    expect(before).toMatchObject([{ usage: true, sites: true, users: true, passwords: false, audit: false, owner: ofOwner }]);
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    const options = { file, clock: systemClock };
+    const { warnings } = await restore({ ...options, dataDir, databaseUrl: database!.url, replace: true });
+    expect([await rights(database!), warnings]).toEqual([before, []]);
+    await database!.query("CREATE TABLE later (n int)");
+    expect(await database!.query("SELECT has_table_privilege($1, 'later', 'SELECT') AS later", [reader])).toEqual([
+      { later: true },
+    ]);
+    await central.restart();
+    // whose rights those were is not in a backup
+    const elsewhere = await restore({ ...options, dataDir: join(folder.path, "new"), databaseUrl: empty.url, replace: false });
+    expect(elsewhere.warnings).toEqual([expect.stringContaining("Rights of other roles are not in a backup")]);
+  });
+
+  it("is filled also by a role that may not give all of them again, which is told", async () => {
+    await using database = await createDatabase();
+    const [own, other] = [`filler_${database.name}`, `other_${database.name}`];
+    await database.query(`CREATE ROLE ${own} LOGIN; CREATE ROLE ${other}; ALTER DATABASE ${database.name} OWNER TO ${own};
+      ALTER SCHEMA public OWNER TO ${own}; CREATE TABLE theirs (n int); ALTER TABLE theirs OWNER TO ${other}`);
+    const url = new URL(database.url);
+    url.username = own;
+    const notGiven = await asideInDatabase(url.href, "aside", async () => {
+      await once(url.href, `CREATE TABLE theirs (n int); GRANT SELECT ON theirs TO ${other}`);
+    });
+    expect(notGiven).toEqual([expect.stringMatching(`^ALTER TABLE public.theirs OWNER TO ${other} \\(.*must be`)]);
+    expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
+      { mark: null },
+    ]);
   });
 
   it("whose restore was cut off is not started on, nor backed up; the next run fills it and names what lies aside", async () => {
@@ -113,6 +166,49 @@ describe.skipIf(!kinds.includes("postgres"))("a restore that a database refuses"
     await central.restart();
     const { body } = await central.admin<{ sites: { name: string }[] }>("GET", "/v1/sites");
     expect(body.sites.map(({ name }) => name)).toEqual(["plant-a", "plant-b"]);
+  });
+});
+
+describe.skipIf(!kinds.includes("postgres"))("a restore whose database goes away while it is filled", () => {
+  it("says so, and leaves the remark with which no central starts", async () => {
+    await using database = await createDatabase();
+    await database.query("CREATE TABLE theirs (n int)");
+    const filled = asideInDatabase(database.url, "before_20261127t120000000z", async () => {
+      await database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+      );
+    });
+    await expect(filled).rejects.toMatchObject({ code: "PEER_UNREACHABLE", message: expect.stringContaining(database.name) });
+    expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
+      { mark: "plantgate: a restore fills this schema" },
+    ]);
+  });
+
+  it("keeps the mark in the folder where what was there could not be put back, and the next run names what lies aside", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    using folder = temporaryFolder();
+    await central.addSite("plant-a");
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    const { dataDir, database } = central;
+    await database!.query(`CREATE FUNCTION cut() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'plantgate-central';
+      RAISE EXCEPTION 'cut off'; END $$`);
+    await database!.query("CREATE EVENT TRIGGER cutting ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION cut()");
+    const options = { file, dataDir, databaseUrl: database!.url, replace: true, clock: systemClock };
+    await expect(restore(options)).rejects.toMatchObject({
+      code: "PEER_UNREACHABLE",
+      message: expect.stringMatching(
+        /cut off.*could not be put back: it lies in the schema before_\d{8}t\d{9}z\. Run the restore again/,
+      ),
+    });
+    await database!.query("DROP EVENT TRIGGER cutting");
+    await expect(central.restart()).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    const { movedTo } = await restore(options);
+    expect(movedTo.filter((name) => name.startsWith("schema before_"))).toHaveLength(1);
+    await central.restart();
+    expect((await central.admin<{ sites: unknown[] }>("GET", "/v1/sites")).body.sites).toHaveLength(1);
   });
 });
 

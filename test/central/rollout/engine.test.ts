@@ -267,6 +267,45 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     expect(await standing(test.storage)).toEqual([]);
   });
 
+  it("stand still with an alarm also where the first one could not be written", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    await addSites(test, ["a"]);
+    await start(test, "second", { strategy: quick });
+    const failing = Promise.reject(new Error("too much for its thread"));
+    failing.catch(() => {});
+    test.changes.slow.set("prod", failing);
+    const { raise } = test.alarms;
+    test.alarms.raise = () => Promise.reject(new Error("no room"));
+    await expect(test.look()).rejects.toThrow("no room");
+    test.alarms.raise = raise;
+    await test.look();
+    expect(await standing(test.storage)).toEqual([["", "rollout-waits"]]);
+  });
+
+  it("do not stand still any more, for a person, once they are ended or a central that was started anew goes on with them", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a"]);
+    await addSites(test, ["t"], "test");
+    await fleet.turn();
+    const other = await start(test, "other", { environment: "test", strategy: quick });
+    const { rollout } = await start(test, "second", { strategy: quick });
+    const failing = Promise.reject(new Error("too much for its thread"));
+    failing.catch(() => {});
+    for (const environment of ["prod", "test"]) test.changes.slow.set(environment, failing);
+    await test.look();
+    expect(await standing(test.storage)).toHaveLength(2);
+    await test.rollouts.decide(other.rollout, "abort", { actor: "grace", reason: "wrong plant" });
+    expect(await standing(test.storage)).toEqual([["", "rollout-waits"]]);
+    const { storage, clock } = test;
+    const anew = await openRollouts(lying.target, { storage, clock });
+    await new Fleet(anew).turn();
+    await anew.look();
+    expect([await stateOf(test, rollout), await standing(test.storage)]).toEqual(["running", []]);
+  });
+
   it("leave alone what was pushed meanwhile", async () => {
     await using lying = await openTestStorage(kind);
     await using test = await openRollouts(lying.target);

@@ -13,6 +13,39 @@ const to: VersionRef = { version: "0.2.0", package: "plantgate-gateway_0.2.0_amd
 const piece = 16 * 1024;
 
 describe("a rollout of a version", () => {
+  it("leaves alone who was upgraded past it by hand while it waited for its wave, and puts nobody back for that", () => {
+    const world = new Versions();
+    world.says("0.3.0", { state: "kept", version: "0.3.0" });
+    for (let second = 0; second < 200; second++) world.look();
+    expect([world.site.state, world.site.reason, world.desired]).toEqual([
+      "pending",
+      "runs 0.3.0, which is newer: somebody upgraded it meanwhile",
+      "",
+    ]);
+    expect(world.rollout.state).toBe("done");
+  });
+
+  it("leaves alone who comes back with a later one", () => {
+    const world = new Versions();
+    world.look();
+    world.link = "silent";
+    for (let second = 0; second < 40; second++) world.look();
+    expect(world.site.state).toBe("pending");
+    world.rollout = { ...world.rollout, state: "running" };
+    world.link = "reachable";
+    world.says("0.3.0", { state: "kept", version: "0.3.0" }, { startedAt: "2" });
+    world.look();
+    expect(world.site.state).toBe("pending");
+  });
+
+  it("tells who runs what the way back leads from", () => {
+    const world = new Versions();
+    world.site = toSiteRecord({ site: "a", from: to, to: from }, 0);
+    world.says("0.2.0", { state: "kept", version: "0.2.0" });
+    world.look();
+    expect([world.site.state, world.desired]).toEqual(["told", "0.1.0"]);
+  });
+
   it("forgives the restart that brings it, and none after that", () => {
     const world = new Versions();
     world.look();
