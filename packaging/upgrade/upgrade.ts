@@ -159,6 +159,12 @@ async function settledVersion(deps: TrialDeps): Promise<string> {
   const from = currentVersion(deps);
   if (from === undefined)
     throw new PlantgateError("USAGE", `no ${layout.role} is installed here: ${layout.current} is not there`);
+  // a note that names it could not be read again: there would be no way back
+  if (!versionName.safeParse(from).success)
+    throw new PlantgateError(
+      "USAGE",
+      `${layout.current} leads to "${from}", which is no version: lead it to one (ln -sfn versions/VERSION ${layout.current})`,
+    );
   return from;
 }
 

@@ -135,6 +135,20 @@ it("waits for another package manager before it makes a version official, and no
   expect(machine.record("last")).toMatchObject({ outcome: "kept", reason: "" });
   expect(await upgrade(busy(1000), machine.deb("0.3.0"), options)).toMatchObject({ kind: "kept" });
   expect(machine.record("last")).toMatchObject({ outcome: "kept", reason: expect.stringMatching(/lock is held; run: dpkg -i/) });
+  // what a person is told to install stays for that
+  await settle(machine.deps());
+  const [file = ""] = /\/\S*package\.deb/.exec(String(machine.record("last")?.reason)) ?? [];
+  expect(existsSync(file)).toBe(true);
+});
+
+it("begins nothing from what somebody linked by hand and is no version: no way would lead back", async () => {
+  using machine = new InstalledMachine();
+  machine.tree("0.1.0", join(machine.layout.top, "ours"));
+  rmSync(machine.layout.current);
+  symlinkSync("ours", machine.layout.current);
+  machine.boot();
+  await expect(upgrade(machine.deps(), machine.tar("0.2.0"), options)).rejects.toThrow(/leads to "ours", which is no version/);
+  expect([machine.current, machine.running, machine.record("trial")]).toEqual(["ours", "ours", undefined]);
 });
 
 it("goes on with its watch where the supervisor does not answer for a while", async () => {
