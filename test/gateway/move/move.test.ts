@@ -98,9 +98,7 @@ describe("a gateway that is moved", () => {
     for (const text of ["a-password", "BEGIN PRIVATE", "mfg.pick"]) expect(bytes.includes(text)).toBe(false);
   });
 
-  it("is in place whole after a cut at any step and the same again, and no gateway starts before", {
-    timeout: 60_000,
-  }, async () => {
+  it("is in place whole after a cut at any step and the same again, and no gateway starts before", async () => {
     using folder = temporaryFolder();
     const [old, file] = [join(folder.path, "old"), join(folder.path, "file")];
     await gatewayFolder(old, 3);
