@@ -8,7 +8,7 @@ import { BuildError } from "./command.ts";
 
 export interface Packing {
   readonly epochSeconds: number;
-  /** An eighth of the effort, for files that nobody downloads. */
+  /** With little effort, for files that nobody downloads. */
   readonly quick: boolean;
 }
 
