@@ -6,8 +6,14 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { BuildError } from "./command.ts";
 
+export interface Packing {
+  readonly epochSeconds: number;
+  /** With little effort, for files that nobody downloads. */
+  readonly quick: boolean;
+}
+
 /** Packs the folder `name` of `parent`: sorted, of root, all of one time. */
-export async function packArchive(parent: string, name: string, file: string, epochSeconds: number): Promise<void> {
+export async function packArchive(parent: string, name: string, file: string, { epochSeconds, quick }: Packing): Promise<void> {
   const options = [
     "--sort=name",
     `--mtime=@${epochSeconds}`,
@@ -23,7 +29,7 @@ export async function packArchive(parent: string, name: string, file: string, ep
   });
   const ended = once(tar, "close");
   const part = `${file}.part`;
-  await pipeline(tar.stdout, createGzip({ level: 6 }), createWriteStream(part));
+  await pipeline(tar.stdout, createGzip({ level: quick ? 1 : 6 }), createWriteStream(part));
   const [code] = (await ended) as [number | null];
   if (code !== 0) throw new BuildError(`packing ${name}: tar failed\n${complaint}`);
   await rename(part, file);

@@ -19,6 +19,8 @@ export interface BuildRequest {
   readonly out: string;
   readonly keyFile?: string | undefined;
   readonly alsoTrust?: readonly string[];
+  /** With little effort: larger files of the same content. */
+  readonly quick?: boolean;
   readonly tell: (what: string) => void;
 }
 
@@ -106,7 +108,7 @@ function nameOf(release: string, { name }: Platform): string {
 
 /** All that shares files by hard links is laid out before anything is packed: a link that is added changes a file that tar reads. */
 async function layOut(
-  { release, kind, role: wantedRoles, tell }: BuildRequest,
+  { release, kind, role: wantedRoles, quick = false, tell }: BuildRequest,
   wanted: readonly Platform[],
   place: Workspace,
   { epochSeconds }: Origin,
@@ -124,12 +126,12 @@ async function layOut(
   };
   for (const platform of wanted) {
     const name = nameOf(release, platform);
-    if (kind.includes("tar")) pack(`${name}.tar.gz`, (file) => packArchive(trees, name, file, epochSeconds));
+    if (kind.includes("tar")) pack(`${name}.tar.gz`, (file) => packArchive(trees, name, file, { epochSeconds, quick }));
     if (!kind.includes("deb") || platform.architecture === undefined) continue;
     for (const role of wantedRoles) {
       const root = join(place.work, "debs", `${role}-${platform.name}`);
       await layOutDeb({ release, role, platform, tree: join(trees, name), epochSeconds }, root);
-      pack(`plantgate-${role}_${release}_${platform.architecture}.deb`, (file) => packDeb(root, file, epochSeconds));
+      pack(`plantgate-${role}_${release}_${platform.architecture}.deb`, (file) => packDeb(root, file, { epochSeconds, quick }));
     }
   }
   return work;

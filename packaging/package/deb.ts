@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
+import type { Packing } from "./archive.ts";
 import { run } from "./command.ts";
 import type { Platform, Role } from "./platforms.ts";
 import { settle } from "./program.ts";
@@ -63,9 +64,9 @@ export async function layOutDeb({ release, role, platform, tree, epochSeconds }:
   await settle(root, epochSeconds);
 }
 
-export async function packDeb(root: string, file: string, epochSeconds: number): Promise<void> {
+export async function packDeb(root: string, file: string, { epochSeconds, quick }: Packing): Promise<void> {
   const part = `${file}.part`;
-  await run("dpkg-deb", ["--root-owner-group", "-Zzstd", "-z12", "--build", root, part], {
+  await run("dpkg-deb", ["--root-owner-group", "-Zzstd", `-z${quick ? 3 : 12}`, "--build", root, part], {
     env: { SOURCE_DATE_EPOCH: String(epochSeconds) },
     purpose: basename(file),
   });

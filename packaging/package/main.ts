@@ -13,6 +13,7 @@ interface Flags {
   readonly role: readonly Role[];
   readonly out: string;
   readonly alsoTrust?: readonly string[];
+  readonly quick?: boolean;
 }
 
 /** Takes several of the words that are known: `deb,tar`. */
@@ -41,6 +42,7 @@ const program = new Command("npm run package --")
   .option("--role <roles>", "of Debian packages: gateway, central or both", listOf(roles), roles)
   .option("--out <folder>", "where packages, downloads and work go", resolve(project, "out"))
   .option("--also-trust <file...>", "public keys (PEM) by which the versions after this one may be signed as well")
+  .option("--quick", "pack with little effort, for trying: the files are a seventh larger, and what is in them is the same")
   .addHelpText(
     "after",
     `

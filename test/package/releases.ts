@@ -133,6 +133,7 @@ export class Releases {
       "gateway",
       "--out",
       out,
+      "--quick",
     ];
     await must([...contained, process.execPath, join(project, "packaging/package/main.ts"), ...what], {
       cwd: project,

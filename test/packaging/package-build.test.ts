@@ -42,6 +42,7 @@ async function buildInto(folder: string): Promise<void> {
     out: folder,
     keyFile,
     alsoTrust: [trusted],
+    quick: true,
     tell,
   });
 }

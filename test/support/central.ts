@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { type Central, type CentralParts, startCentral } from "../../central/central.ts";
 import { type CentralSettings, centralSettings } from "../../central/settings/schema.ts";
 import { openLogger } from "../../central/telemetry/logger.ts";
+import { createEmptyLedger, putEmptyLedger } from "./empty-ledger.ts";
 import { generateGatewayKey, TestGateway } from "./gateway-client.ts";
-import { createDatabase, type TestDatabase } from "./postgres.ts";
+import type { TestDatabase } from "./postgres.ts";
 import type { StorageKind } from "./storages.ts";
 
 /** A central on a free port and a folder of its own; `restart` keeps the folder. */
@@ -45,7 +46,9 @@ export interface TestCentralOptions {
 
 export async function startTestCentral(options: TestCentralOptions = {}): Promise<TestCentral> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "plantgate-central-"));
-  const database = options.database ?? (options.storage === "postgres" ? await createDatabase() : undefined);
+  const database = options.database ?? (options.storage === "postgres" ? await createEmptyLedger() : undefined);
+  // what a test kept goes on with what it has
+  if (database === undefined && options.dataDir === undefined) await putEmptyLedger(join(dataDir, "ledger.db"));
   const log = openLogger({ level: process.env.PLANTGATE_TEST_LOG ?? "silent" });
   const settings = centralSettings.parse({
     dataDir,
@@ -116,13 +119,14 @@ export async function eventually<Value>(
   ask: () => Promise<Value>,
   holds: (value: Value) => boolean,
   deadlineMs = 120_000,
+  longestPauseMs = 100,
 ): Promise<Value> {
   const deadline = performance.now() + deadlineMs;
-  for (;;) {
+  for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
     const value = await ask();
     if (holds(value)) return value;
     if (performance.now() > deadline)
       throw new Error(`not reached in ${deadlineMs} ms; last seen: ${JSON.stringify(value)?.slice(0, 2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

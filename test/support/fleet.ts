@@ -72,6 +72,8 @@ export class Fleet {
         return done();
       },
       (is) => is,
+      120_000,
+      250,
     );
   }
 

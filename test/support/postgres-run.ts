@@ -15,14 +15,15 @@ const prefix = "plantgate-postgres-";
 
 /**
  * Before all tests: names the folder. After them: ends the server, if any test started it. The folder also holds what Node made of
- * our sources, so that only the first of the many processes that the tests start has to read them as TypeScript.
+ * our sources, unless the environment names one for that: only the first of the many processes that the tests start has to read them as
+ * TypeScript.
  */
 export default function setup(project: TestProject): () => void {
   endOrphans();
   const folder = mkdtempSync(join(tmpdir(), prefix));
   writeFileSync(join(folder, "owner"), String(process.pid));
   project.provide("postgresFolder", folder);
-  process.env.NODE_COMPILE_CACHE = join(folder, "compiled");
+  process.env.NODE_COMPILE_CACHE ??= join(folder, "compiled");
   return () => end(folder);
 }
 

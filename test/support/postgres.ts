@@ -1,21 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import pg from "pg";
-import { inject } from "vitest";
 import { claimPort } from "../fault/plant/ports.ts";
+import { onceARun } from "./once-a-run.ts";
 import { requireService } from "./services.ts";
 
 /** A database of its own on this run's server, gone with the test. */
@@ -33,11 +23,12 @@ export function postgresServer(): Promise<string | undefined> {
   return server;
 }
 
-export async function createDatabase(): Promise<TestDatabase> {
+/** @param template a database of this server that it is a copy of, and to which nothing is connected */
+export async function createDatabase(template = "template1"): Promise<TestDatabase> {
   const base = await postgresServer();
   if (base === undefined) throw new Error("there is no PostgreSQL");
   const name = `test_${randomUUID().replaceAll("-", "")}`;
-  await once(`${base}/postgres`, `CREATE DATABASE ${name}`);
+  await once(`${base}/postgres`, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = `${base}/${name}`;
   return {
     url,
@@ -60,22 +51,10 @@ export async function once(url: string, sql: string, values: readonly unknown[] 
   }
 }
 
-/** Test files run in processes of their own: the one that makes the folder first starts the server, the others wait for it. */
 async function findOrStart(): Promise<string | undefined> {
   const binary = await requireService("postgres");
   if (binary === undefined) return undefined;
-  const folder = inject("postgresFolder");
-  const ready = join(folder, "ready");
-  try {
-    mkdirSync(join(folder, "starting"));
-  } catch {
-    for (let tries = 0; tries < 3000 && !existsSync(ready); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
-    return readFileSync(ready, "utf8");
-  }
-  const { url } = await startServer(dirname(binary), folder);
-  writeFileSync(`${ready}.new`, url);
-  renameSync(`${ready}.new`, ready);
-  return url;
+  return onceARun("server", async (folder) => (await startServer(dirname(binary), folder)).url);
 }
 
 export interface OwnServer extends AsyncDisposable {

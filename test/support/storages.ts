@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StorageTarget } from "../../central/storage/storage.ts";
+import { createEmptyLedger, putEmptyLedger } from "./empty-ledger.ts";
 import { createDatabase, postgresServer } from "./postgres.ts";
 
 /** What central's tests run on: `describe.each(await storages())("on %s", (storage) => …)`. */
@@ -18,10 +19,14 @@ export interface TestStorage extends AsyncDisposable {
   readonly folder: string;
 }
 
-/** An empty storage of its own, gone with the test. */
-export async function openTestStorage(kind: StorageKind): Promise<TestStorage> {
+/**
+ * A storage of its own that holds nothing but its schema, gone with the test.
+ * @param isNew where it has not even that
+ */
+export async function openTestStorage(kind: StorageKind, { isNew = false } = {}): Promise<TestStorage> {
   const folder = mkdtempSync(join(tmpdir(), "plantgate-storage-"));
-  const database = kind === "postgres" ? await createDatabase() : undefined;
+  const database = kind === "postgres" ? await (isNew ? createDatabase() : createEmptyLedger()) : undefined;
+  if (database === undefined && !isNew) await putEmptyLedger(join(folder, "ledger.db"));
   return {
     kind,
     folder,

@@ -22,7 +22,7 @@ describe.each(await storages())("a ledger on %s that a newer central wrote", (ki
   });
 
   it("has the schema that this version names", async () => {
-    await using storage = await openTestStorage(kind);
+    await using storage = await openTestStorage(kind, { isNew: true });
     const db = await openStorage(storage.target);
     const { rows } = await sql<{ name: string }>`SELECT name FROM kysely_migration ORDER BY name DESC LIMIT 1`.execute(db);
     expect(rows).toEqual([{ name: lastStep }]);

@@ -150,7 +150,7 @@ const rotateAlone = (central: TestCentral) =>
   );
 
 it.each(await storages())("makes the key that a site was pinned to its active one, on %s", async (kind) => {
-  await using storage = await openTestStorage(kind);
+  await using storage = await openTestStorage(kind, { isNew: true });
   const { target } = storage;
   const db = new Kysely<Record<string, Record<string, unknown>>>({
     dialect:
