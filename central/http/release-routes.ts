@@ -105,7 +105,7 @@ export function releaseRoutes({ guards, packages, reading }: ReleaseRouteDeps) {
       },
       responses: {
         200: jsonAnswer("On disk", z.object({ number: z.int() })),
-        ...problems(...callerProblems, "invalid", "unsupported-media", "too-large", "not-found"),
+        ...problems(...callerProblems, "invalid", "unsupported-media", "too-large", "not-found", "conflict"),
       },
     }),
     async (c) => {

@@ -11,7 +11,7 @@ import type { Schema } from "../storage/schema.ts";
 import type { Storage, StorageTransaction } from "../storage/storage.ts";
 import { beside } from "./beside.ts";
 import { mostSites, type Ran, whereRan } from "./proven.ts";
-import { bytesOf, type RoomDeps, requireRoom } from "./room.ts";
+import { bytesOf, type RoomDeps, requireRoom, requireRoomForChunk } from "./room.ts";
 import { wantedBy } from "./wanted.ts";
 
 export type PackageRow = Selectable<Schema["release_packages"]>;
@@ -113,6 +113,8 @@ export class Packages {
         .insertInto("release_packages")
         .values({ ...row, begun_at: clock.now(), added_by: actor.name, added_at: null })
         .execute();
+      // what another one has begun is gone for this
+      if (known && !isSamePerson(known.added_by, actor.name)) await this.#noteDropped(tx, actor, known);
       return { kind: "begun", upload, received: 0 };
     });
   }
@@ -148,6 +150,7 @@ export class Packages {
       const wanted = Math.min(chunkBytes, row.size - number * chunkBytes);
       if (body.length !== wanted)
         throw new ChangeRefused("invalid", `chunk ${number} has ${Math.max(0, wanted)} bytes, ${body.length} came`);
+      await requireRoomForChunk(tx, this.#deps, body.length);
       const { numInsertedOrUpdatedRows: kept } = await tx
         .insertInto("release_chunks")
         .values({ upload, number, body })
@@ -209,7 +212,7 @@ export class Packages {
 
   /** Takes away what was begun and not ended. @throws ChangeRefused for what another one began, without a say in all environments */
   async drop(actor: Actor, upload: string): Promise<Pick<PackageRow, "file" | "version">> {
-    const { storage, audit } = this.#deps;
+    const { storage } = this.#deps;
     return storage.transaction().execute(async (tx) => {
       await lockChanges(tx);
       const row = await tx
@@ -219,16 +222,19 @@ export class Packages {
         .returningAll()
         .executeTakeFirst();
       if (!row) throw new ChangeRefused("not-found", "there is no such upload under way");
-      const { file, version, added_by: by } = row;
       requireOwn(actor, row);
       await tx.deleteFrom("release_chunks").where("upload", "=", upload).execute();
-      await audit.append(tx, {
-        actor: actor.name,
-        action: "release.uploadDropped",
-        subject: `release/${version}`,
-        detail: { file, by },
-      });
-      return { file, version };
+      await this.#noteDropped(tx, actor, row);
+      return { file: row.file, version: row.version };
+    });
+  }
+
+  async #noteDropped(tx: StorageTransaction, actor: Actor, { file, version, added_by: by }: PackageRow): Promise<void> {
+    await this.#deps.audit.append(tx, {
+      actor: actor.name,
+      action: "release.uploadDropped",
+      subject: `release/${version}`,
+      detail: { file, by },
     });
   }
 

@@ -53,13 +53,37 @@ export async function requireRoom(
   if (disk) requireDisk(disk(), { size, toCome: await toComeOf(tx, open), reusable: await reusableBytes(tx) });
 }
 
+/** Plants have sent, too, since the package was begun. @throws ChangeRefused where they need the room now */
+export async function requireRoomForChunk(
+  tx: StorageTransaction,
+  { disk }: Pick<RoomDeps, "disk">,
+  bytes: number,
+): Promise<void> {
+  if (!disk) return;
+  const { freeBytes, sizeBytes } = disk();
+  const left = leftOf(sizeBytes);
+  if (freeBytes >= takenBy(bytes, await reusableBytes(tx)) + left) return;
+  throw new ChangeRefused(
+    "conflict",
+    `the ledger's disk has ${mebibytes(freeBytes)} MiB free, and ${mebibytes(left)} stay for what plants send: make room there, and send the package again, which goes on from here`,
+  );
+}
+
+function leftOf(sizeBytes: number): number {
+  return Math.min(kept.bytes, Math.floor(sizeBytes / kept.share));
+}
+
 /** A chunk lies in SQLite's log, too, until that is folded in; the ledger grows only by what its free pages do not hold. */
+function takenBy(bytes: number, reusable: number): number {
+  return bytes + Math.max(0, bytes - reusable);
+}
+
 function requireDisk(
   { freeBytes, sizeBytes }: Disk,
   { size, toCome, reusable }: { readonly size: number; readonly toCome: number; readonly reusable: number },
 ): void {
-  const taken = (bytes: number): number => bytes + Math.max(0, bytes - reusable);
-  const left = Math.min(kept.bytes, Math.floor(sizeBytes / kept.share));
+  const taken = (bytes: number): number => takenBy(bytes, reusable);
+  const left = leftOf(sizeBytes);
   if (freeBytes >= taken(toCome + size) + left) return;
   const begun = toCome === 0 ? "" : `, ${mebibytes(taken(toCome))} are for those on their way`;
   throw new ChangeRefused(

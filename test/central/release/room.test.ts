@@ -98,3 +98,30 @@ it("takes the place in the ledger of a version that was removed", async () => {
   await packages.remove(emil, "0.2.0");
   await begin(packages, second);
 });
+
+it("goes on once there is room again where plants have taken it meanwhile", async () => {
+  await using ledger = await onDisk(48 * mebibyte);
+  const { packages, disk } = ledger;
+  const own = debOf("0.2.0");
+  const upload = await begin(packages, own);
+  await packages.receive(upload, 0, chunk(own, 0));
+  disk.freeBytes = 33 * mebibyte;
+  await expect(packages.receive(upload, 1, chunk(own, 1))).rejects.toThrow(
+    "the ledger's disk has 33 MiB free, and 32 stay for what plants send: make room there, and send the package again, which goes on from here",
+  );
+  disk.freeBytes = 34 * mebibyte;
+  await packages.receive(upload, 1, chunk(own, 1));
+  expect((await packages.list()).uploads).toMatchObject([{ chunks: 2 }]);
+});
+
+it("that takes the place of what another one has begun under its name is noted as that", async () => {
+  await using own = await openTestStorage("sqlite");
+  const storage = await openStorage(own.target);
+  const packages = new Packages({ storage, clock: systemClock, audit: new Audit(systemClock), mostBytes: 1e9, version: null });
+  await packages.begin({ ...emil, name: "eve" }, makePackage(deb));
+  await packages.begin(emil, makePackage(deb));
+  await packages.begin(emil, makePackage(deb));
+  const entries = (await storage.selectFrom("audit").select("entry").execute()).map(({ entry }) => JSON.parse(entry));
+  await storage.destroy();
+  expect(entries).toMatchObject([{ actor: "emil", action: "release.uploadDropped", detail: { file: deb, by: "eve" } }]);
+});
