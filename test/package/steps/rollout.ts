@@ -31,6 +31,11 @@ export async function rollOut(stage: Stage): Promise<void> {
       ({ state }) => ["done", "aborted", "rolled-back"].includes(state),
     );
     expect(rollout.state === "done", "the rollout is done", { state: rollout.state, reason: rollout.reason });
+    // central hears that it is kept before its updater has put units and versions in order
+    await until(
+      () => gateway.isOnTrial(),
+      (isOnTrial) => !isOnTrial,
+    );
     await runs(stage, versions.next);
     const { sites } = await central.call<ReleasesAnswer>("GET", "/v1/releases");
     expect(sites[0]?.version === versions.next && sites[0].upgrade?.state === "kept", "central knows it", sites[0]);
