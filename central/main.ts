@@ -1,4 +1,4 @@
-import { describeError, keepAlive, PlantgateError, systemClock, unsupervised } from "../protocol/index.ts";
+import { describeError, keepAlive, PlantgateError, settingsProblems, systemClock, unsupervised } from "../protocol/index.ts";
 import { startCentral } from "./central.ts";
 import { centralSettings } from "./settings/schema.ts";
 
@@ -14,10 +14,7 @@ export { lastStep as schemaStep } from "./storage/migrations.ts";
 export async function runCentral(raw: unknown, supervisor = unsupervised, version?: string): Promise<number> {
   const settings = centralSettings.safeParse(raw);
   if (!settings.success) {
-    throw new PlantgateError(
-      "USAGE",
-      settings.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
-    );
+    throw new PlantgateError("USAGE", settingsProblems(settings.error));
   }
   const central = await startCentral(Object.freeze(settings.data), { version });
   supervisor.ready();

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { describeError, keepAlive, PlantgateError, systemClock, unsupervised } from "../protocol/index.ts";
+import { describeError, keepAlive, PlantgateError, settingsProblems, systemClock, unsupervised } from "../protocol/index.ts";
 import { startGateway } from "./gateway.ts";
 import { gatewaySettings } from "./settings/schema.ts";
 import { readStored } from "./settings/stored.ts";
@@ -21,7 +21,7 @@ export async function runGateway(raw: unknown, supervisor = unsupervised): Promi
   // what was enrolled, unless it is said otherwise
   const parsed = gatewaySettings.safeParse(given ? { ...stored, ...said } : raw);
   if (!parsed.success) {
-    throw new PlantgateError("USAGE", parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+    throw new PlantgateError("USAGE", settingsProblems(parsed.error));
   }
   const gateway = await startGateway(parsed.data);
   supervisor.ready();

@@ -5,6 +5,7 @@ export * from "./base/flushed-files.ts";
 export * from "./base/json.ts";
 export * from "./base/retry.ts";
 export * from "./base/scope.ts";
+export * from "./base/settings-problems.ts";
 export * from "./base/size.ts";
 export * from "./base/supervisor.ts";
 export * from "./batch.ts";

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
+import pg from "pg";
 import { describeError, type Finding, fault, ok, stopping, unchecked } from "../../protocol/index.ts";
 import { migrations } from "../storage/migrations.ts";
 import { LedgerClient } from "../storage/password-file.ts";

@@ -14,6 +14,7 @@ import {
   type Ntp,
   notKnown,
   parseJson,
+  settingsProblems,
 } from "../../protocol/index.ts";
 import { type CentralSettings, centralSettings } from "../settings/schema.ts";
 import { SigningKey } from "../storage/signing-key.ts";
@@ -62,7 +63,7 @@ export class CentralFacts {
     if (said && !said.known) return said;
     const parsed = centralSettings.safeParse({ ...(said?.known ? said.value : {}), dataDir });
     if (parsed.success) return known(parsed.data);
-    return notKnown(parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "));
+    return notKnown(settingsProblems(parsed.error));
   }
 
   get pid(): number | undefined {

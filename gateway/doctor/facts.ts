@@ -17,6 +17,7 @@ import {
   PlantgateError,
   parseJson,
   secretsIn,
+  settingsProblems,
 } from "../../protocol/index.ts";
 import { machineDisk } from "../agent/disk.ts";
 import { AgentDocuments, type AgentState } from "../agent/documents.ts";
@@ -115,7 +116,7 @@ export class Facts {
         if (!("site" in raw) || !("centralUrl" in raw)) return notKnown("this gateway is not enrolled");
         const parsed = gatewaySettings.safeParse(raw);
         if (parsed.success) return known(parsed.data);
-        return notKnown(parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "));
+        return notKnown(settingsProblems(parsed.error));
       } catch (error) {
         return whyNot(error);
       }

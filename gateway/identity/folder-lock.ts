@@ -20,7 +20,6 @@ export function lockFolder(dataDir: string, as: "gateway" | "mover" = "gateway")
     throw new PlantgateError(
       "DATA_FOLDER_LOCKED",
       `another gateway runs on the data folder ${dataDir}; stop it first, or give this one a folder of its own`,
-      { cause },
     );
   }
   try {

@@ -167,7 +167,7 @@ export class Transport {
       return { kind: "problem", problem: told.data, retryAfterMs: retryAfter(headers["retry-after"]) };
     } catch (cause) {
       if (cause instanceof PlantgateError) throw cause;
-      throw new PlantgateError("PEER_UNREACHABLE", `central does not answer at ${url.origin}`, { cause });
+      throw noTls(url, cause) ?? new PlantgateError("PEER_UNREACHABLE", `central does not answer at ${url.origin}`, { cause });
     }
   }
 
@@ -263,6 +263,15 @@ export class Transport {
     if (Math.abs(next - (this.centralNow() ?? now)) > 5000) this.#token = undefined;
     this.#told = { central: next, at: clock.monotonic() };
   }
+}
+
+/** OpenSSL's own words for a server that answers a handshake with something else name a line of its source. */
+function noTls({ origin, host }: URL, cause: unknown): PlantgateError | undefined {
+  if ((cause as NodeJS.ErrnoException).code !== "ERR_SSL_WRONG_VERSION_NUMBER") return undefined;
+  return new PlantgateError(
+    "PEER_UNREACHABLE",
+    `what answers at ${origin} does not speak TLS; where it speaks plain HTTP, its address is http://${host}`,
+  );
 }
 
 /** More than a request asked for is central's mistake, or not central; more than any answer has is a way that is broken. */

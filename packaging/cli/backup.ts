@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { version } from "../../gateway/version.ts";
 import { systemClock } from "../../protocol/index.ts";
 import { parseLimit } from "./arguments.ts";
-import { asOwner, becomeOwner, installed, settingsOf } from "./installed.ts";
+import { asOwner, becomeOwner, installed, requireOpen, settingsOf } from "./installed.ts";
 import { loadModule } from "./module.ts";
 import { addOutputOption, type OutputOptions, print } from "./output.ts";
 import { tellProgress } from "./progress.ts";
@@ -106,6 +106,7 @@ export function centralOf(options: { readonly data?: string; readonly config?: s
   const isHere = here !== undefined && options.data !== undefined && resolve(options.data) === resolve(here.dataDir);
   const said = { dataDir: isHere ? undefined : options.data, databaseUrl: options.database };
   const { dataDir, databaseUrl } = settingsOf("central", options.config, said);
+  requireOpen(String(dataDir));
   return { dataDir: String(dataDir), databaseUrl: databaseUrl === undefined ? undefined : String(databaseUrl) };
 }
 

@@ -6,7 +6,7 @@ import { version } from "../../gateway/version.ts";
 import type { Supervisor } from "../../protocol/index.ts";
 import { parseBacklog, parseDays, parseLife, parseMebibytes, parsePort, parseSeconds } from "./arguments.ts";
 import { addConnectionOptions, CentralClient, type ConnectionOptions } from "./connection.ts";
-import { becomeOwner, requireWritable, settingsOf } from "./installed.ts";
+import { becomeOwner, requireOpen, requireWritable, settingsOf } from "./installed.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 import { type RefusedSettings, withoutNewer } from "./newer-settings.ts";
@@ -93,6 +93,7 @@ export function addCentralCommand(program: Command, done: Run): void {
         });
         settings.consoleDir ??= builtConsole();
         becomeOwner(String(settings.dataDir));
+        requireOpen(String(settings.dataDir));
         requireWritable("central", String(settings.dataDir));
         const { runCentral, refusedSettings } = (await loadModule("central/main")) as {
           runCentral: (raw: unknown, supervisor: Supervisor, version: string) => Promise<number>;

@@ -1,9 +1,10 @@
 import type { Command } from "commander";
 import { parsePort } from "./arguments.ts";
 import type { Run } from "./main.ts";
-import { loadModule } from "./module.ts";
+import { hasModule, loadModule } from "./module.ts";
 
 export function addDemoCommand(program: Command, done: Run): void {
+  if (!hasModule("packaging/demo/demo")) return;
   program
     .command("demo")
     .description("Run central, two plants and the ERP's site with simulated systems on this machine.")

@@ -2,9 +2,10 @@ import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { writeRequest } from "../../gateway/enrollment/by-file.ts";
 import { type EnrollProgress, enroll } from "../../gateway/enrollment/enroll.ts";
+import { readStored } from "../../gateway/settings/stored.ts";
 import { PlantgateError, systemClock } from "../../protocol/index.ts";
 import { parseAddress } from "./arguments.ts";
-import { asOwner, dataOption, startService } from "./installed.ts";
+import { asOwner, dataOption, placeHere, startService } from "./installed.ts";
 
 interface EnrollFlags {
   readonly data: string;
@@ -44,8 +45,10 @@ export function addEnrollCommand(program: Command): void {
       const options = { dataDir: flags.data, centralUrl: flags.central, token: flags.token, ...way };
       const certificates = flags.centralCa === undefined ? [] : [flags.centralCa];
       const { site, fingerprint } = await asOwner(flags.data, certificates, ([centralCaFile]) =>
-        enroll({ ...options, centralCaFile }, { clock: systemClock, tell }, stopping.signal),
-      );
+        enroll({ ...options, centralCaFile }, { clock: systemClock, tell: teller(flags.central as string) }, stopping.signal),
+      ).catch((error: unknown) => {
+        throw alreadyRuns(error, flags.data) ?? error;
+      });
       process.stdout.write(`${site}: this gateway is enrolled, its key is ${fingerprint}\n`);
       process.stderr.write(`${await startService("gateway", flags.data)}\n`);
     });
@@ -61,15 +64,38 @@ async function request(file: string, dataDir: string, way: Parameters<typeof wri
   );
 }
 
-function tell(progress: EnrollProgress): void {
-  if (progress.kind === "reached") process.stderr.write("Central answers.\n");
-  else if (progress.kind === "unreached")
-    process.stderr.write(`Central is not reached, it is tried again: ${progress.reason}\n${dateAdvice(progress.reason)}`);
-  else
-    process.stderr.write(
-      `Site "${progress.site}". Fingerprint of this gateway's key:\n\n${spoken(progress.fingerprint)}\n\n` +
-        `Compare it with somebody at central, who then confirms it:\n  plantgate site confirm ${progress.site} --fingerprint ${progress.fingerprint}\nWaiting for that ...\n`,
-    );
+function teller(centralUrl: string): (progress: EnrollProgress) => void {
+  return (progress) => {
+    if (progress.kind === "reached") process.stderr.write("Central answers.\n");
+    else if (progress.kind === "unreached")
+      process.stderr.write(
+        `Central is not reached, it is tried again until Ctrl-C: ${progress.reason}\n${dateAdvice(progress.reason)}${schemeAdvice(centralUrl, progress.reason)}`,
+      );
+    else
+      process.stderr.write(
+        `Site "${progress.site}". Fingerprint of this gateway's key:\n\n${spoken(progress.fingerprint)}\n\n` +
+          `Compare it with somebody at central, who then confirms it:\n  plantgate site confirm ${progress.site} --fingerprint ${progress.fingerprint}\nWaiting for that ...\n`,
+      );
+  };
+}
+
+/** Who enrolls a second time, mostly by a mistake, is told what there is instead of a lock. */
+function alreadyRuns(error: unknown, dataDir: string): PlantgateError | undefined {
+  if (!(error instanceof PlantgateError) || error.code !== "DATA_FOLDER_LOCKED") return undefined;
+  const stored = readStored(dataDir);
+  if (!stored) return undefined;
+  const how = placeHere("gateway", dataDir)?.stop ?? "end its process with SIGTERM";
+  return new PlantgateError(
+    "DATA_FOLDER_LOCKED",
+    `this gateway is enrolled as ${stored.site} at ${stored.centralUrl}, and runs: nothing was changed. To enroll it anew stop it first: ${how}`,
+  );
+}
+
+/** A server with TLS closes on plain HTTP, or answers what is no answer of central's. */
+function schemeAdvice(centralUrl: string, reason: string): string {
+  const { protocol, host } = new URL(centralUrl);
+  if (protocol !== "http:" || !/socket hang up|Parse Error|answered 400/.test(reason)) return "";
+  return `Where central is behind TLS, its address is https://${host}.\n`;
 }
 
 /** A certificate that is good is not yet, or no more, by a clock that is wrong. */

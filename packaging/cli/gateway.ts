@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { Supervisor } from "../../protocol/index.ts";
-import { becomeOwner, installed, requireWritable, settingsOf } from "./installed.ts";
+import { becomeOwner, installed, requireOpen, requireWritable, settingsOf } from "./installed.ts";
 import type { Run } from "./main.ts";
 import { loadModule } from "./module.ts";
 import { addMoveCommands } from "./move.ts";
@@ -51,6 +51,7 @@ export function addGatewayCommand(program: Command, done: Run): void {
       const here = installed("gateway");
       if (here && resolve(here.dataDir) === resolve(String(settings.dataDir))) settings.installedDir ??= here.root;
       becomeOwner(String(settings.dataDir));
+      requireOpen(String(settings.dataDir));
       requireWritable("gateway", String(settings.dataDir));
       const { runGateway, refusedSettings } = (await loadModule("gateway/main")) as {
         runGateway: (raw: unknown, supervisor: Supervisor) => Promise<number>;

@@ -98,11 +98,26 @@ export function dataOption(command: Command, role: Role, description: string): C
   return command
     .option("--data <folder>", `${description} (default: that of the installed ${role})`)
     .hook("preAction", (_, action) => {
-      if (action.opts().data !== undefined) return;
-      const here = installed(role);
-      if (here) action.setOptionValue("data", here.dataDir);
-      else action.error("error: required option '--data <folder>' not specified");
+      if (action.opts().data === undefined) {
+        const here = installed(role);
+        if (here) action.setOptionValue("data", here.dataDir);
+        else action.error("error: required option '--data <folder>' not specified");
+      }
+      requireOpen(String(action.opts().data));
     });
+}
+
+/**
+ * Whoever forgot sudo is told that: to a user who may not enter a folder, all that lies in it looks as if it were not there.
+ * @throws the system's error EACCES, with the folder
+ */
+export function requireOpen(dataDir: string): void {
+  try {
+    // of a file that is no folder its command says so; root, too, may not enter one
+    if (statSync(dataDir, { throwIfNoEntry: false })?.isDirectory()) accessSync(dataDir, constants.X_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES") throw error;
+  }
 }
 
 /** Root becomes the owner of a folder for good, so that nothing in it is left behind that its service cannot read. */

@@ -6,7 +6,7 @@ import { moveIn, requestMove } from "../../gateway/move/move-in.ts";
 import { type Moved, type MoveProgress, moveOut, requireMovedOut, undoMoveOut } from "../../gateway/move/move-out.ts";
 import { PlantgateError, parseJson, systemClock } from "../../protocol/index.ts";
 import { spoken } from "./enroll.ts";
-import { asOwner, installed, placeHere } from "./installed.ts";
+import { asOwner, installed, placeHere, requireOpen } from "./installed.ts";
 import { ask } from "./prompt.ts";
 
 interface OutFlags {
@@ -59,6 +59,7 @@ function dataOf(command: Command): string {
   const { data } = command.optsWithGlobals() as { data?: string };
   const folder = data ?? installed("gateway")?.dataDir;
   if (folder === undefined) throw new PlantgateError("USAGE", "say where the gateway's data is: --data FOLDER");
+  requireOpen(folder);
   return folder;
 }
 

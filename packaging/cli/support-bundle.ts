@@ -26,7 +26,7 @@ export function addSupportBundleCommand(program: Command): void {
     .action(async (flags: BundleFlags) => {
       if (existsSync(flags.out)) throw new PlantgateError("USAGE", `${flags.out} is there already; name another file`);
       const { archiveOf, guardedParts, listOf } = await import("../doctor/bundle.ts");
-      const { parts, searched, short } = await guardedParts(flags, flags.without ?? []);
+      const { parts, searched, short, closed } = await guardedParts(flags, flags.without ?? []);
       writeFileSync(flags.out, archiveOf(parts), { mode: 0o600, flag: "wx" });
       process.stdout.write(`${listOf(parts)}\n`);
       process.stderr.write(
@@ -34,5 +34,9 @@ export function addSupportBundleCommand(program: Command): void {
           short.length === 0 ? "" : ` Too short to be looked for: ${short.join(", ")}.`
         } Look at it before you send it.\n`,
       );
+      if (closed)
+        process.stderr.write(
+          `It holds little: ${closed} is closed to this user. Make it again as root, or as the user whose that folder is.\n`,
+        );
     });
 }

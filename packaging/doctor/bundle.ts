@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { tarEnd, tarHeader, tarPadding } from "../../central/backup/tar.ts";
 import { version } from "../../gateway/version.ts";
 import { PlantgateError } from "../../protocol/index.ts";
-import { machineRoot } from "../cli/installed.ts";
+import { machineRoot, requireOpen } from "../cli/installed.ts";
 import { collect, type Part } from "./collect.ts";
 import { type ExamineOptions, examine, prepare, subjectOf } from "./examine.ts";
 import { LeakGuard } from "./leaks.ts";
@@ -16,6 +16,8 @@ export interface Guarded {
   readonly searched: number;
   /** Names of those that are too short to be searched for. */
   readonly short: readonly string[];
+  /** The data folder, where whoever makes it may not look into it. */
+  readonly closed: string | undefined;
 }
 
 /**
@@ -47,7 +49,16 @@ export async function guardedParts(options: ExamineOptions, without: readonly st
       "INVARIANT",
       `nothing was written: ${leaks.join("; ")}. Leave that file out with --without, and change the secret: it stands where it should not`,
     );
-  return { parts, searched: guard.searched, short: guard.short };
+  return { parts, searched: guard.searched, short: guard.short, closed: isClosed(subject.dataDir) ? subject.dataDir : undefined };
+}
+
+function isClosed(folder: string): boolean {
+  try {
+    requireOpen(folder);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** `.tar.gz` with one folder. */

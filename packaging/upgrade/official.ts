@@ -19,6 +19,8 @@ export async function makeOfficial(deps: TrialDeps, { version, package: name }: 
   const command = isDebian ? dpkgCommand(file, machine) : machine.exists(script) ? ["sh", script, layout.role] : undefined;
   if (command === undefined) return undefined;
   const [program = "", ...args] = command;
+  // dpkg unpacks all of it once more, which takes longer than a person waits without a word
+  if (isDebian) tell(`dpkg is told of version ${version}`);
   for (let tries = 1; ; tries++) {
     try {
       await machine.run(program, args, dpkgWithinMs);

@@ -134,6 +134,14 @@ it.each([
   transport.close();
 });
 
+it("says of a server without TLS what its address may be", async () => {
+  await using server = await plain();
+  using transport = open(`https://127.0.0.1:${server.port}`);
+  expect(await why(transport.send())).toBe(
+    `what answers at https://127.0.0.1:${server.port} does not speak TLS; where it speaks plain HTTP, its address is http://127.0.0.1:${server.port}`,
+  );
+});
+
 it("says nothing, and no token, to a server that has not the pinned key", async () => {
   await using server = await secure();
   const other = await authority.issue();

@@ -42,6 +42,12 @@ export async function install(stage: Stage): Promise<{ installSeconds: number; i
     expect(listening === "", "no port is listened on", listening);
     const { out } = await stage.gateway.plantgate("--version");
     expect(out.includes(stage.gateway.current()), "the command says its version", out);
+    const demo = await stage.gateway.plantgate("demo");
+    expect(
+      demo.code === 2 && demo.err.includes("unknown command 'demo'"),
+      "the demo, which is in no package, is no command",
+      demo,
+    );
     const exposure = await stage.gateway.exposure();
     stage.note(`systemd-analyze security: ${exposure}`);
     expect(exposure < 2, "systemd-analyze security below 2.0", exposure);
