@@ -37,8 +37,9 @@ function named(version: string | undefined, platform: string | undefined, kind: 
 }
 
 /**
- * Negative: `one` is older. By numbers, as semantic versions are; what comes before a release (`1.2.3-rc.1`) is older than it. What stands behind a
- * plus counts last, as for dpkg.
+ * Negative: `one` is older. By numbers, as semantic versions are; what comes before a release (`1.2.3-rc.1`, which Debian writes `1.2.3~rc.1`) is older than it.
+ * What stands behind a plus counts last, and numbers within a word as numbers, as for dpkg (ADR 0154): whoever could be led from 1.0.0+2 to 1.0.0+1 unasked could be
+ * led to an old hole.
  */
 export function compareVersions(one: string, other: string): number {
   const [a, b] = [parts(one), parts(other)];
@@ -58,7 +59,7 @@ interface Parts {
 
 function parts(version: string): Parts {
   const [said = "", build = ""] = version.split("+");
-  const dash = said.indexOf("-");
+  const dash = said.search(/[-~]/);
   const [core, before] = dash === -1 ? [said, ""] : [said.slice(0, dash), said.slice(dash + 1)];
   const words = (text: string): string[] => (text === "" ? [] : text.split("."));
   return { numbers: core.split(".").map(Number), before: words(before), build: words(build) };
@@ -74,11 +75,23 @@ function compareLists(one: readonly string[], other: readonly string[]): number 
   return one.length - other.length;
 }
 
+/** `b9` is older than `b10`, `1a` than `2`, and any number than any letter. */
 function compareWords(one: string, other: string): number {
-  const [a, b] = [/^\d+$/.test(one), /^\d+$/.test(other)];
-  if (a && b) return Number(one) - Number(other);
-  if (a !== b) return a ? -1 : 1;
-  return one < other ? -1 : one > other ? 1 : 0;
+  const [a, b] = [runsOf(one), runsOf(other)];
+  for (const [index, run] of a.entries()) {
+    const than = b[index];
+    if (than === undefined) return 1;
+    if (run === than) continue;
+    const [isNumber, thanIsNumber] = [/^\d/.test(run), /^\d/.test(than)];
+    if (isNumber !== thanIsNumber) return isNumber ? -1 : 1;
+    const difference = isNumber ? Number(run) - Number(than) : run < than ? -1 : 1;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+function runsOf(word: string): string[] {
+  return word.match(/\d+|\D+/g) ?? [];
 }
 
 /** Of a package, and of one chunk of it as it lies at central. */

@@ -147,14 +147,16 @@ async function namesAt(client: pg.Client, query: string): Promise<string[] | und
 }
 const undefinedTable = "42P01";
 
-/** Of what lies in central's schema: all that it does there. A dump that was put back without its owners takes them away. */
+/** Of central's own tables, whatever else lies beside them: all that it does there. A dump that was put back without its owners takes them away. */
 async function withoutRights(client: pg.Client, where: string): Promise<Finding | undefined> {
   const all = ["SELECT", "INSERT", "UPDATE", "DELETE"]
     .map((right) => `has_table_privilege(pg_class.oid, '${right}')`)
     .join(" AND ");
   const { rows } = await client.query<{ name: string; role: string }>(
     `SELECT relname AS name, current_user AS role FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE nspname = current_schema() AND relkind = 'r' AND NOT (${all}) ORDER BY relname`,
+     WHERE nspname = current_schema() AND relkind = 'r' AND NOT (${all})
+     AND relowner IN (SELECT own.relowner FROM pg_class own WHERE own.relnamespace = pg_namespace.oid AND own.relname = 'kysely_migration')
+     ORDER BY relname`,
   );
   const [first] = rows;
   if (!first) return undefined;

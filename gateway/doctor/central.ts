@@ -68,7 +68,7 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
   if (seen.kind === "closed") {
     const way = proxy === undefined ? "" : ` through the proxy ${new URL(proxy).host}`;
     const advice = seen.isPlain
-      ? `Is this central's address? Another server may stand there; one that speaks plain HTTP is named as http://${url.host}`
+      ? `Is this central's address? Another server may stand there; one that speaks plain HTTP is named as http://${url.hostname}:${port}`
       : proxy === undefined
         ? `Is central up, and does a firewall let this machine out to ${url.host}? Only outbound HTTPS is needed`
         : "Is this the right proxy, and may this machine use it for central's address? The settings name it (proxy)";
@@ -97,7 +97,7 @@ export async function probeCentral(facts: Facts): Promise<CentralProbe> {
       const scheme = url.protocol === "http:" ? `. Where HTTPS is spoken there, its address is https://${url.host}` : "";
       const advice = answer.isAway
         ? `Central hangs or is down behind what answers there: look at central, its log and what stands before it${scheme}`
-        : "Is this central's address? A proxy or another server may stand there";
+        : `Is this central's address? A proxy or another server may stand there${scheme}`;
       return { findings: [fault(why, advice)], why };
     }
     const { skewMs } = loose;
@@ -207,8 +207,10 @@ async function askAsOurselves(
     const limits = { method: "GET", silenceMs: 5000, longestMs: 7000 } as const;
     const path = `/v1/sites/${encodeURIComponent(site)}/enrollment`;
     const answer = await transport.send({ ...limits, path }, signal);
-    const chain = await transport.send({ ...limits, path: "/v1/signing-keys" }, signal);
-    const another = chain.kind === "ok" ? await judgeChain(centralKeys, chain.body) : undefined;
+    const asksForChain = transport.send({ ...limits, path: "/v1/signing-keys" }, signal);
+    // a refusal is said also where the next call does not come through
+    const chain = await (answer.kind === "problem" ? asksForChain.catch(() => undefined) : asksForChain);
+    const another = chain?.kind === "ok" ? await judgeChain(centralKeys, chain.body) : undefined;
     const isAnother = another !== undefined;
     if (answer.kind === "problem") {
       const isStranger = ["site-unknown", "key-unknown"].includes(answer.problem.code);

@@ -66,8 +66,8 @@ export interface Place {
   readonly clock: Clock;
   /** What keeps the machine's clock. */
   readonly ntp: () => Promise<Ntp | undefined>;
-  /** What the machine's name servers make of names that do not resolve; undefined: that cannot be told. */
-  readonly nameServers: (names: readonly string[]) => Promise<NameServers | undefined>;
+  /** What the machine's name servers make of names that do not resolve, beside others that do; undefined: that cannot be told. */
+  readonly nameServers: (names: readonly string[], others: readonly string[]) => Promise<NameServers | undefined>;
 }
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };

@@ -37,7 +37,14 @@ export async function checkNames(facts: Facts): Promise<Finding[]> {
   if (names.length === 0) return [ok("only addresses are used")];
   const resolving = await Promise.all(names.map(([host]) => facts.resolves(host)));
   const failing = names.filter((_, index) => !resolving[index]);
-  const servers = failing.length > 0 ? await facts.place.nameServers(failing.map(([host]) => host)) : undefined;
+  const others = names.filter((name) => !failing.includes(name)).map(([host]) => host);
+  const servers =
+    failing.length > 0
+      ? await facts.place.nameServers(
+          failing.map(([host]) => host),
+          others,
+        )
+      : undefined;
   const held = servers ? heldUp(failing, servers) : [];
   const each = names
     .filter((name) => !held.includes(name))

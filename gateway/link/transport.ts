@@ -266,11 +266,11 @@ export class Transport {
 }
 
 /** OpenSSL's own words for a server that answers a handshake with something else name a line of its source. */
-function noTls({ origin, host }: URL, cause: unknown): PlantgateError | undefined {
+function noTls({ origin, hostname, port }: URL, cause: unknown): PlantgateError | undefined {
   if ((cause as NodeJS.ErrnoException).code !== "ERR_SSL_WRONG_VERSION_NUMBER") return undefined;
   return new PlantgateError(
     "PEER_UNREACHABLE",
-    `what answers at ${origin} does not speak TLS; where it speaks plain HTTP, its address is http://${host}`,
+    `what answers at ${origin} does not speak TLS; where it speaks plain HTTP, its address is http://${hostname}:${port || 443}`,
   );
 }
 

@@ -82,19 +82,28 @@ function teller(centralUrl: string): (progress: EnrollProgress) => void {
 /** Who enrolls a second time, mostly by a mistake, is told what there is instead of a lock. */
 function alreadyRuns(error: unknown, dataDir: string): PlantgateError | undefined {
   if (!(error instanceof PlantgateError) || error.code !== "DATA_FOLDER_LOCKED") return undefined;
-  const stored = readStored(dataDir);
+  const stored = storedIn(dataDir);
   if (!stored) return undefined;
   const how = placeHere("gateway", dataDir)?.stop ?? "end its process with SIGTERM";
   return new PlantgateError(
     "DATA_FOLDER_LOCKED",
-    `this gateway is enrolled as ${stored.site} at ${stored.centralUrl}, and runs: nothing was changed. To enroll it anew stop it first: ${how}`,
+    `this gateway is enrolled as ${stored.site} at ${stored.centralUrl}, and runs, or another command is at work on it: nothing was changed. To enroll it anew stop it first: ${how}`,
   );
+}
+
+/** What cannot be read is no reason to hide that it is locked. */
+function storedIn(dataDir: string) {
+  try {
+    return readStored(dataDir);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A server with TLS closes on plain HTTP, or answers what is no answer of central's. */
 function schemeAdvice(centralUrl: string, reason: string): string {
   const { protocol, host } = new URL(centralUrl);
-  if (protocol !== "http:" || !/socket hang up|Parse Error|answered 400/.test(reason)) return "";
+  if (protocol !== "http:" || !/socket hang up|ECONNRESET|Parse Error|answered 400, but not/.test(reason)) return "";
   return `Where central is behind TLS, its address is https://${host}.\n`;
 }
 

@@ -112,6 +112,8 @@ export function dataOption(command: Command, role: Role, description: string): C
  * @throws the system's error EACCES, with the folder
  */
 export function requireOpen(dataDir: string): void {
+  // root becomes its owner first, as on a disk of the network root may be less than that
+  if (foreignOwner(dataDir)) return;
   try {
     // of a file that is no folder its command says so; root, too, may not enter one
     if (statSync(dataDir, { throwIfNoEntry: false })?.isDirectory()) accessSync(dataDir, constants.X_OK);

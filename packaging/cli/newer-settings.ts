@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { version as ownVersion } from "../../gateway/version.ts";
+import { compareVersions } from "../../protocol/index.ts";
 import { lastUpgrade, parseRecord, versionName } from "../upgrade/records.ts";
-import { compareVersions } from "../upgrade/versions.ts";
 import { installed, type Role } from "./installed.ts";
 
 /** What `main` of a role says of settings: the names of those that this version does not take. */

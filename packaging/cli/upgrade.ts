@@ -58,7 +58,7 @@ export function addUpgradeCommand(program: Command, done: Run): void {
     .addOption(new Option("--facts", "what this version brings, as JSON").hideHelp())
     .addHelpText(
       "after",
-      "\nExit codes: 0 the new version is kept, or there was nothing to do; 1 refused: what ran before runs on, undisturbed; 2 the command line is" +
+      "\nExit codes: 0 the new version is kept, or there was nothing to settle; 1 refused, also where it runs already: what ran before runs on, undisturbed; 2 the command line is" +
         "\nwrong; 3 it was not well and was taken back: the version before runs; 4 a person has to look: what is said tells what to do." +
         "\nWhat waits in a gateway's queue is kept both ways. Central is backed up first, and goes back by itself only while its database's schema" +
         "\nis the same in both versions.",

@@ -31,7 +31,7 @@ export async function guardedParts(options: ExamineOptions, without: readonly st
   if (special.length > 0)
     throw new PlantgateError(
       "CONFIG_INVALID",
-      `nothing was written: ${listed(special)} in ${subject.dataDir} is no file, but a pipe, a socket or a device, and would be waited for; move it away first`,
+      `nothing was written: ${listed(special)} in ${subject.dataDir} is no file, but a pipe or a device, and would be waited for; move it away first`,
     );
   const prepared = prepare(subject);
   const examined = await examine(subject, prepared);

@@ -179,7 +179,7 @@ export function prepare(subject: Subject): { readonly machine: Machine; readonly
             documents: readPlain(join(dataDir, "agent.db"), mostDocumentBytes),
             machineSecrets: machineSecrets(here, pid),
             authorities: authoritiesOf(pid),
-            nameServers: (names) => askNameServers(names),
+            nameServers: (names, others) => askNameServers(names, { others }),
           }),
         }
       : { role, facts: new CentralFacts({ ...place, consoleDir: builtConsole() }) };
@@ -240,7 +240,7 @@ export async function examine(
   const inside = [...ofMachine.asOwner, ...ofRole];
   if (special.length > 0) {
     findings.push(
-      ...wanted(inside).map(({ name }) => ({
+      ...wanted([...ofMachine.asCaller.filter(({ name }) => name === "versions"), ...inside]).map(({ name }) => ({
         check: name,
         ...unchecked(`${listed(special)} is no file, and is not waited for`),
       })),
@@ -260,7 +260,7 @@ export async function examine(
 
 function noFiles(dataDir: string, special: readonly string[]): Finding {
   return stopping(
-    `neither files nor folders, but pipes, sockets or devices: ${listed(special)}`,
+    `neither files nor folders, but pipes or devices: ${listed(special)}`,
     `Move them out of ${dataDir} (who made them? lsof names who has them open), and restore what belongs there from a copy`,
   );
 }

@@ -1,26 +1,27 @@
 import { readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 
-const deepest = 1;
 const mostEntries = 5000;
+/** Of the disk, and root's: nobody looks into them. */
+const foreign = new Set(["lost+found", ".snapshots"]);
 
-/** What in a data folder is a pipe, a socket or a device: whoever opens it to read may never come back. Also by a link. */
+/** What in a data folder, or a folder of it, is a pipe or a device: whoever reads it may never come back. Also by a link. */
 export function specialFiles(dataDir: string): string[] {
-  const found: string[] = [];
-  let seen = 0;
-  const walk = (folder: string, depth: number): void => {
-    for (const name of namesIn(folder)) {
-      if (++seen > mostEntries) return;
-      const path = join(folder, name);
-      const stats = look(path);
-      if (!stats) continue;
-      if (stats.isDirectory()) {
-        if (depth < deepest) walk(path, depth + 1);
-      } else if (!stats.isFile()) found.push(relative(dataDir, path));
-    }
-  };
-  walk(dataDir, 0);
-  return found;
+  const top = namesIn(dataDir).filter((name) => !foreign.has(name));
+  const paths = top.map((name) => join(dataDir, name));
+  // all of the folder itself before what lies below it
+  for (const folder of [...paths]) {
+    if (paths.length > mostEntries) break;
+    if (look(folder)?.isDirectory()) paths.push(...namesIn(folder).map((name) => join(folder, name)));
+  }
+  return paths.filter((path) => isEndless(path)).map((path) => relative(dataDir, path));
+}
+
+/** A socket refuses whoever opens it, and what is read of /dev/null ends at once. */
+function isEndless(path: string): boolean {
+  const stats = look(path);
+  if (stats === undefined) return false;
+  return stats.isFIFO() || stats.isBlockDevice() || (stats.isCharacterDevice() && stats.rdev !== look("/dev/null")?.rdev);
 }
 
 /** None of a folder that is not ours to look into, which is said elsewhere. */

@@ -1,11 +1,10 @@
 import { join } from "node:path";
 import { isNoRoom } from "../../gateway/write-flushed.ts";
-import { PlantgateError, toInstant } from "../../protocol/index.ts";
+import { compareVersions, describeError, PlantgateError, toInstant } from "../../protocol/index.ts";
 import type { Layout } from "./layout.ts";
 import type { Machine } from "./machine.ts";
 import { disagreement, makeOfficial } from "./official.ts";
 import { type LastUpgrade, lastUpgrade, parseRecord, type Trial, trial, versionName } from "./records.ts";
-import { compareVersions } from "./versions.ts";
 import { type Verdict, Watch } from "./watch.ts";
 
 /** What came of a trial; `stuck`: a person has to look, neither way is open. */
@@ -89,6 +88,16 @@ export function takeOut({ layout, machine }: TrialDeps, version: string): void {
   }
 }
 
+/** What stays there for a fault of the disk, a mount or a mark of an administrator's keeps nothing waiting: that is told. */
+function tellWhatStays({ tell }: TrialDeps, path: string, deletes: () => void): void {
+  try {
+    deletes();
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException).code !== "string") throw error;
+    tell(`${path} could not be deleted, nothing needs it any more: ${describeError(error)}`);
+  }
+}
+
 /** Ends what {@link putAside} began, once nothing is on trial in its place: what is current stays, else the tree of before comes back. */
 export function settleAside(deps: TrialDeps): void {
   const { layout, machine } = deps;
@@ -109,7 +118,7 @@ export function settleAside(deps: TrialDeps): void {
       machine.removeTree(at(gone));
       machine.rename(at(name), at(gone));
     }
-    machine.removeTree(at(gone));
+    tellWhatStays(deps, at(gone), () => machine.removeTree(at(gone)));
   }
 }
 
@@ -126,8 +135,7 @@ export async function settle(deps: TrialDeps): Promise<Outcome | undefined> {
       machine.remove(layout.trial);
     }
     settleAside(deps);
-    // of an upgrade that was cut off before it began; a package that the last one names is for a person to install
-    if (!readLast(deps)?.reason.includes(layout.work)) machine.removeTree(layout.work);
+    await removeWork(deps);
     return undefined;
   }
   const { version } = found;
@@ -193,6 +201,15 @@ async function lookOnce(deps: TrialDeps, found: Trial, watch: Watch): Promise<Ve
   return watch.judge({ unit, health, at: machine.clock.monotonic() });
 }
 
+/** Of an upgrade that was cut off before it began; a package that a person was told to install stays. */
+async function removeWork(deps: TrialDeps): Promise<void> {
+  const { layout, machine } = deps;
+  const current = currentVersion(deps);
+  if (!machine.exists(layout.work) || readLast(deps)?.reason.includes(layout.work)) return;
+  if (current !== undefined && (await disagreement(deps, current)) !== undefined) return;
+  tellWhatStays(deps, layout.work, () => machine.removeTree(layout.work));
+}
+
 /** The decision is flushed before anything follows from it; what follows may be cut off, and is gone on with by {@link settle}. */
 async function keep(deps: TrialDeps, found: Trial, reason = ""): Promise<Outcome> {
   const { layout, machine, tell } = deps;
@@ -213,8 +230,8 @@ async function keep(deps: TrialDeps, found: Trial, reason = ""): Promise<Outcome
   // all of it as long as the note is there, by which a power cut is gone on with
   for (const name of machine.names(layout.versions))
     if (versionName.safeParse(name).success && name !== version && name !== from && compareVersions(name, version) < 0)
-      takeOut(deps, name);
-  if (missing === undefined) machine.removeTree(layout.work);
+      tellWhatStays(deps, join(layout.versions, name), () => takeOut(deps, name));
+  if (missing === undefined) tellWhatStays(deps, layout.work, () => machine.removeTree(layout.work));
   machine.remove(layout.trial);
   settleAside(deps);
   return { kind: "kept", version, from };
@@ -245,8 +262,8 @@ export async function goBack(deps: TrialDeps, found: Trial, reason: string): Pro
   if (wasStarted) tell(`version ${from} is started again`);
   const unready = wasStarted ? await whyUnready(machine.restart(layout.unit)) : undefined;
   // one that a package manager brought is its own
-  if (found.package !== undefined) takeOut(deps, version);
-  machine.removeTree(layout.work);
+  if (found.package !== undefined) tellWhatStays(deps, join(layout.versions, version), () => takeOut(deps, version));
+  tellWhatStays(deps, layout.work, () => machine.removeTree(layout.work));
   machine.remove(layout.trial);
   settleAside(deps);
   const differs = await disagreement(deps, from);

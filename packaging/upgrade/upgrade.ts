@@ -1,6 +1,6 @@
 import { basename, join } from "node:path";
 import { whatCounts } from "../../gateway/upgrade/well.ts";
-import { describeError, PlantgateError, parseJson } from "../../protocol/index.ts";
+import { compareVersions, describeError, PlantgateError, parseJson } from "../../protocol/index.ts";
 import type { Role } from "../cli/installed.ts";
 import type { Layout } from "./layout.ts";
 import type { PackageKind } from "./machine.ts";
@@ -25,7 +25,6 @@ import {
   type TrialDeps,
   takeOut,
 } from "./trials.ts";
-import { compareVersions } from "./versions.ts";
 
 export interface Package {
   /** Bare name of the file. */

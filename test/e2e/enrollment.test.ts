@@ -159,7 +159,7 @@ it("starts with a configuration and secrets that were carried to it, without eve
   expect((await inPlant("bundle", "import", second, "--data", data)).err).toContain("another gateway runs");
   const again = ["enroll", "--central", central.url, "--token", "pge_a.b", "--data", data];
   expect((await inPlant(...again)).err).toBe(
-    `plantgate: this gateway is enrolled as lyon at ${central.url}, and runs: nothing was changed. To enroll it anew stop it first: end its process with SIGTERM\n`,
+    `plantgate: this gateway is enrolled as lyon at ${central.url}, and runs, or another command is at work on it: nothing was changed. To enroll it anew stop it first: end its process with SIGTERM\n`,
   );
   await gateway.kill("SIGTERM");
 

@@ -8,12 +8,13 @@ export interface NameServerOptions {
   readonly port: number;
   /** Names that it has an address for. */
   readonly knows?: readonly string[];
-  /** What it answers of all others. */
+  /** What it answers of all others; {@link fails}: of these only, and of the rest that there is no such name. */
   readonly code?: number;
+  readonly fails?: readonly string[];
 }
 
 /** A name server that answers over UDP, each question by itself. */
-export async function startNameServer(host: string, { port, knows = [], code = noSuchName }: NameServerOptions) {
+export async function startNameServer(host: string, { port, knows = [], code = noSuchName, fails }: NameServerOptions) {
   let socket: Socket | undefined;
   let taken = port;
   const server = {
@@ -23,7 +24,13 @@ export async function startNameServer(host: string, { port, knows = [], code = n
     async start(): Promise<void> {
       if (socket) return;
       const opened = createSocket("udp4");
-      opened.on("message", (question, from) => opened.send(answerTo(question, { knows, code }), from.port, from.address));
+      opened.on("message", (question, from) =>
+        opened.send(
+          answerTo(question, { knows, codeOf: (name) => (fails && !fails.includes(name) ? noSuchName : code) }),
+          from.port,
+          from.address,
+        ),
+      );
       opened.bind(taken, host);
       await once(opened, "listening");
       socket = opened;
@@ -41,7 +48,12 @@ export async function startNameServer(host: string, { port, knows = [], code = n
 }
 export type NameServer = Awaited<ReturnType<typeof startNameServer>>;
 
-function answerTo(question: Buffer, { knows, code }: Required<Omit<NameServerOptions, "port">>): Buffer {
+interface Answering {
+  readonly knows: readonly string[];
+  readonly codeOf: (name: string) => number;
+}
+
+function answerTo(question: Buffer, { knows, codeOf }: Answering): Buffer {
   const labels: string[] = [];
   let at = 12;
   for (let length = question[at] ?? 0; length > 0; length = question[at] ?? 0) {
@@ -49,7 +61,8 @@ function answerTo(question: Buffer, { knows, code }: Required<Omit<NameServerOpt
     at += 1 + length;
   }
   const end = at + 5;
-  const isKnown = knows.includes(labels.join(".").toLowerCase());
+  const name = labels.join(".").toLowerCase();
+  const isKnown = knows.includes(name);
   const isIPv4 = question.readUInt16BE(at + 1) === 1;
   // pointing at the name of the question; one address, for a minute
   const records =
@@ -58,7 +71,7 @@ function answerTo(question: Buffer, { knows, code }: Required<Omit<NameServerOpt
       : [];
   const header = Buffer.alloc(12);
   question.copy(header, 0, 0, 2);
-  header.writeUInt16BE(0x8180 | (isKnown ? 0 : code), 2);
+  header.writeUInt16BE(0x8180 | (isKnown ? 0 : codeOf(name)), 2);
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(records.length > 0 ? 1 : 0, 6);
   return Buffer.concat([header, question.subarray(12, end), ...records]);

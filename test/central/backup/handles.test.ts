@@ -16,8 +16,10 @@ it("a backup of which only the manifest is read is closed once: the number of it
   // more than is read ahead
   const part = { name: "ledger.db", file: join(folder.path, "large") } as const;
   writeFileSync(part.file, randomBytes(5 * 1024 ** 2));
+  const key = { name: "signing-key.json", file: join(folder.path, "key") } as const;
+  writeFileSync(key.file, "{}");
   const file = join(folder.path, "backup");
-  await writeArchive(file, { ...manifest, parts: [await measurePart(part)] }, [part], {});
+  await writeArchive(file, { ...manifest, parts: [await measurePart(part), await measurePart(key)] }, [part, key], {});
   const others: number[] = [];
   for (let reads = 0; reads < 10; reads++) {
     expect(await readGist(file)).toMatchObject({ takenAt: manifest.takenAt });

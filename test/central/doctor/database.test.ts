@@ -41,6 +41,14 @@ it.skipIf(!isThere)(
     expect(await look(dataDir, asRole)).toEqual([expect.stringMatching(shut)]);
     await query(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ${role}`);
     expect(await look(dataDir, asRole)).toEqual([expect.stringMatching(/^ok /)]);
+    // somebody else's table beside them is no matter of central's
+    const other = `${role}_other`;
+    await query(`CREATE ROLE ${other}`);
+    await query(`CREATE TABLE maps (id int)`);
+    await query(`ALTER TABLE maps OWNER TO ${other}`);
+    expect(await look(dataDir, asRole)).toEqual([expect.stringMatching(/^ok /)]);
+    await query("DROP TABLE maps");
+    await query(`DROP ROLE ${other}`);
     await query(`REVOKE DELETE ON sites FROM ${role}`);
     expect(await look(dataDir, asRole)).toEqual([expect.stringMatching(/^fault .* may not read and write sites /)]);
     await query(`REVOKE ALL ON ALL TABLES IN SCHEMA public FROM ${role}`);

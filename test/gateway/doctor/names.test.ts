@@ -66,11 +66,36 @@ it("asks each name server: one that knows no such name answers; one that fails, 
   await once(silent, "listening");
   const nowhere = `127.0.0.1:${silent.address().port}`;
   const servers = [knowing.address, failing.address, away.address, nowhere];
-  expect(await askNameServers(["erp.plant", "central.plant"], servers)).toEqual({
+  expect(await askNameServers(["erp.plant", "central.plant"], { servers })).toEqual({
     answering: [knowing.address],
     silent: [failing.address, away.address, nowhere],
     found: new Set(["erp.plant"]),
   });
   silent.close();
-  expect(await askNameServers([`${"x".repeat(64)}.plant`], [knowing.address])).toMatchObject({ answering: [], silent: [] });
+  expect(await askNameServers([`${"x".repeat(64)}.plant`], { servers: [knowing.address] })).toMatchObject({
+    answering: [],
+    silent: [],
+  });
+});
+
+it("takes a name server that fails for one name and answers for another one for no silent one", async () => {
+  await using picky = await startNameServer("127.0.0.1", {
+    port: 0,
+    knows: ["central.plant"],
+    code: 2,
+    fails: ["erp.elsewhere"],
+  });
+  const asked = { servers: [picky.address], others: ["central.plant"] };
+  expect(await askNameServers(["erp.elsewhere"], asked)).toEqual({ answering: [picky.address], silent: [], found: new Set() });
+});
+
+it("asks for every name, for a short one in the machine's domains too, and not at addresses whose interface it cannot name", async () => {
+  await using knowing = await startNameServer("127.0.0.1", { port: 0, knows: ["wms.plant.local", "e.plant"] });
+  const names = ["wms", "a.plant", "b.plant", "c.plant", "d.plant", "e.plant"];
+  const servers = [knowing.address, "fe80::1%lo"];
+  expect(await askNameServers(names, { servers, domains: ["elsewhere.local", "plant.local"] })).toEqual({
+    answering: [knowing.address],
+    silent: [],
+    found: new Set(["wms", "e.plant"]),
+  });
 });

@@ -30,3 +30,19 @@ it.each([
     expect.stringMatching(new RegExp(`^fault localhost:\\d+ ${expected.source}`)),
   ]);
 });
+
+it("https is named, too, where its server answers plain HTTP with a sentence of its own", async () => {
+  using folder = temporaryFolder();
+  const server = createServer((_, response) => response.writeHead(400).end("The plain HTTP request was sent to HTTPS port"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  writeFileSync(join(folder.path, "gateway.json"), JSON.stringify({ site: "lyon", centralUrl: `http://localhost:${port}` }), {
+    mode: 0o600,
+  });
+  const findings = await look(["central"], { place: { dataDir: folder.path } });
+  server.close();
+  expect(findings.map(({ seen, advice }) => `${seen} ${advice}`)).toEqual([
+    `localhost:${port} does not answer as central does: HTTP 400 to GET /health Is this central's address? A proxy or another server may stand there. Where HTTPS is spoken there, its address is https://localhost:${port}`,
+  ]);
+});

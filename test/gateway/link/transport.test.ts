@@ -97,13 +97,17 @@ it("TRAPS 33: accepts the pinned key whoever signed it and whatever its dates, a
 it("TRAPS 31: goes on where the server's certificate is renewed, without a restart, over open connections and new ones", async () => {
   const [before, after] = [await authority.issue(1), await authority.issue()];
   const front = createTlsServer({ cert: before.cert, key: before.key });
+  let handshakes = 0;
+  front.on("secureConnection", () => (handshakes += 1));
   await using server = await serve(front);
   using transport = open(`https://127.0.0.1:${server.port}`, { ca: authority.ca });
   expect(await transport.send()).toMatchObject({ kind: "ok" });
   front.setSecureContext({ cert: after.cert, key: after.key });
   expect(await transport.send()).toMatchObject({ kind: "ok" });
+  expect(handshakes).toBe(1);
   front.closeAllConnections();
   expect(await transport.send()).toMatchObject({ kind: "ok" });
+  expect(handshakes).toBe(2);
   const seen = await peerOf(server.port);
   expect(seen).toContain(after.cert.split("\n")[1]);
 });

@@ -45,7 +45,11 @@ async function lookAtSets<On extends Host & Partial<Pick<Plant, "configure">>>(
   const alone = seeds.filter(({ name }) => only.test(name)).map((each) => (each.whileStopped ? [...stopped, each] : [each]));
   const chosen = seeds.filter(({ name }) => fixed.includes(name));
   const wanted = isAlone ? alone : Array.from({ length: sets }, () => pick(together, 6, random));
-  if (!isAlone && chosen.length === fixed.length) wanted.push(chosen);
+  if (!isAlone && chosen.length > 0) {
+    // all of them are a gateway's
+    expect(chosen.map(({ name }) => name).toSorted()).toEqual(fixed.toSorted());
+    wanted.push(chosen);
+  }
   const wrong: unknown[] = [];
   for (const [index, set] of wanted.entries()) {
     const found = await judge(machine, set, { of });

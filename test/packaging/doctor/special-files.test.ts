@@ -14,11 +14,14 @@ it.skipIf(process.platform === "win32").each(["gateway.json", "local.json", "ide
     execFileSync("mkfifo", ["-m", "600", join(folder.path, "pipe")]);
     symlinkSync(join(folder.path, "pipe"), join(folder.path, name));
     writeFileSync(join(folder.path, "notes"), "", { mode: 0o600 });
+    symlinkSync("/dev/null", join(folder.path, "nothing"));
+    mkdirSync(join(folder.path, "lost+found"), { mode: 0o700 });
+    execFileSync("mkfifo", ["-m", "600", join(folder.path, "lost+found/pipe")]);
     const { out, code } = await plantgate(["doctor", "--role", "gateway", "--data", folder.path, "--json"], { cwd: folder.path });
     const { findings } = JSON.parse(out) as { findings: CheckFinding[] };
     const named = findings.filter(({ level }) => level === "fault" || level === "warning");
     expect(named.map(({ check, seen }) => `${check}: ${seen}`)).toEqual([
-      `permissions: neither files nor folders, but pipes, sockets or devices: ${[name, "pipe"].toSorted().join(", ")}`,
+      `permissions: neither files nor folders, but pipes or devices: ${[name, "pipe"].toSorted().join(", ")}`,
     ]);
     expect(code).toBe(1);
   },

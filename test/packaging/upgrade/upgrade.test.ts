@@ -139,6 +139,35 @@ it("waits for another package manager before it makes a version official, and no
   await settle(machine.deps());
   const [file = ""] = /\/\S*package\.deb/.exec(String(machine.record("last")?.reason)) ?? [];
   expect(existsSync(file)).toBe(true);
+  // also after something else was refused meanwhile, for as long as dpkg names another version
+  const refused = { ...machine.record("last"), version: "0.4.0", outcome: "refused", reason: "its signature does not hold" };
+  writeFileSync(machine.layout.last, JSON.stringify(refused));
+  await settle(machine.deps({ debianVersion: async () => "0.1.0" }));
+  expect(existsSync(file)).toBe(true);
+  await settle(machine.deps({ debianVersion: async () => "0.3.0" }));
+  expect(existsSync(file)).toBe(false);
+});
+
+it("keeps a version though an older one's tree cannot be deleted, and says what stays", async () => {
+  using machine = new InstalledMachine();
+  machine.boot();
+  await upgrade(machine.deps(), machine.tar("0.2.0"), options);
+  const { machine: whole } = machine.deps();
+  const marked = machine.deps(
+    {},
+    {
+      ...whole,
+      rename: (from, to) => {
+        if (from.endsWith("/0.1.0")) throw Object.assign(new Error("operation not permitted"), { code: "EPERM" });
+        whole.rename(from, to);
+      },
+    },
+  );
+  for (const version of ["0.3.0", "0.4.0"]) {
+    expect(await upgrade(marked, machine.tar(version), options)).toMatchObject({ kind: "kept", version });
+    expect(machine.record("trial")).toBeUndefined();
+  }
+  expect(machine.said).toContainEqual(expect.stringMatching(/versions\/0\.1\.0 could not be deleted, .*not permitted/));
 });
 
 it("begins nothing from what somebody linked by hand and is no version: no way would lead back", async () => {

