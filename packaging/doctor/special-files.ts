@@ -14,7 +14,10 @@ export function specialFiles(dataDir: string): string[] {
     if (paths.length > mostEntries) break;
     if (look(folder)?.isDirectory()) paths.push(...namesIn(folder).map((name) => join(folder, name)));
   }
-  return paths.filter((path) => isEndless(path)).map((path) => relative(dataDir, path));
+  return paths
+    .filter((path) => isEndless(path))
+    .map((path) => relative(dataDir, path))
+    .toSorted();
 }
 
 /** A socket refuses whoever opens it, and what is read of /dev/null ends at once. */
