@@ -60,6 +60,8 @@ export interface CentralParts {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly openDatabase?: OpenDatabase;
+  /** Called before anybody is told that it is up: whoever hears that may ask it to stop at once. */
+  readonly beforeUp?: () => void;
 }
 
 const saveEveryMs = 2000;
@@ -238,6 +240,7 @@ export async function startCentral(settings: CentralSettings, parts: CentralPart
     const address = `http://${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${listening.port}`;
     await inviteFirst(people.signIn, address, log);
     // last: whoever reads it may stop this process, which from here on ends well
+    parts.beforeUp?.();
     log.info(
       {
         event: "central.process.started",

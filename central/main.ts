@@ -16,14 +16,17 @@ export async function runCentral(raw: unknown, supervisor = unsupervised, versio
   if (!settings.success) {
     throw new PlantgateError("USAGE", settingsProblems(settings.error));
   }
-  const central = await startCentral(Object.freeze(settings.data), { version });
+  const asked = Promise.withResolvers<void>();
+  // not before it is up: a start that takes long ends at once when it is to
+  const beforeUp = (): void => {
+    process.once("SIGTERM", () => asked.resolve());
+    process.once("SIGINT", () => asked.resolve());
+  };
+  const central = await startCentral(Object.freeze(settings.data), { version, beforeUp });
   supervisor.ready();
   const ending = new AbortController();
   // a database that is away is no reason to start again: what has to answer is this process
   void keepAlive(supervisor, async () => {}, systemClock, ending.signal);
-  const asked = Promise.withResolvers<void>();
-  process.once("SIGTERM", () => asked.resolve());
-  process.once("SIGINT", () => asked.resolve());
   try {
     await Promise.race([asked.promise, central.failed]);
   } catch (error) {

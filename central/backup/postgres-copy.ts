@@ -89,13 +89,16 @@ export async function noteInDatabase(url: string, note: BackupNote): Promise<voi
 /**
  * Makes room in a database for another ledger: what is there moves aside, into a schema of another name, and back if `fill` fails. Central does not
  * start on it meanwhile, nor after a restore that was cut off: the schema bears a mark of its own, which replicas see that have other folders.
- * @returns rights of before that could not be given again; undefined: nothing was there before
+ * @param earlier where restores that were cut off, and that this one goes on from, moved what they found; oldest first
+ * @returns rights of before that could not be given again; undefined: nothing whole was there before
  */
 export async function asideInDatabase(
   url: string,
   aside: string,
   fill: (schema: string) => Promise<void>,
+  earlier: readonly string[] = [],
 ): Promise<readonly string[] | undefined> {
+  let filled: { readonly before: string | undefined } | undefined;
   const client = new LedgerClient(clientConfig(url));
   // one that ends while nothing is asked of it is told of by the next question
   client.on("error", () => {});
@@ -103,11 +106,11 @@ export async function asideInDatabase(
     await client.connect();
     // filling may take hours, in which nothing comes over this connection
     await client.query("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'");
-    const { rows } = await client.query<{ schema: string | null; taken: boolean; held: boolean }>(
+    const { rows } = await client.query<{ schema: string | null; taken: boolean; held: boolean; found: string | null }>(
       `SELECT current_schema() AS schema, pg_try_advisory_lock(${restoreLock}) AS held,
-        ${tablesThere} AS taken`,
+        ${tablesThere} AS taken, ${schemaMark} AS found`,
     );
-    const { schema = null, taken = false, held = false } = rows[0] ?? {};
+    const { schema = null, taken = false, held = false, found = null } = rows[0] ?? {};
     if (schema === null) throw noSchema();
     if (!held)
       throw new PlantgateError("DATA_FOLDER_LOCKED", "a backup of this database is being taken, or another restore fills it");
@@ -116,8 +119,11 @@ export async function asideInDatabase(
     if (taken) await client.query(`BEGIN; ALTER SCHEMA ${own} RENAME TO ${other}; CREATE SCHEMA ${own}; ${mark}; COMMIT`);
     // an empty one may be somebody else's, who lets us fill it and not remark on it
     else await client.query(mark).catch(() => {});
+    let before: string | undefined;
     try {
+      before = await wholeBefore(client, [...earlier, aside]);
       await fill(schema);
+      filled = { before: before ?? (taken ? aside : undefined) };
     } catch (error) {
       if (taken)
         await client
@@ -125,14 +131,16 @@ export async function asideInDatabase(
           .catch((cause: unknown) => {
             throw notBack(error, aside, cause);
           });
-      else if (!(await hasTables(client))) await unmark(client, own);
+      // what was there before may lie aside, by one that was cut off: its mark stays
+      else if (found !== restoringMark && !(await hasTables(client))) await unmark(client, own);
       throw error;
     }
-    const notGiven = taken ? await giveRights(client, schema, aside) : undefined;
+    const notGiven = before === undefined ? undefined : await giveRights(client, schema, before);
     await unmark(client, own);
     return notGiven;
   } catch (error) {
     if (error instanceof PlantgateError) throw error;
+    if (filled) throw notGivenBack(url, filled.before, error);
     throw new PlantgateError("PEER_UNREACHABLE", `the database ${describeDatabase(url)} cannot be prepared`, { cause: error });
   } finally {
     await client.end().catch(() => {});
@@ -145,6 +153,26 @@ function notBack(error: unknown, aside: string, cause: unknown): PlantgateError 
     `${describeError(error)}; and what was there could not be put back: it lies in the schema ${aside}. Run the restore again, with --replace`,
     { cause },
   );
+}
+
+function notGivenBack(url: string, before: string | undefined, cause: unknown): PlantgateError {
+  const lies = before === undefined ? "" : `; what was there before lies in the schema ${before}`;
+  return new PlantgateError(
+    "PEER_UNREACHABLE",
+    `the ledger is in the database ${describeDatabase(url)}, which did not answer any more when owners and rights were given${lies}. Run the restore again, with --replace`,
+    { cause },
+  );
+}
+
+/** The first of these schemas that is there and whole; one that a restore filled, and did not come to its end in, has its mark and nobody's rights. */
+async function wholeBefore(client: pg.Client, asides: readonly string[]): Promise<string | undefined> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT nspname AS name FROM pg_namespace
+      WHERE nspname = ANY($1::text[]) AND obj_description(oid, 'pg_namespace') IS DISTINCT FROM '${restoringMark}'`,
+    [asides],
+  );
+  const whole = new Set(rows.map(({ name }) => name));
+  return asides.find((aside) => whole.has(aside));
 }
 
 async function hasTables(client: pg.Client): Promise<boolean> {

@@ -97,10 +97,12 @@ async function restoreFrom(source: number, given: SecretKeys | undefined, option
     writeFlushed(join(dataDir, restoringFile), stamps.map((each) => `${each}\n`).join(""));
     const ofRights: string[] = [];
     if (databaseUrl !== undefined) {
-      const notGiven = await asideInDatabase(databaseUrl, schemaBefore(stamp), async (schema) => {
+      const fill = async (schema: string): Promise<void> => {
         await refill(databaseUrl, schema, dump);
         await inDatabase(databaseUrl, (db) => begin(db, manifest, clock));
-      }).catch(async (error: unknown) => {
+      };
+      const [own, earlier] = [schemaBefore(stamp), cutOff.map(schemaBefore)];
+      const notGiven = await asideInDatabase(databaseUrl, own, fill, earlier).catch(async (error: unknown) => {
         // where what was there is back in its place: nothing of the folder was moved yet
         if (!interrupted && (await isBack(databaseUrl, stamp))) rmSync(join(dataDir, restoringFile));
         throw error;
@@ -208,7 +210,7 @@ function schemaBefore(stamp: string): string {
   return `before_${stamp.toLowerCase()}`;
 }
 
-/** @param notGiven undefined: the database was empty, so nobody knows who had rights on the one before */
+/** @param notGiven undefined: the database held no whole ledger, so nobody knows who had rights on the one before */
 function rightsWords(notGiven: readonly string[] | undefined): string[] {
   if (notGiven === undefined)
     return [

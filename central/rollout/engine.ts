@@ -106,9 +106,11 @@ export class RolloutEngine {
   /** It can be looked at, whoever could not before; what another replica drives, that one tells. */
   async #tellMoving(number: number): Promise<void> {
     const { alarms, storage } = this.#deps;
-    const failed = this.#failing.delete(number);
+    const failed = this.#failing.has(number);
     if (!failed && (this.#driven.has(number) || !this.#lookedAt.has(number))) return;
     await alarms.end(storage, standsStill(number));
+    // not before it is: else nobody would try again
+    this.#failing.delete(number);
     this.#driven.add(number);
   }
 
@@ -117,9 +119,17 @@ export class RolloutEngine {
     const { alarms, storage, log } = this.#deps;
     const reason = describeError(error);
     if (this.#failing.get(number) === reason) return;
-    log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
     const alarm = { ...standsStill(number), count: 1, reason: `rollout ${number} stands still: ${reason}`.slice(0, 1000) };
-    alarms.log(await alarms.raise(storage, [alarm]));
+    const raised = await storage.transaction().execute(async (tx) => {
+      const asked = tx.selectFrom("rollouts").select("state").where("number", "=", number);
+      const row = await locking(tx, asked).executeTakeFirst();
+      // whoever ended it meanwhile ended its alarm as well, and nobody would end another one
+      if (!row || terminalStates.some((state) => state === row.state)) return undefined;
+      log.error({ event: "rollout.step.failed", rollout: number, err: error }, "a rollout stands still, tried again");
+      return alarms.raise(tx, [alarm]);
+    });
+    if (raised === undefined) return;
+    alarms.log(raised);
     // told once: not before it is
     this.#failing.set(number, reason);
   }
@@ -246,6 +256,8 @@ export class RolloutEngine {
     });
     if (found === "elsewhere") {
       this.#lookedAt.delete(number);
+      // whoever drives it now may say that it stands still, and be gone before it ends that
+      this.#driven.delete(number);
       return undefined;
     }
     if (typeof found !== "function") return found;

@@ -59,8 +59,7 @@ export class SiteLook {
 
   tell(site: SiteRecord): SiteRecord {
     const facts = this.#of(site);
-    if (isAhead(site, facts.report))
-      return this.#leave(site, `runs ${describeRunning(facts.report, site.to)}, which is newer: somebody upgraded it meanwhile`);
+    if (isAhead(site, facts.report)) return this.#leave(site, aheadWords(facts.report, site.to));
     this.desires.push({ site: site.site, to: site.to });
     this.say(site.site, "told", `is to run ${nameOf(site.to)}`);
     // since the rollout was planned a person may have pushed: what is desired now is what it goes back to
@@ -82,10 +81,15 @@ export class SiteLook {
         const reason = refusalOf(facts.report, site.to, site.memory?.refusal) ?? this.#lateFailure(site, facts);
         return reason === undefined ? site : this.#fail(site, reason);
       }
-      case "pending":
-        if (this.isMoved(site) || facts.link !== "reachable" || isAhead(site, facts.report)) return site;
+      case "pending": {
+        if (this.isMoved(site) || facts.link !== "reachable") return site;
+        if (isAhead(site, facts.report)) {
+          const words = aheadWords(facts.report, site.to);
+          return site.reason === words ? site : this.#leave(site, words);
+        }
         this.say(site.site, "returned", "is within reach again");
         return { ...entering(site, "told", null), memory: site.memory && { ...site.memory, isStale: true } };
+      }
       case "failed":
         return this.lookAtReturning(site);
       default:
@@ -232,6 +236,10 @@ export class SiteLook {
 function isAhead({ from, to }: SiteRecord, report: SiteReport | null): boolean {
   if (report === null || !isVersion(to) || !isVersion(from)) return false;
   return report.version !== from.version && compareVersions(report.version, to.version) > 0;
+}
+
+function aheadWords(report: SiteReport | null, to: Target): string {
+  return `runs ${describeRunning(report, to)}, which is newer: somebody upgraded it meanwhile`;
 }
 
 function movedWords(facts: SiteFacts, to: Target): string {

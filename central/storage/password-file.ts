@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+import type { Socket } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
@@ -15,22 +16,42 @@ export interface Target {
 export class LedgerClient extends pg.Client {
   constructor(config?: pg.ClientConfig) {
     super(config);
-    const own = this as { password: unknown };
+    const own = this as unknown as { password: unknown; readonly connection: { readonly stream: Socket } };
     // asked for by each connection whose server wants one: whoever writes another into the file starts nothing anew
-    own.password ??= (of: Target) => passwordOf(of);
+    own.password ??= (of: Target) => {
+      try {
+        return passwordOf(of);
+      } catch (error) {
+        // a connection that comes to nothing is closed by nobody else, and the server waits for its password
+        own.connection.stream.destroy();
+        throw error;
+      }
+    };
   }
 }
 
-/** @throws Error where the file has none, or others may read it */
+/** @throws Error where the file has none, cannot be read, or others may read it */
 function passwordOf(target: Target): string {
   const file = passwordFile();
   const place = `${target.host}:${target.port}:${target.database}:${target.user}`;
-  if (!existsSync(file)) throw new Error(`the database asks for a password for ${place}: there is no ${file} (PGPASSFILE)`);
-  if (process.platform !== "win32" && (statSync(file).mode & 0o077) !== 0)
-    throw new Error(`the password file ${file} may be read by others: chmod 600`);
-  const password = findPassword(readFileSync(file, "utf8"), target);
+  const password = findPassword(readPasswords(file, place), target);
   if (password !== undefined) return password;
   throw new Error(`the database asks for a password: ${file} has no line for ${place}`);
+}
+
+function readPasswords(file: string, place: string): string {
+  let openTo: number;
+  let text: string;
+  try {
+    openTo = statSync(file).mode & 0o077;
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code === "ENOENT")
+      throw new Error(`the database asks for a password for ${place}: there is no ${file} (PGPASSFILE)`);
+    throw new Error(`the password file ${file} cannot be read (PGPASSFILE)`, { cause });
+  }
+  if (process.platform !== "win32" && openTo !== 0) throw new Error(`the password file ${file} may be read by others: chmod 600`);
+  return text;
 }
 
 /** PGPASSFILE, or where PostgreSQL's own programs look without it. */

@@ -7,7 +7,7 @@ import { backUp, restore } from "../../../central/backup/main.ts";
 import { asideInDatabase } from "../../../central/backup/postgres-copy.ts";
 import { Identity } from "../../../gateway/identity/identity.ts";
 import { proveEnrollment } from "../../../gateway/identity/proofs.ts";
-import { systemClock } from "../../../protocol/index.ts";
+import { PlantgateError, systemClock } from "../../../protocol/index.ts";
 import { backupOf } from "../../support/backups.ts";
 import { startTestCentral } from "../../support/central.ts";
 import { temporaryFolder } from "../../support/folder.ts";
@@ -116,6 +116,41 @@ describe.skipIf(!kinds.includes("postgres"))("a database", () => {
     ]);
   });
 
+  it("is nobody's who has rights by default on what is made anew, and had none on it before", async () => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    using folder = temporaryFolder();
+    const { dataDir, database } = central;
+    const guest = `guest_${database!.name}`;
+    await database!.query(`CREATE ROLE ${guest}; GRANT SELECT ON users TO ${guest}; ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO ${guest};
+      ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ${guest} WITH GRANT OPTION`);
+    const rights = () =>
+      database!.query(
+        `SELECT has_schema_privilege($1, 'public', 'CREATE') AS schema, has_table_privilege($1, 'sites', 'SELECT') AS sites,
+          has_table_privilege($1, 'users', 'SELECT') AS users, has_table_privilege($1, 'users', 'SELECT WITH GRANT OPTION') AS given`,
+        [guest],
+      );
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    const { warnings } = await restore({ file, dataDir, databaseUrl: database!.url, replace: true, clock: systemClock });
+    expect([await rights(), warnings]).toEqual([[{ schema: false, sites: false, users: true, given: false }], []]);
+  });
+
+  it("is given back by a role that owns the schema, and the tables to those who may make some in it", async () => {
+    await using database = await createDatabase();
+    const [own, other] = [`filler_${database.name}`, `other_${database.name}`];
+    await database.query(`CREATE ROLE ${other}; CREATE ROLE ${own} LOGIN IN ROLE ${other}; ALTER DATABASE ${database.name} OWNER TO ${own};
+      ALTER SCHEMA public OWNER TO ${own}; GRANT CREATE ON SCHEMA public TO ${other};
+      CREATE TABLE theirs (n int); ALTER TABLE theirs OWNER TO ${other}`);
+    const url = new URL(database.url);
+    url.username = own;
+    expect(
+      await asideInDatabase(url.href, "aside", async () => void (await once(url.href, "CREATE TABLE theirs (n int)"))),
+    ).toEqual([]);
+    expect(await database.query("SELECT relowner::regrole::text AS owner FROM pg_class WHERE oid = 'theirs'::regclass")).toEqual([
+      { owner: other },
+    ]);
+  });
+
   it("whose restore was cut off is not started on, nor backed up; the next run fills it and names what lies aside", async () => {
     await using central = await startTestCentral({ storage: "postgres" });
     using folder = temporaryFolder();
@@ -139,6 +174,52 @@ describe.skipIf(!kinds.includes("postgres"))("a database", () => {
     expect(movedTo).toContain("schema before_20261127t120000000z of the database");
     await central.restart();
     expect((await central.admin<{ sites: unknown[] }>("GET", "/v1/sites")).body.sites).toHaveLength(1);
+  });
+});
+
+describe.skipIf(!kinds.includes("postgres"))("a database whose restore was cut off", () => {
+  const moved = "ALTER SCHEMA public RENAME TO before_20261127t120000000z; CREATE SCHEMA public;";
+  const mark = "COMMENT ON SCHEMA public IS 'plantgate: a restore fills this schema';";
+  it.each([
+    ["before it was filled, is everybody's who had rights before", `${moved} ${mark}`, true, []],
+    [
+      "before rights were given, is everybody's who had rights before",
+      `${moved} ${mark} CREATE TABLE sites (name text)`,
+      true,
+      [],
+    ],
+    [
+      "and was empty, is nobody's, which is told",
+      `DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${mark} CREATE TABLE sites (name text)`,
+      false,
+      [expect.stringContaining("Rights of other roles are not in a backup")],
+    ],
+  ])("%s", async (_, left, readable, told) => {
+    await using central = await startTestCentral({ storage: "postgres" });
+    using folder = temporaryFolder();
+    const { dataDir, database } = central;
+    const reader = `reader_${database!.name}`;
+    await database!.query(`CREATE ROLE ${reader}; GRANT SELECT ON sites TO ${reader}`);
+    const { file } = await backUp(backupOf(central, folder.path));
+    await central.stop();
+    await database!.query(left);
+    writeFileSync(join(dataDir, "restoring"), "20261127T120000000Z\n");
+    const { warnings } = await restore({ file, dataDir, databaseUrl: database!.url, replace: true, clock: systemClock });
+    const rights = await database!.query("SELECT has_table_privilege($1, 'sites', 'SELECT') AS readable", [reader]);
+    expect([rights, warnings]).toEqual([[{ readable }], told]);
+    await central.restart();
+  });
+
+  it("keeps its remark where the next one fails with nothing in it: what was there lies aside", async () => {
+    await using database = await createDatabase();
+    await database.query(`${moved} ${mark}`);
+    const filled = asideInDatabase(database.url, "aside", () =>
+      Promise.reject(new PlantgateError("PEER_UNREACHABLE", "not now")),
+    );
+    await expect(filled).rejects.toThrow("not now");
+    expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
+      { mark: "plantgate: a restore fills this schema" },
+    ]);
   });
 });
 
@@ -169,8 +250,8 @@ describe.skipIf(!kinds.includes("postgres"))("a restore that a database refuses"
   });
 });
 
-describe.skipIf(!kinds.includes("postgres"))("a restore whose database goes away while it is filled", () => {
-  it("says so, and leaves the remark with which no central starts", async () => {
+describe.skipIf(!kinds.includes("postgres"))("a restore whose database goes away", () => {
+  it("once it is filled says so, and leaves the remark with which no central starts", async () => {
     await using database = await createDatabase();
     await database.query("CREATE TABLE theirs (n int)");
     const filled = asideInDatabase(database.url, "before_20261127t120000000z", async () => {
@@ -178,13 +259,18 @@ describe.skipIf(!kinds.includes("postgres"))("a restore whose database goes away
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
       );
     });
-    await expect(filled).rejects.toMatchObject({ code: "PEER_UNREACHABLE", message: expect.stringContaining(database.name) });
+    await expect(filled).rejects.toMatchObject({
+      code: "PEER_UNREACHABLE",
+      message: expect.stringMatching(
+        `the ledger is in the database .*${database.name}.* lies in the schema before_20261127t120000000z. Run the restore again`,
+      ),
+    });
     expect(await database.query("SELECT obj_description('public'::regnamespace, 'pg_namespace') AS mark")).toEqual([
       { mark: "plantgate: a restore fills this schema" },
     ]);
   });
 
-  it("keeps the mark in the folder where what was there could not be put back, and the next run names what lies aside", async () => {
+  it("while it is filled keeps the mark in the folder where what was there could not be put back, and the next run names what lies aside", async () => {
     await using central = await startTestCentral({ storage: "postgres" });
     using folder = temporaryFolder();
     await central.addSite("plant-a");

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Audit } from "../../../central/audit/audit.ts";
 import type { Storage } from "../../../central/storage/storage.ts";
+import { PlantgateError } from "../../../protocol/index.ts";
 import { eventually } from "../../support/central.ts";
 import { addSites, Fleet, openRollouts, snapshot, start, stateOf, type TestRollouts, until } from "../../support/rollouts.ts";
 import { openTestStorage, storages } from "../../support/storages.ts";
@@ -304,6 +305,48 @@ describe.each(await storages())("rollouts on %s", (kind) => {
     await new Fleet(anew).turn();
     await anew.look();
     expect([await stateOf(test, rollout), await standing(test.storage)]).toEqual(["running", []]);
+  });
+
+  it("stand still no more where a person ended them while they were planned, which then failed", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    await addSites(test, ["a"]);
+    const { rollout } = await start(test, "second", { strategy: quick });
+    const planning = Promise.withResolvers<void>();
+    const { plan } = test.changes;
+    const begun = Promise.withResolvers<void>();
+    test.changes.plan = (...given) => {
+      begun.resolve();
+      return plan.apply(test.changes, given);
+    };
+    test.changes.slow.set("prod", planning.promise);
+    const looking = test.look();
+    await begun.promise;
+    await test.rollouts.decide(rollout, "abort", { actor: "grace", reason: "wrong plant" });
+    planning.reject(new Error("too much for its thread"));
+    await looking;
+    expect([await stateOf(test, rollout), await standing(test.storage)]).toEqual(["aborted", []]);
+  });
+
+  it("stand still no more also where the first word of that could not be written", async () => {
+    await using lying = await openTestStorage(kind);
+    await using test = await openRollouts(lying.target);
+    const fleet = new Fleet(test);
+    await addSites(test, ["a"]);
+    await fleet.turn();
+    await start(test, "second", { strategy: quick });
+    await test.look();
+    const { open } = test.rollouts;
+    test.rollouts.open = () => Promise.reject(new Error("no such column"));
+    await test.look();
+    expect(await standing(test.storage)).toEqual([["", "rollout-waits"]]);
+    test.rollouts.open = open;
+    const { end } = test.alarms;
+    test.alarms.end = () => Promise.reject(new PlantgateError("PEER_UNREACHABLE", "the database does not answer"));
+    await expect(test.look()).rejects.toThrow("does not answer");
+    test.alarms.end = end;
+    await test.look();
+    expect(await standing(test.storage)).toEqual([]);
   });
 
   it("leave alone what was pushed meanwhile", async () => {

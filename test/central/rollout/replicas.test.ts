@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { standsStill } from "../../../central/rollout/rollouts.ts";
 import { settableClock } from "../../support/clock.ts";
 import { postgresServer } from "../../support/postgres.ts";
 import { addSites, Fleet, openRollouts, snapshot, start, stateOf, until } from "../../support/rollouts.ts";
@@ -62,4 +63,24 @@ it.runIf(has)("another replica takes a rollout over when the one that drove it i
     held,
   );
   await until(other, next, async () => (await stateOf(other, rollout)) === "done");
+});
+
+it.runIf(has)("a replica that takes a rollout back ends the alarm of the one that stood still with it and is gone", async () => {
+  await using lying = await openTestStorage("postgres");
+  const clock = settableClock();
+  await using one = await openRollouts(lying.target, { clock });
+  const fleet = new Fleet(one);
+  await addSites(one, ["a", "b"]);
+  await fleet.turn();
+  const { rollout } = await start(one, "second", { strategy });
+  await one.look();
+  // another one has it, by the database's clock
+  const leased = (driver_until: number) =>
+    one.storage.updateTable("rollouts").set({ driver: "another", driver_until }).where("number", "=", rollout).execute();
+  await leased((await one.rollouts.now(one.storage)) + 9000);
+  await one.look();
+  await one.alarms.raise(one.storage, [{ ...standsStill(rollout), count: 1, reason: "it stands still" }]);
+  await leased(1);
+  await one.look();
+  expect(await one.storage.selectFrom("exceptions").select("reason").where("ended_at", "is", null).execute()).toEqual([]);
 });

@@ -34,8 +34,13 @@ describe("a rollout of a version", () => {
     world.rollout = { ...world.rollout, state: "running" };
     world.link = "reachable";
     world.says("0.3.0", { state: "kept", version: "0.3.0" }, { startedAt: "2" });
-    world.look();
-    expect(world.site.state).toBe("pending");
+    const said: string[] = [];
+    for (let second = 0; second < 3; second++) {
+      world.rollout = { ...world.rollout, state: "running" };
+      said.push(...world.look().events.flatMap(({ site, kind, text }) => (site === "a" ? [`${kind}: ${text}`] : [])));
+    }
+    const words = "runs 0.3.0, which is newer: somebody upgraded it meanwhile";
+    expect([world.site.state, world.site.reason, said]).toEqual(["pending", words, [`pending: ${words}`]]);
   });
 
   it("tells who runs what the way back leads from", () => {
@@ -188,10 +193,12 @@ class Versions {
     return new Map([["a", this.own()]]);
   }
 
-  look(): void {
+  look(): ReturnType<typeof step> {
     const input = { rollout: this.rollout, sites: [this.site], facts: this.facts(), elapsedMs: 1000 };
     const first = step(input);
-    this.take(first.asksForNewcomers ? step({ ...input, newcomers: [] }) : first);
+    const outcome = first.asksForNewcomers ? step({ ...input, newcomers: [] }) : first;
+    this.take(outcome);
+    return outcome;
   }
 
   take(outcome: ReturnType<typeof step> | undefined): void {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -35,11 +35,13 @@ describe("a password file", () => {
   });
 });
 
-/** A server that asks for the password in plain text, keeps what it is told, and goes. */
+/** A server that asks for the password in plain text, keeps what it is told, and goes; who says nothing it waits for. */
 async function startServer() {
   const told: string[] = [];
+  const closed: Promise<unknown>[] = [];
   const server = createServer((socket) => {
     socket.on("error", () => {});
+    closed.push(new Promise((resolve) => socket.once("close", resolve)));
     socket.once("data", () => {
       socket.write(Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 3]));
       socket.once("data", (answer: Buffer) => {
@@ -51,7 +53,7 @@ async function startServer() {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  return { told, port, [Symbol.asyncDispose]: async () => void server.close() };
+  return { told, closed, port, [Symbol.asyncDispose]: async () => void server.close() };
 }
 
 describe("a database that asks for a password", () => {
@@ -92,10 +94,8 @@ describe("a database that asks for a password", () => {
       const file = join(folder.path, "pgpass");
       vi.stubEnv("PGPASSFILE", file);
       vi.stubEnv("PGPASSWORD", undefined);
-      const look = () =>
-        inDatabase(`postgres://central@127.0.0.1:${server.port}/plantgate`, (db) =>
-          db.selectFrom("sites").select("name").execute(),
-        );
+      const url = `postgres://central@127.0.0.1:${server.port}/plantgate`;
+      const look = () => inDatabase(url, (db) => db.selectFrom("sites").select("name").execute());
       const fails = (why: RegExp) =>
         expect(look()).rejects.toMatchObject({ code: "PEER_UNREACHABLE", cause: { message: expect.stringMatching(why) } });
       await fails(/there is no .*pgpass \(PGPASSFILE\)/);
@@ -105,6 +105,13 @@ describe("a database that asks for a password", () => {
       chmodSync(file, 0o600);
       writeFileSync(file, "other:*:*:*:secret\n");
       await fails(/pgpass has no line for 127\.0\.0\.1:\d+:plantgate:central/);
+      rmSync(file);
+      symlinkSync(file, file);
+      await fails(/the password file .*pgpass cannot be read/);
+      const aside = asideInDatabase(url, "aside", async () => {});
+      await expect(aside).rejects.toMatchObject({ cause: { message: expect.stringMatching(/pgpass cannot be read/) } });
+      // none of the connections is left to a server that waits for its password
+      expect(await Promise.all(server.closed)).toHaveLength(5);
       expect(server.told).toEqual([]);
     },
   );
