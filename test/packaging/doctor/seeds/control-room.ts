@@ -196,6 +196,8 @@ export const sqliteSeeds: readonly Own[] = [
     named: "fault permissions",
     says: /not plantgate-central's: ledger\.db \(root\)/,
     takes: ["database", "permissions: owner"],
+    // one that is gone has no name any more
+    needs: ["user"],
     ...changing(inData("ledger.db"), owner(0)),
   },
   damage("the ledger is lost", /is missing, which was there before.*plantgate restore/, (file) =>

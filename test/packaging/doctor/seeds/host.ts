@@ -131,7 +131,7 @@ export const hostSeeds: readonly Seed<Host>[] = [
   },
   {
     ...unitSeed("the service is masked", "fault service", /masked.*systemctl unmask/, {}),
-    takes: ["unit", "process"],
+    takes: ["unit", "known unit", "process"],
     before: "stop",
     sow: async (machine) => {
       await machine.stop();
@@ -161,13 +161,17 @@ export const hostSeeds: readonly Seed<Host>[] = [
       machine.root.tell();
     },
   },
-  unitSeed("systemd does not know the service", "fault service", /does not know/, { LoadState: "not-found" }),
+  {
+    ...unitSeed("systemd does not know the service", "fault service", /does not know/, { LoadState: "not-found" }),
+    takes: ["unit", "known unit"],
+  },
   {
     name: "the unit was changed by hand",
     named: "warning versions",
     says: /is not the unit of the version.*systemctl edit/,
     takes: [],
-    needs: ["current", "unit file"],
+    // of one that is masked, or not known, only that is said
+    needs: ["current", "unit file", "known unit"],
     isOfPackage: true,
     ...changing(
       ({ root }) => root.unitFile,
